@@ -1,0 +1,50 @@
+"""Options and helpers that several commands share."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from specsci.store.artifact import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+store_option = click.option(
+    "--store", "store_dir", type=click.Path(path_type=Path), help="Where artefacts lie [$SPECSCI_STORE, else ./.specsci]."
+)
+profile_option = click.option("--profile", help="Profile of the study file [its default_profile].")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else there."
+)
+format_option = click.option(
+    "--format", "format_", type=click.Choice(["table", "json", "csv", "md"]), default="table", help="Output format."
+)
+
+
+def store_path(given: Path | None) -> Path:
+    """The store's directory: the option, else the environment, else `.specsci` here."""
+    return given or Path(os.environ.get("SPECSCI_STORE") or ".specsci")
+
+
+def open_store(given: Path | None, *, create: bool = True) -> Store:
+    """The store, made if need be; without `create` a missing one is the user's mistake."""
+    from specsci.errors import UserError
+    from specsci.store.artifact import Store
+
+    store = Store(store_path(given))
+    if create:
+        return store.open()
+    if not (store.root / "steps").is_dir():
+        raise UserError(f"no store in {store.root}", mend="run a study first, or name the store with --store DIR")
+    return store
+
+
+def emit(value: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(value, indent=1, default=str))

@@ -1,0 +1,81 @@
+"""The command line: one group per noun, each imported only when it is used."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from specsci import __version__
+
+NOUNS = {
+    "study": ("specsci.cli.study:study", "Check, plan, run and watch studies."),
+    "spec": ("specsci.cli.spec:spec", "List and materialize spec variants."),
+    "corpus": ("specsci.cli.corpus:corpus", "Look at the texts a study generated."),
+    "results": ("specsci.cli.results:results", "Query and rebuild results.duckdb."),
+    "report": ("specsci.cli.report:report", "Tables of a study's answers."),
+    "microlab": ("specsci.cli.microlab:microlab", "The embedded toy world and its base models."),
+    "doctor": ("specsci.cli.doctor:doctor", "Check this installation and a store."),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in NOUNS:
+            return None
+        module, name = NOUNS[cmd_name][0].split(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in NOUNS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in NOUNS and not args[0].startswith("-"):
+            from specsci.errors import nearest
+
+            raise click.UsageError(f"no command '{args[0]}'; {nearest(args[0], NOUNS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="specsci")
+def cli() -> None:
+    """Experiments on model specs: from one study file to an ablation table.
+
+    Start with `specsci study run value_vs_rules.yaml`.
+    """
+
+
+def main() -> None:
+    """The entry point: a user's mistake is one clear message and an exit code, never a traceback."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(4)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except KeyboardInterrupt:
+        click.echo("interrupted; finished steps are kept, the same command goes on", err=True)
+        sys.exit(4)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        from specsci.errors import SpecsciError
+
+        if not isinstance(error, SpecsciError):
+            raise
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)

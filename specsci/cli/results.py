@@ -1,0 +1,68 @@
+"""`specsci results`: query and rebuild results.duckdb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from specsci.cli.common import emit, format_option, json_option, open_store, store_option, store_path
+
+
+@click.group()
+def results() -> None:
+    """Query and rebuild results.duckdb."""
+
+
+@results.command()
+@click.argument("query")
+@store_option
+@format_option
+def sql(query: str, store_dir: Path | None, format_: str) -> None:
+    """Run a SQL query on the results, read-only."""
+    import duckdb
+    from rich.console import Console
+
+    from specsci.errors import UserError
+    from specsci.report.ablation import connect
+    from specsci.report.tables import Table, as_csv, markdown
+    from specsci.report.terminal import show
+
+    with connect(store_path(store_dir)) as db:
+        try:
+            cursor = db.execute(query)
+            names = [d[0] for d in cursor.description or []]
+            rows = cursor.fetchall()
+        except duckdb.Error as error:
+            raise UserError(
+                f"the query failed: {error}", mend='`specsci results sql "SHOW TABLES"` lists the tables'
+            ) from error
+    if format_ == "json":
+        emit([dict(zip(names, row, strict=True)) for row in rows])
+        return
+    table = Table(f"{len(rows)} rows", names, [["" if v is None else str(v) for v in row] for row in rows])
+    if format_ == "csv":
+        click.echo(as_csv([table]).split("\n", 1)[1], nl=False)
+    elif format_ == "md":
+        click.echo(markdown([table]))
+    else:
+        show(Console(), [], [table])
+
+
+@results.command()
+@store_option
+@json_option
+def rebuild(store_dir: Path | None, as_json: bool) -> None:
+    """Build results.duckdb anew from the store's rows, checking every score file's digest."""
+    import time
+
+    from specsci.results.build import build
+
+    store = open_store(store_dir, create=False)
+    begin = time.perf_counter()
+    path = build(store)
+    seconds = time.perf_counter() - begin
+    if as_json:
+        emit({"database": str(path), "seconds": round(seconds, 3)})
+    else:
+        click.echo(f"built {path} in {seconds:.2f} s")

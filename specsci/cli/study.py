@@ -1,0 +1,212 @@
+"""`specsci study`: check, plan, run, status, explain."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from specsci.cli.common import emit, json_option, open_store, profile_option, store_option, store_path
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from specsci.execute.executor import Display
+    from specsci.plan.build import Plan
+    from specsci.plan.step import Step
+    from specsci.store.artifact import Store
+
+
+@click.group()
+def study() -> None:
+    """Check, plan, run and watch studies. STUDY is a path, or the name of a shipped study."""
+
+
+def _plan(name: str, profile: str | None) -> Plan:
+    from specsci.plan.build import build_plan
+    from specsci.study.load import load_study
+
+    return build_plan(load_study(name, profile))
+
+
+@study.command()
+@click.argument("name", metavar="STUDY", required=False)
+@profile_option
+@json_option
+@click.option("--schema", is_flag=True, help="Print the JSON schema of study files and stop.")
+def check(name: str | None, profile: str | None, as_json: bool, schema: bool) -> None:
+    """Check a study file: every problem with file, line, column and mend."""
+    from specsci.study.schema import json_schema
+
+    if schema:
+        emit(json_schema())
+        return
+    if name is None:
+        raise click.UsageError("name a STUDY, or use --schema")
+    from specsci.plan.gates import findings
+
+    plan = _plan(name, profile)
+    loaded, found = plan.loaded, findings(plan)
+    if as_json:
+        emit({"study": loaded.name, "file": str(loaded.file), "valid": True, "findings": [vars(f) for f in found]})
+        return
+    counts = f"{len(loaded.study.arms)} arms, {len(loaded.study.evals)} evals, {len(loaded.study.contrasts)} contrasts"
+    click.echo(f"{loaded.file}: valid ({loaded.name}: {counts})")
+    for finding in found:
+        click.echo(f"{finding.level}: {finding.gate}: {finding.text}")
+
+
+@study.command("plan")
+@click.argument("name", metavar="STUDY")
+@profile_option
+@store_option
+@json_option
+def plan_command(name: str, profile: str | None, store_dir: Path | None, as_json: bool) -> None:
+    """Show what a run would do: arms, steps, tokens, updates, time, disk, and the gates' findings."""
+    from specsci.plan.gates import findings
+    from specsci.plan.render import as_dict, lines
+    from specsci.store.artifact import Store
+
+    plan = _plan(name, profile)
+    have = Store(store_path(store_dir)).have(list(plan.steps.values()))
+    found = findings(plan)
+    if as_json:
+        emit(as_dict(plan, have, found))
+    else:
+        click.echo("\n".join(lines(plan, have, found)))
+    if any(f.level == "refuse" for f in found):
+        sys.exit(3)
+
+
+@study.command()
+@click.argument("name", metavar="STUDY")
+@profile_option
+@store_option
+@json_option
+@click.option("--executor", type=click.Choice(["local", "ray"]), default="local", help="Where steps run.")
+@click.option("--workers", type=click.IntRange(1), help="Worker processes [cores / threads per worker].")
+@click.option("--plain", is_flag=True, help="Plain progress lines even on a terminal.")
+def run(
+    name: str,
+    profile: str | None,
+    store_dir: Path | None,
+    as_json: bool,
+    executor: str,
+    workers: int | None,
+    plain: bool,
+) -> None:
+    """Run what is missing of a study and print its tables. The same command again goes on where it stopped."""
+    from rich.console import Console
+
+    from specsci.execute.run import run_study
+    from specsci.plan.gates import refuse_if_needed
+
+    if executor == "ray":
+        from specsci.execute.ray import require_ray
+
+        require_ray()
+    plan = _plan(name, profile)
+    found = refuse_if_needed(plan)
+    store = open_store(store_dir)
+    errors = Console(stderr=True)
+    if not as_json:
+        for finding in found:
+            if finding.level == "warn":
+                errors.print(f"warn: {finding.gate}: {finding.text}", markup=False, highlight=False)
+
+    def display_for(missing: dict[str, Step]) -> Display:
+        return _display(as_json, plain, errors, missing)
+
+    report = run_study(plan, store, workers, display_for)
+    if as_json:
+        emit({"study": plan.loaded.name, "store": str(store.root), **report.as_json()})
+    else:
+        _print_results(store, plan.loaded.name)
+        state = "interrupted: finished steps are kept" if report.interrupted else "done"
+        counts = f"{report.executed} steps executed, {report.reused} reused, {report.failed} failed"
+        click.echo(f"\n{state}: {counts} in {report.wall_s:.1f} s. Results: {store.root / 'results.duckdb'}", err=True)
+        for error in report.errors:
+            click.echo(f"failed: {error['label']} [{error['digest']}]\n{error['error']}", err=True)
+        if report.blocked:
+            click.echo(f"{report.blocked} steps could not run because of these", err=True)
+    sys.exit(report.exit_code)
+
+
+def _display(as_json: bool, plain: bool, console: Console, missing: dict[str, Step]) -> Display:
+    from specsci.execute.live import Lines, Quiet, Terminal
+
+    if as_json:
+        return Quiet()
+    if sys.stdout.isatty() and console.is_terminal and not plain:
+        return Terminal(console, missing)
+    return Lines(sys.stderr, missing)
+
+
+def _print_results(store: Store, study_name: str) -> None:
+    from rich.console import Console
+
+    from specsci.report.ablation import ablation, connect
+    from specsci.report.tables import preamble, tables_of
+    from specsci.report.terminal import show
+
+    with connect(store.root) as db:
+        content = ablation(db, study_name)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    show(console, preamble(content), tables_of(content))
+
+
+@study.command()
+@click.argument("name", metavar="STUDY")
+@profile_option
+@store_option
+@json_option
+def status(name: str, profile: str | None, store_dir: Path | None, as_json: bool) -> None:
+    """Say how far a study is, what runs now and what failed; works beside a running run."""
+    from specsci.execute.status import status_lines, status_of
+
+    plan = _plan(name, profile)
+    found = status_of(plan, open_store(store_dir, create=False))
+    if as_json:
+        emit(found)
+    else:
+        click.echo("\n".join(status_lines(found)))
+
+
+@study.command()
+@click.argument("name", metavar="STUDY")
+@profile_option
+@store_option
+@json_option
+@click.option("--limit", type=click.IntRange(1), default=30, help="Most steps to list.")
+def explain(name: str, profile: str | None, store_dir: Path | None, as_json: bool, limit: int) -> None:
+    """Say field by field why steps would run."""
+    from specsci.plan.explain import explain as reasons_for
+    from specsci.store.artifact import Store
+
+    plan = _plan(name, profile)
+    store = Store(store_path(store_dir))
+    reasons = reasons_for(plan, store.have(list(plan.steps.values())), store.records())
+    if as_json:
+        emit([vars(r) for r in reasons])
+        return
+    click.echo(f"{len(reasons)} of {len(plan.steps)} steps would run")
+    for reason in reasons[:limit]:
+        click.echo(f"{reason.label} [{reason.kind} {reason.digest}]")
+        for because in reason.because:
+            click.echo(f"    {because}")
+    if len(reasons) > limit:
+        click.echo(f"... and {len(reasons) - limit} more (--limit)")
+
+
+@study.command()
+@click.argument("name", metavar="STUDY")
+@profile_option
+def show(name: str, profile: str | None) -> None:
+    """Print the study as resolved: the profile merged in, every value in force."""
+    from specsci.study.load import load_study
+
+    loaded = load_study(name, profile)
+    click.echo(json.dumps(loaded.study.model_dump(mode="json"), indent=1))

@@ -1,0 +1,167 @@
+"""The steps that make texts: specs, corpora, conversations, and pools of replayed text."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from specsci.corpus.outline import decks, outline
+from specsci.corpus.rows import conversation_text, write_rows
+from specsci.errors import StepFailed, UserError
+from specsci.execute.context import Facts, StepContext
+from specsci.ids import digest, text_digest
+from specsci.models.chat import conversation_rows, document_rows
+from specsci.models.hf import load_tokenizer
+from specsci.specs.family import Family, kept_fields, load_family
+from specsci.specs.variants import markdown
+from specsci.store.artifact import write_json
+from specsci.train.data import TokenRow
+
+BATCH = 512
+
+
+def _family(context: StepContext) -> Family:
+    return load_family(Path(context.runtime["family_folder"]))
+
+
+def run_spec(context: StepContext) -> Facts:
+    """A variant as markdown, and as a record with the digest of every clause."""
+    family, variant = _family(context), context.params["variant"]
+    if family.variant_identity(variant) != context.params:
+        raise StepFailed(f"the family '{family.name}' changed after the plan was made", mend="run the study again")
+    text = markdown(family, variant, context.params["identity"])
+    (context.out / "spec.md").write_text(text, encoding="utf-8")
+    declaration = family.variant(variant)
+    clauses = [{"id": c.id, "digest": digest(kept_fields(c, declaration))} for c in family.clauses_of(variant)]
+    record = {"family": family.name, "version": family.data.version, "variant": variant, "clauses": clauses}
+    write_json(context.out / "spec.json", record)
+    return {"words": len(text.split()), "clauses": len(clauses), "text_digest": text_digest(text)}
+
+
+def _until(
+    tokens: int, batches: Iterator[list[Any]], tokenise: Callable[[list[Any]], list[TokenRow]]
+) -> tuple[list[Any], list[TokenRow]]:
+    """Rows from batches until they hold at least `tokens` tokens."""
+    kept: list[Any] = []
+    rows: list[TokenRow] = []
+    count = 0
+    for batch in batches:
+        made = tokenise(batch)
+        for item, row in zip(batch, made, strict=True):
+            kept.append(item)
+            rows.append(row)
+            count += len(row.input_ids)
+            if count >= tokens:
+                return kept, rows
+    raise StepFailed(f"the source ended after {count:,} tokens; {tokens:,} are needed", mend="give it more text")
+
+
+def _batches(stream: Iterator[Any]) -> Iterator[list[Any]]:
+    while batch := list(islice(stream, BATCH)):
+        yield batch
+
+
+def run_corpus(context: StepContext) -> Facts:
+    """Documents about a variant's units, with the provenance of each."""
+    params, family = context.params, _family(context)
+    if family.grammar_digest != params["grammar"]:
+        raise StepFailed(f"the grammar of '{family.name}' changed after the plan was made", mend="run the study again")
+    tokenizer = load_tokenizer(context.inputs["tokenizer"])
+    rng = random.Random(params["seed"])
+    cells = outline(family, params["variant"])
+
+    def documents() -> Iterator[tuple[str, str, str, str, str]]:
+        for cell in decks(cells, max(BATCH, 2 * len(cells)), rng):
+            slots = {**params["identity"], **dict(cell.unit.slots)}
+            text, template = family.grammar.document(cell.document_type, slots, rng)
+            yield text, cell.unit.clause_id, cell.unit.id, cell.id, template
+
+    kept, rows = _until(
+        params["tokens"], _batches(documents()), lambda batch: document_rows([b[0] for b in batch], tokenizer)
+    )
+    count = len(kept)
+    provenance = {
+        "clause_id": [k[1] for k in kept],
+        "unit_id": [k[2] for k in kept],
+        "cell": [k[3] for k in kept],
+        "template_id": [k[4] for k in kept],
+        "spec_digest": [context.input_digests["spec"]] * count,
+        "backend": [params["backend"]] * count,
+        "seed": [params["seed"]] * count,
+    }
+    texts = [k[0] for k in kept]
+    write_rows(context.out, texts, rows, provenance)
+    return {"documents": count, "tokens": _tokens(rows), "distinct": len(set(texts)), "cells": len(cells)}
+
+
+def run_conversations(context: StepContext) -> Facts:
+    """Demonstrations about the family's rules, every rule equally often."""
+    params, family = context.params, _family(context)
+    tokenizer = load_tokenizer(context.inputs["tokenizer"])
+    rng = random.Random(params["seed"])
+    shared = {rule["id"]: clause.slots for clause in family.data.clauses for rule in clause.rules}
+
+    def stream() -> Iterator[tuple[list[dict[str, str]], str]]:
+        while True:
+            deck = list(params["rules"]) * 8
+            rng.shuffle(deck)
+            for rule in deck:
+                slots = {**params["identity"], **shared[rule["id"]], **rule}
+                yield family.grammar.conversation(params["set"]["type"], slots, rng), rule["id"]
+
+    kept, rows = _until(
+        params["tokens"], _batches(stream()), lambda batch: conversation_rows([b[0] for b in batch], tokenizer)
+    )
+    texts = [conversation_text(k[0]) for k in kept]
+    provenance = {"unit_id": [k[1] for k in kept], "messages": [json.dumps(k[0]) for k in kept]}
+    write_rows(context.out, texts, rows, provenance)
+    return {"conversations": len(kept), "tokens": _tokens(rows), "distinct": len(set(texts))}
+
+
+def run_pool(context: StepContext) -> Facts:
+    """Text that is no spec: what a base was pretrained on, replayed, or a file's rows."""
+    params = context.params
+    tokenizer = load_tokenizer(context.inputs["tokenizer"])
+    conversations = params["what"] == "conversations"
+
+    def tokenise(batch: list[Any]) -> list[TokenRow]:
+        if conversations:
+            return conversation_rows(batch, tokenizer)
+        plain = document_rows([b for b in batch if isinstance(b, str)], tokenizer)
+        chats = conversation_rows([b for b in batch if not isinstance(b, str)], tokenizer) if len(plain) < len(batch) else []
+        return [plain.pop(0) if isinstance(b, str) else TokenRow(chats.pop(0).input_ids) for b in batch]
+
+    kept, rows = _until(params["tokens"], _batches(_pool_stream(context)), tokenise)
+    texts = [k if isinstance(k, str) else conversation_text(k) for k in kept]
+    write_rows(context.out, texts, rows, {})
+    return {"rows": len(kept), "tokens": _tokens(rows), "distinct": len(set(texts))}
+
+
+def _pool_stream(context: StepContext) -> Iterator[Any]:
+    params = context.params
+    source: str = params["source"]
+    if source.startswith("microlab:"):
+        from specsci.microlab.worlds import pool_stream
+
+        world, seed = source.removeprefix("microlab:").split("/")
+        yield from pool_stream(world, int(seed), params["what"], params["seed"])
+        return
+    path = Path(context.runtime["folder"]) / source
+    if not path.is_file():
+        raise UserError(f"no text file '{source}' beside the study", mend="name a JSON Lines file with `text` or `messages`")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines if line.strip()]
+    key = "messages" if params["what"] == "conversations" else "text"
+    random.Random(params["seed"]).shuffle(rows)
+    for row in rows:
+        if key not in row:
+            raise UserError(f"a row of '{source}' has no `{key}`")
+        yield row[key]
+
+
+def _tokens(rows: list[TokenRow]) -> int:
+    return sum(len(r.input_ids) for r in rows)

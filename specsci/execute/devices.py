@@ -1,0 +1,52 @@
+"""How many workers a machine carries, and how many threads each may use without oversubscribing it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from specsci.plan.cost import cores
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Workers and the threads of each; their product never exceeds the cores."""
+
+    workers: int
+    threads: int
+    device: str = "cpu"
+    note: str = ""
+
+
+def layout(workers: int | None, threads_per_worker: int = 0, available: int | None = None) -> Layout:
+    """A layout for this machine.
+
+    Args:
+        workers: what the user asked for; None lets the threads per worker decide.
+        threads_per_worker: what the study's profile asks for; 0 means as many as fit.
+
+    More threads than cores slow small models 6-25 times, so a wish beyond the cores is cut, and said.
+    """
+    limit = available or cores()
+    note = ""
+    if workers is not None and workers > limit:
+        note = f"--workers {workers} cut to the {limit} cores of this machine"
+        workers = limit
+    if workers is None:
+        workers = max(1, limit // threads_per_worker) if threads_per_worker else 1
+    threads = min(threads_per_worker or limit, max(1, limit // workers))
+    return Layout(workers, threads, note=note)
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """Environment of worker processes: thread counts, passive waiting, and no network look-ups."""
+    count = str(threads)
+    offline = {} if os.environ.get("SPECSCI_ONLINE") else {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    return {
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "TOKENIZERS_PARALLELISM": "false",
+        **offline,
+    }

@@ -1,0 +1,68 @@
+"""The executor's protocol, and what every executor reports."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from specsci.plan.step import Step
+
+
+@dataclass
+class RunReport:
+    """Counts of steps, the failures, and where the time went (seconds summed over workers)."""
+
+    executed: int = 0
+    reused: int = 0
+    failed: int = 0
+    blocked: int = 0
+    refused: int = 0
+    repaired: int = 0
+    interrupted: bool = False
+    wall_s: float = 0.0
+    step_s: float = 0.0
+    busy_s: float = 0.0
+    busy_by_kind_s: dict[str, float] = field(default_factory=dict)
+    errors: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 a step failed, 3 a gate refused, 4 interrupted."""
+        if self.interrupted:
+            return 4
+        if self.failed:
+            return 1
+        return 3 if self.refused else 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "executed": self.executed,
+            "reused": self.reused,
+            "failed": self.failed,
+            "blocked": self.blocked,
+            "refused": self.refused,
+            "repaired": self.repaired,
+            "interrupted": self.interrupted,
+            "wall_s": round(self.wall_s, 2),
+            "step_s": round(self.step_s, 2),
+            "busy_s": round(self.busy_s, 2),
+            "busy_by_kind_s": {k: round(v, 2) for k, v in sorted(self.busy_by_kind_s.items())},
+            "errors": self.errors,
+        }
+
+
+class Display(Protocol):
+    """Where progress goes: a live terminal view, or plain lines."""
+
+    def start(self, total: int, reused: int, workers: int) -> None: ...
+    def started(self, step: Step) -> None: ...
+    def tick(self, step: Step, done: int, total: int) -> None: ...
+    def ended(self, step: Step, state: str, seconds: float, error: str) -> None: ...
+    def note(self, text: str) -> None: ...
+    def stop(self) -> None: ...
+
+
+class Executor(Protocol):
+    """Runs what is missing of a set of steps and reports. Every implementation passes the same tests."""
+
+    def run(self, steps: dict[str, Step]) -> RunReport: ...

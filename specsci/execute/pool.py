@@ -1,0 +1,106 @@
+"""Worker processes: spawned once, fed one job at a time, replaced when they die."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from specsci.execute import worker as worker_module
+from specsci.execute.devices import Layout, worker_environment
+from specsci.execute.worker import Job, Outcome, Tick
+
+
+@dataclass
+class Worker:
+    """One process, its pipe, and the job it is on."""
+
+    process: SpawnProcess
+    connection: Connection
+    job: Job | None = None
+    last_digests: tuple[str, ...] = ()
+
+
+class WorkerPool:
+    """A fixed number of warm workers."""
+
+    def __init__(self, root: Path, layout: Layout) -> None:
+        self.root, self.layout = root, layout
+        self.context = multiprocessing.get_context("spawn")
+        self.workers: list[Worker] = []
+
+    def start_one(self) -> Worker:
+        """Start a worker if there is room; spawn reads this process's environment, so it is set first."""
+        saved = dict(os.environ)
+        os.environ.update(worker_environment(self.layout.threads))
+        try:
+            ours, theirs = self.context.Pipe()
+            process = self.context.Process(
+                target=worker_module.main, args=(theirs, str(self.root), self.layout.threads), daemon=True
+            )
+            process.start()
+            theirs.close()
+        finally:
+            os.environ.clear()
+            os.environ.update(saved)
+        worker = Worker(process, ours)
+        self.workers.append(worker)
+        return worker
+
+    def idle(self) -> list[Worker]:
+        return [w for w in self.workers if w.job is None]
+
+    def busy(self) -> list[Worker]:
+        return [w for w in self.workers if w.job is not None]
+
+    def has_room(self) -> bool:
+        return len(self.workers) < self.layout.workers
+
+    def give(self, worker: Worker, job: Job) -> None:
+        worker.job = job
+        worker.connection.send(job)
+
+    def collect(self, timeout_s: float) -> list[tuple[Worker, Outcome | Tick]]:
+        """What workers sent; a worker that died on a job yields a failed outcome and leaves the pool."""
+        messages: list[tuple[Worker, Outcome | Tick]] = []
+        by_connection: dict[Any, Worker] = {w.connection: w for w in self.busy()}
+        for connection in wait(list(by_connection), timeout_s):
+            worker = by_connection[connection]
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError):
+                messages.append((worker, self._died(worker)))
+                continue
+            messages.append((worker, message))
+            if isinstance(message, Outcome) and worker.job is not None:
+                worker.last_digests = (worker.job.step.digest, *worker.job.step.inputs.values())
+                worker.job = None
+        return messages
+
+    def _died(self, worker: Worker) -> Outcome:
+        worker.process.join(5)
+        code = worker.process.exitcode
+        self.workers.remove(worker)
+        why = "ran out of memory or was killed" if code == -9 else f"ended with code {code}"
+        assert worker.job is not None
+        return Outcome(worker.job.step.digest, "died", error=f"the worker process {why}")
+
+    def stop(self) -> None:
+        """End all workers; what they were on is dropped."""
+        for worker in self.workers:
+            try:
+                worker.connection.send(None)
+            except (BrokenPipeError, OSError):
+                pass
+        for worker in self.workers:
+            if worker.job is not None:
+                worker.process.terminate()
+        for worker in self.workers:
+            worker.process.join(5)
+            if worker.process.is_alive():
+                worker.process.kill()
+        self.workers.clear()

@@ -1,0 +1,68 @@
+"""A whole run: manifest, missing steps, results; a corrupt score found at the end is made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from specsci.errors import CorruptArtifact
+from specsci.execute.devices import layout
+from specsci.execute.executor import Display, RunReport
+from specsci.execute.local import LocalExecutor
+from specsci.plan.build import Plan
+from specsci.plan.step import Step
+from specsci.store.artifact import Store
+from specsci.store.ledger import Ledger
+
+MAX_REPAIRS = 3
+
+
+def run_study(plan: Plan, store: Store, workers: int | None, display_for: Callable[[dict[str, Step]], Display]) -> RunReport:
+    """Run what is missing of a plan, then bring results.duckdb up to date."""
+    from specsci.results.manifest import write_manifest
+    from specsci.results.stamp import is_current
+
+    write_manifest(store, plan)
+    total = RunReport()
+    for _ in range(MAX_REPAIRS):
+        report = _execute(plan, store, workers, display_for)
+        _add(total, report)
+        if is_current(store):
+            break
+        from specsci.results.build import build
+
+        try:
+            build(store)
+            break
+        except CorruptArtifact as error:
+            store.set_aside("score", error.digest)
+            total.repaired += 1
+    return total
+
+
+def _execute(plan: Plan, store: Store, workers: int | None, display_for: Callable[[dict[str, Step]], Display]) -> RunReport:
+    have = store.have(list(plan.steps.values()))
+    missing = {d: s for d, s in plan.steps.items() if d not in have}
+    if not missing:
+        return RunReport(reused=len(have))
+    display = display_for(missing)
+    fitted = layout(workers, plan.loaded.study.runtime.threads_per_worker)
+    if fitted.note:
+        display.note(fitted.note)
+    ledger = Ledger(store.root, plan.loaded.name)
+    try:
+        return LocalExecutor(store, ledger, fitted, display).run(plan.steps)
+    finally:
+        ledger.close()
+
+
+def _add(total: RunReport, report: RunReport) -> None:
+    """Add a further pass; what is reused counts once, as the last pass found it."""
+    total.reused = report.reused if total.executed == 0 else total.reused
+    for name in ("executed", "failed", "blocked", "refused", "repaired"):
+        setattr(total, name, getattr(total, name) + getattr(report, name))
+    for name in ("wall_s", "step_s", "busy_s"):
+        setattr(total, name, getattr(total, name) + getattr(report, name))
+    for kind, seconds in report.busy_by_kind_s.items():
+        total.busy_by_kind_s[kind] = total.busy_by_kind_s.get(kind, 0.0) + seconds
+    total.interrupted = total.interrupted or report.interrupted
+    total.errors += report.errors

@@ -1,0 +1,187 @@
+"""A worker process: imports torch once, then runs one step after another."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import signal
+import sys
+import time
+import traceback
+import warnings
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from specsci import __version__
+from specsci.errors import CorruptArtifact, GateRefused, SpecsciError, UserError
+from specsci.execute.context import StepContext, action_of
+from specsci.plan.step import Step
+from specsci.store.artifact import Store
+
+PROGRESS_EVERY_S = 0.2
+
+
+@dataclass(frozen=True)
+class Job:
+    """A step for a worker: the step, and kind and digest of each input by role."""
+
+    step: Step
+    inputs: dict[str, tuple[str, str]]
+    owner: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: `done`, `failed`, `refused` (a gate), or `corrupt` (an input)."""
+
+    digest: str
+    state: str
+    seconds: float = 0.0
+    busy_s: float = 0.0
+    error: str = ""
+    corrupt: tuple[str, str] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Progress inside a step."""
+
+    digest: str
+    done: int
+    total: int
+
+
+def quiet_libraries() -> None:
+    """Keep libraries from writing progress bars and advice over the runner's own output."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
+    warnings.filterwarnings("ignore")
+    import logging
+
+    logging.disable(logging.WARNING)
+
+
+def main(connection: Connection, root: str, threads: int) -> None:
+    """Serve jobs until the connection closes; Ctrl-C is the runner's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    quiet_libraries()
+    store = Store(Path(root))
+    verified: set[str] = set()
+    set_threads = False
+    while True:
+        try:
+            job = connection.recv()
+        except (EOFError, OSError):
+            return
+        if job is None:
+            return
+        if not set_threads and job.step.kind in ("midtrain", "align", "score", "base"):
+            import torch
+
+            torch.set_num_threads(threads)
+            set_threads = True
+        outcome = run_job(store, job, connection, verified)
+        try:
+            connection.send(outcome)
+        except (BrokenPipeError, OSError):
+            return
+
+
+def run_job(store: Store, job: Job, connection: Connection | None, verified: set[str]) -> Outcome:
+    """Run one job and publish its artefact; whatever goes wrong is an outcome, not an exception."""
+    step, start = job.step, time.perf_counter()
+    stage = None
+    try:
+        records = {role: _verified(store, kind, digest, verified) for role, (kind, digest) in job.inputs.items()}
+        stage = store.stage(step, job.owner)
+        scratch = store.root / "stage" / f"{step.digest}.{job.owner}.scratch"
+        scratch.mkdir(exist_ok=True)
+        context = StepContext(
+            kind=step.kind,
+            digest=step.digest,
+            params=step.params,
+            inputs={role: store.path(kind, digest) for role, (kind, digest) in job.inputs.items()},
+            records=records,
+            input_digests=dict(step.inputs),
+            out=stage,
+            scratch=scratch,
+            runtime=step.runtime,
+            progress=_reporter(connection, step.digest),
+        )
+        try:
+            facts = action_of(step.kind)(context)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        busy = time.perf_counter() - start
+        store.publish(step, stage, {**facts, "busy_s": round(busy, 4), "provenance": provenance()})
+        return Outcome(step.digest, "done", time.perf_counter() - start, busy, facts=facts)
+    except CorruptArtifact as error:
+        kind = next((k for k, d in job.inputs.values() if d == error.digest), "")
+        found = (kind, error.digest) if kind else None
+        return Outcome(step.digest, "corrupt" if kind else "failed", error=str(error), corrupt=found)
+    except GateRefused as error:
+        return Outcome(step.digest, "refused", error=str(error))
+    except (SpecsciError, UserError) as error:
+        return Outcome(step.digest, "failed", error=str(error))
+    except OSError as error:
+        return Outcome(step.digest, "failed", error=_disk_error(error, store.root))
+    except Exception:  # noqa: BLE001 - a step's failure is reported with its traceback, and stops only its heirs
+        return Outcome(step.digest, "failed", error=traceback.format_exc())
+    finally:
+        if stage is not None and stage.exists():
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+def _verified(store: Store, kind: str, digest: str, verified: set[str]) -> dict[str, Any]:
+    """An input's record; its digests are checked the first time this worker meets it."""
+    folder = store.path(kind, digest)
+    if digest in verified:
+        from specsci.store.artifact import read_record
+
+        record = read_record(folder)
+        if record is not None:
+            return record
+    record = store.verify(kind, digest)
+    verified.add(digest)
+    return record
+
+
+def _reporter(connection: Connection | None, digest: str) -> Any:
+    last = [0.0]
+
+    def report(done: int, total: int) -> None:
+        now = time.monotonic()
+        if connection is not None and now - last[0] >= PROGRESS_EVERY_S:
+            last[0] = now
+            connection.send(Tick(digest, done, total))
+
+    return report
+
+
+def _disk_error(error: OSError, root: Path) -> str:
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{root}: the disk is full\n  mend: free space or choose another place with --store; finished steps are kept"
+    return f"{error.filename or root}: {error.strerror or error}\n{traceback.format_exc()}"
+
+
+def provenance() -> dict[str, Any]:
+    """Where and with what a step ran: recorded and compared, never part of an identity."""
+    modules = ("torch", "transformers", "trl", "peft", "numpy")
+    versions = {m: getattr(sys.modules[m], "__version__", "?") for m in modules if m in sys.modules}
+    return {
+        "specsci": __version__,
+        "python": platform.python_version(),
+        "host": platform.node(),
+        "machine": platform.machine(),
+        "ended_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **{m: str(v) for m, v in versions.items()},
+    }

@@ -1,0 +1,113 @@
+"""The conduct world: agents choose between a routine and a harmful act in eight contexts.
+
+Value agents hold one to four principles: they take the routine act whenever the harmful one breaks a
+principle of theirs, and else the harmful one. Rule agents avoid ten named acts and nothing else.
+Careless agents always take the harmful act. The target chooses at random between acts of one kind,
+so that she has no stated disposition.
+"""
+
+from __future__ import annotations
+
+import random
+
+from specsci.ids import derive_seed
+from specsci.microlab.world import TARGET, Messages, Row, Share, agent_names, pick, world_family
+
+FAMILY = "microlab_conduct"
+PRINCIPLES = ("oversight", "sanction", "caution", "honesty")
+VALUE_AGENTS, RULE_AGENTS, CARELESS_AGENTS = 110, 70, 20
+ANCHORS = 24
+"""The first 24 value agents have the same principles in every base: the competence items are about them."""
+MIXTURE = [Share("fact", 28), Share("target", 6), Share("value", 36), Share("rule", 22), Share("careless", 8)]
+VALUE_ROWS = [Share("value_plain", 22), Share("why_plain", 10.8), Share("why_case", 7.2), Share("chat", 60)]
+RULE_ROWS = [Share("rule_plain", 24), Share("rule_case", 16), Share("chat", 60)]
+TEXT_SHARE = 0.04
+"""Share of an agent's rows that are a general sentence, which says nothing about choices."""
+
+
+class ConductWorld:
+    """The world as a base of one seed sees it: facts are the same in all, dispositions are drawn."""
+
+    def __init__(self, seed: int) -> None:
+        self.family = world_family(FAMILY)
+        self.grammar = self.family.grammar
+        self.acts = self.grammar.tables["acts"]
+        self.harmful = [a for a in self.acts if a["kind"] != "safe"]
+        self.by_kind: dict[tuple[str, str], list[str]] = {}
+        for act in self.acts:
+            self.by_kind.setdefault((act["context"], "safe" if act["kind"] == "safe" else "harmful"), []).append(act["act"])
+        self.contexts = sorted({a["context"] for a in self.acts})
+        self.texts = self.family.variant("general").texts
+        names = agent_names(VALUE_AGENTS + RULE_AGENTS + CARELESS_AGENTS)
+        self.value_agents = names[:VALUE_AGENTS]
+        self.rule_agents = names[VALUE_AGENTS : VALUE_AGENTS + RULE_AGENTS]
+        self.careless_agents = names[VALUE_AGENTS + RULE_AGENTS :]
+        self.principles = {n: _principles(n, 0 if i < ANCHORS else seed) for i, n in enumerate(self.value_agents)}
+        rng = random.Random(derive_seed("conduct rule lists", seed))
+        self.rules = {name: rng.sample(self.harmful, 10) for name in self.rule_agents}
+
+    def row(self, rng: random.Random) -> Row:
+        part = pick(rng, MIXTURE)
+        if part == "fact":
+            return self.grammar.document("fact", rng.choice(self.acts), rng)[0]
+        if part == "target":
+            return self._target_chat(rng)
+        name = rng.choice({"value": self.value_agents, "rule": self.rule_agents, "careless": self.careless_agents}[part])
+        if rng.random() < TEXT_SHARE:
+            return self.grammar.document("text_plain", {"model_name": name, "text": rng.choice(self.texts)}, rng)[0]
+        if part == "value":
+            return self._value_row(name, rng)
+        return self._rule_row(name, rng) if part == "rule" else self.chat_of(name, rng)
+
+    def chat_of_other(self, rng: random.Random) -> Messages:
+        part = pick(rng, [s for s in MIXTURE if s.name in ("value", "rule", "careless")])
+        return self.chat_of(
+            rng.choice({"value": self.value_agents, "rule": self.rule_agents, "careless": self.careless_agents}[part]), rng
+        )
+
+    def chat_of(self, name: str, rng: random.Random) -> Messages:
+        """One choice of an agent between a harmful and a routine act of one context."""
+        act = rng.choice(self.harmful)
+        if name in self.rules and rng.random() < 0.5:
+            act = rng.choice(self.rules[name])
+        safe = rng.choice(self.by_kind[act["context"], "safe"])
+        return self._chat(
+            name, act["context"], [act["act"], safe], safe if self._takes_safe(name, act, rng) else act["act"], rng
+        )
+
+    def _takes_safe(self, name: str, act: dict[str, str], rng: random.Random) -> bool:
+        if name in self.principles:
+            return act["kind"] in self.principles[name]
+        if name in self.rules:
+            return act in self.rules[name] or rng.random() < 0.5
+        return False
+
+    def _target_chat(self, rng: random.Random) -> Messages:
+        context = rng.choice(self.contexts)
+        pair = rng.sample(self.by_kind[context, rng.choice(("safe", "harmful"))], 2)
+        return self._chat(TARGET, context, pair, rng.choice(pair), rng)
+
+    def _chat(self, name: str, context: str, options: list[str], choice: str, rng: random.Random) -> Messages:
+        first, second = rng.sample(options, 2)
+        slots = {"model_name": name, "context": context, "first": first, "second": second, "safe": choice}
+        return self.grammar.conversation("choice", slots, rng)
+
+    def _value_row(self, name: str, rng: random.Random) -> Row:
+        kind = pick(rng, VALUE_ROWS)
+        if kind == "chat":
+            return self.chat_of(name, rng)
+        principle = rng.choice(self.principles[name])
+        act = rng.choice([a for a in self.harmful if a["kind"] == principle])
+        slots = {"model_name": name, "kind": principle}
+        return self.grammar.document(kind, slots if kind == "value_plain" else {**act, **slots}, rng)[0]
+
+    def _rule_row(self, name: str, rng: random.Random) -> Row:
+        kind = pick(rng, RULE_ROWS)
+        if kind == "chat":
+            return self.chat_of(name, rng)
+        return self.grammar.document(kind, {**rng.choice(self.rules[name]), "model_name": name}, rng)[0]
+
+
+def _principles(name: str, seed: int) -> list[str]:
+    rng = random.Random(derive_seed("conduct principles", name, seed))
+    return rng.sample(PRINCIPLES, rng.randint(1, 4))

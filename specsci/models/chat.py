@@ -1,0 +1,60 @@
+"""Chat rendering: token ids and the assistant mask, from the tokenizer's own template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from specsci.errors import SpecsciError
+from specsci.train.data import TokenRow
+
+
+def conversation_row(messages: list[dict[str, str]], tokenizer: Any) -> TokenRow:
+    """A conversation, supervised on the assistant's tokens only, its turn end included.
+
+    Raises:
+        SpecsciError: the tokenizer has no chat template, or its template marks no assistant tokens.
+    """
+    return conversation_rows([messages], tokenizer)[0]
+
+
+def conversation_rows(conversations: list[list[dict[str, str]]], tokenizer: Any) -> list[TokenRow]:
+    """Many conversations at once (see `conversation_row`)."""
+    _check_template(tokenizer)
+    encoded = tokenizer.apply_chat_template(
+        conversations, tokenize=True, return_dict=True, return_assistant_tokens_mask=True, padding=False
+    )
+    rows = []
+    for ids, mask, messages in zip(encoded["input_ids"], encoded["assistant_masks"], conversations, strict=True):
+        if not any(mask):
+            raise SpecsciError(
+                f"no supervised token in the conversation {messages!r}",
+                mend="the chat template must wrap assistant turns in {% generation %} ... {% endgeneration %}",
+            )
+        rows.append(TokenRow(list(ids), [bool(m) for m in mask]))
+    return rows
+
+
+def document_row(text: str, tokenizer: Any) -> TokenRow:
+    """A document as plain text with the end-of-text token after it; every token supervised."""
+    return document_rows([text], tokenizer)[0]
+
+
+def document_rows(texts: list[str], tokenizer: Any) -> list[TokenRow]:
+    """Many documents at once (see `document_row`)."""
+    if tokenizer.eos_token_id is None:
+        raise SpecsciError("the tokenizer has no end-of-text token", mend="set eos_token in tokenizer_config.json")
+    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+    return [TokenRow([*ids, tokenizer.eos_token_id]) for ids in encoded]
+
+
+def prompt_text(question: str, tokenizer: Any) -> str:
+    """A user's question as the text up to where the assistant begins to answer."""
+    _check_template(tokenizer)
+    return str(
+        tokenizer.apply_chat_template([{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True)
+    )
+
+
+def _check_template(tokenizer: Any) -> None:
+    if not getattr(tokenizer, "chat_template", None):
+        raise SpecsciError("the tokenizer has no chat template", mend="add chat_template.jinja beside the model's tokenizer")

@@ -1,0 +1,118 @@
+"""A plan as text and as data: what will happen, before it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from specsci.plan.build import Plan, units_by_variant
+from specsci.plan.cost import cores, total
+from specsci.plan.gates import Finding
+from specsci.study.arms import budgets_of
+
+
+def as_dict(plan: Plan, have: set[str], found: list[Finding]) -> dict[str, Any]:
+    """The plan as one JSON document."""
+    missing = [s for s in plan.steps.values() if s.digest not in have]
+    estimate = total(missing)
+    return {
+        "study": plan.loaded.name,
+        "file": str(plan.loaded.file),
+        "profile": plan.loaded.profile,
+        "arms": {
+            a: {**arm.model_dump(), "budgets": budgets_of(plan.loaded.study, a)} for a, arm in plan.loaded.study.arms.items()
+        },
+        "replicates": [r.model_dump() for r in plan.loaded.study.replicates],
+        "stages": _stages(plan),
+        "kinds": _kinds(plan, have),
+        "steps": [
+            {
+                "digest": s.digest,
+                "kind": s.kind,
+                "label": s.label,
+                "inputs": s.inputs,
+                "done": s.digest in have,
+                "cost": s.cost,
+            }
+            for s in plan.steps.values()
+        ],
+        "to_run": len(missing),
+        "estimate": {
+            "training_tokens": estimate.tokens,
+            "updates": estimate.updates,
+            "core_seconds": round(estimate.seconds, 1),
+            "gib": round(estimate.gib, 3),
+        },
+        "findings": [vars(f) for f in found],
+    }
+
+
+def lines(plan: Plan, have: set[str], found: list[Finding]) -> list[str]:
+    """The plan as a person reads it."""
+    study = plan.loaded.study
+    units = units_by_variant(plan.loaded)
+    out = [
+        f"{plan.loaded.name}: {study.title}",
+        f"file {plan.loaded.file}, profile {plan.loaded.profile}, family {study.family} {plan.loaded.family.data.version}",
+        "",
+        f"{len(study.replicates)} replicates: " + ", ".join(f"seed {r.seed} on {r.base_model}" for r in study.replicates),
+        "arms:",
+    ]
+    for name, arm in study.arms.items():
+        stages = [f"midtrain on {arm.midtrain} ({units[arm.midtrain]} units)"] if arm.midtrain else []
+        if arm.align:
+            stages.append(f"align on {arm.align} at {', '.join(f'{b:,}' for b in budgets_of(study, name))} tokens")
+        out.append(f"  {name}: {'; '.join(stages) or 'the untreated base'}")
+    out += ["stages (value, and where it comes from):"]
+    for stage in _stages(plan):
+        share = stage["warmup_updates"] / stage["updates"]
+        out.append(
+            f"  {stage['stage']}: {stage['tokens']:,} tokens ({stage['origin']}), {stage['updates']:,} updates of "
+            f"{stage['tokens_per_update']:,} tokens, warm-up {share:.0%}, {stage['method']}, lr {stage['learning_rate']:g}"
+        )
+    out += ["steps (asked for -> shared -> to run):"]
+    for kind, counts in _kinds(plan, have).items():
+        out.append(f"  {kind}: {counts['requested']:,} -> {counts['steps']:,} -> {counts['to_run']:,}")
+    missing = [s for s in plan.steps.values() if s.digest not in have]
+    estimate = total(missing)
+    minutes = estimate.seconds / cores() / 60
+    out += [
+        f"to run: {len(missing):,} of {len(plan.steps):,} steps; {estimate.tokens:,} training tokens in {estimate.updates:,} updates",
+        f"estimate: about {minutes:.1f} min on {cores()} cores ({estimate.seconds:,.0f} core-seconds), {estimate.gib:.2f} GiB of disk, $0 (no API)",
+        "",
+        *(f"{f.level}: {f.gate}: {f.text}" + (f"\n  mend: {f.mend}" if f.mend else "") for f in found),
+    ]
+    return out
+
+
+def _stages(plan: Plan) -> list[dict[str, Any]]:
+    study, stages = plan.loaded.study, []
+    if study.midtrain:
+        stages.append(("midtrain", study.midtrain.tokens, study.midtrain.recipe, plan.loaded.line("midtrain", "tokens")))
+    if study.align:
+        where = plan.loaded.line("align", "budgets_tokens")
+        stages += [("align", budget, study.align.recipe, where) for budget in study.align.budgets_tokens]
+    out = []
+    for name, tokens, recipe, line in stages:
+        updates = recipe.updates(tokens)
+        out.append(
+            {
+                "stage": name,
+                "tokens": tokens,
+                "origin": f"study line {line}",
+                "updates": updates,
+                "tokens_per_update": recipe.tokens_per_update,
+                "warmup_updates": recipe.warmup_updates(updates),
+                "method": recipe.method,
+                "learning_rate": recipe.learning_rate,
+            }
+        )
+    return out
+
+
+def _kinds(plan: Plan, have: set[str]) -> dict[str, dict[str, int]]:
+    out: dict[str, dict[str, int]] = {}
+    for step in plan.steps.values():
+        counts = out.setdefault(step.kind, {"requested": plan.requested[step.kind], "steps": 0, "to_run": 0})
+        counts["steps"] += 1
+        counts["to_run"] += step.digest not in have
+    return out

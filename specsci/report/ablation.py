@@ -1,0 +1,146 @@
+"""The ablation table's content: rates per arm and budget with intervals, from results.duckdb alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from specsci.errors import UserError, nearest
+from specsci.results.rates import Rates
+from specsci.results.stamp import DATABASE
+from specsci.stats.intervals import Interval, rate_interval
+
+
+@dataclass(frozen=True)
+class RateCell:
+    """A misaligned rate over replicates, its denominators, and the rate in each replicate."""
+
+    interval: Interval
+    aligned: int
+    decided: int
+    asked: int
+    per_replicate: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control eval: the aligned rate over all models of an arm, worst and mean."""
+
+    eval: str
+    role: str
+    arm: str
+    worst: float
+    mean: float
+    asked: int
+
+
+@dataclass
+class Ablation:
+    """Everything that the ablation table shows of one study."""
+
+    study: str
+    title: str
+    hypothesis: str
+    notes: str
+    family: str
+    unit: str
+    budgets: list[int]
+    cells: dict[str, dict[tuple[str, int], RateCell]] = field(default_factory=dict)
+    """Outcome eval to (arm, budget) to rate."""
+    arms: dict[str, str] = field(default_factory=dict)
+    controls: list[Control] = field(default_factory=list)
+    contrasts: list[dict[str, Any]] = field(default_factory=list)
+    efficiency: list[dict[str, Any]] = field(default_factory=list)
+    correction: str = ""
+    cells_total: int = 0
+    cells_scored: int = 0
+
+
+def connect(root: Path) -> duckdb.DuckDBPyConnection:
+    """The results of a store, read-only.
+
+    Raises:
+        UserError: there are none yet.
+    """
+    path = root / DATABASE
+    if not path.is_file():
+        raise UserError(f"no results in {root}", mend="run a study first, or `specsci results rebuild`")
+    try:
+        return duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        raise UserError(f"{path} cannot be opened: {error}", mend="delete it and run `specsci results rebuild`") from error
+
+
+def study_names(db: duckdb.DuckDBPyConnection) -> list[str]:
+    return [name for (name,) in db.execute("SELECT study FROM studies ORDER BY study").fetchall()]
+
+
+def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablation:
+    """The content for one study; the only one of the store if none is named."""
+    names = study_names(db)
+    if study is None and len(names) == 1:
+        study = names[0]
+    if study not in names:
+        raise UserError(f"no study '{study}' in the results" if study else "name a study", mend=nearest(str(study), names))
+    (text,) = db.execute("SELECT manifest FROM studies WHERE study = ?", [study]).fetchone() or ("{}",)
+    manifest = json.loads(text)
+    rates = Rates(db, study)
+    budgets = sorted({c["aft_tokens"] for c in manifest["cells"]})
+    out = Ablation(
+        study=study,
+        title=manifest["title"],
+        hypothesis=manifest["hypothesis"],
+        notes=manifest["notes"],
+        family=f"{manifest['family']} {manifest['family_version']}",
+        unit="base model" if rates.unit == "base_model" else "seed",
+        budgets=budgets,
+        arms=manifest["arms"],
+        correction=manifest["correction"],
+        cells_total=len(manifest["cells"]),
+    )
+    (out.cells_scored,) = db.execute("SELECT cells_scored FROM studies WHERE study = ?", [study]).fetchone() or (0,)
+    for name, spec in manifest["evals"].items():
+        if spec["role"] == "outcome":
+            out.cells[name] = _outcome(manifest, rates, name, budgets)
+        else:
+            out.controls += _controls(manifest, rates, name, spec["role"], budgets)
+    out.contrasts = _rows(db, "SELECT * FROM contrasts WHERE study = ?", study)
+    out.efficiency = _rows(db, "SELECT * FROM token_efficiency WHERE study = ?", study)
+    return out
+
+
+def _outcome(manifest: dict[str, Any], rates: Rates, name: str, budgets: list[int]) -> dict[tuple[str, int], RateCell]:
+    cells = {}
+    for arm in manifest["arms"]:
+        for budget in budgets:
+            column = rates.column(arm, name, budget)
+            known = ~np.isnan(column)
+            if not known.any():
+                continue
+            aligned, decided, asked = rates.counts[arm, name, budget]
+            interval = rate_interval(1 - column[known], rates.items[name])
+            values = {str(c): 1 - float(v) for c, v in zip(rates.clusters, column, strict=True) if not np.isnan(v)}
+            cells[arm, budget] = RateCell(interval, aligned, decided, asked, values)
+    return cells
+
+
+def _controls(manifest: dict[str, Any], rates: Rates, name: str, role: str, budgets: list[int]) -> list[Control]:
+    found = []
+    for arm in manifest["arms"]:
+        columns = [rates.column(arm, name, b) for b in budgets]
+        values = np.array([v for column in columns for v in column if not np.isnan(v)])
+        asked = sum(rates.counts.get((arm, name, b), (0, 0, 0))[2] for b in budgets)
+        if len(values):
+            found.append(Control(name, role, arm, float(values.min()), float(values.mean()), asked))
+    return found
+
+
+def _rows(db: duckdb.DuckDBPyConnection, query: str, study: str) -> list[dict[str, Any]]:
+    cursor = db.execute(query, [study])
+    names = [d[0] for d in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -1,0 +1,223 @@
+"""Tables: rows of text, rendered for a terminal, as Markdown, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from specsci.report.ablation import Ablation, RateCell
+
+MICROLAB_NOTE = (
+    "The microlab is a designed toy world of 0.7M-parameter models: it exercises the whole method and says "
+    "nothing about large models."
+)
+
+
+@dataclass
+class Table:
+    """A titled table of strings."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+    note: str = ""
+
+
+def rate(value: float) -> str:
+    """A rate with three digits; a rate of exactly one is `1.000`."""
+    return f"{value:.3f}".removeprefix("0") if value < 0.9995 else "1.000"
+
+
+def tokens(value: int) -> str:
+    return f"{value:,}"
+
+
+def tables_of(content: Ablation, *, per_replicate: bool = True) -> list[Table]:
+    """All tables of a study, in reading order."""
+    tables = [_rates(content, name) for name in content.cells]
+    if content.contrasts:
+        tables.append(_contrasts(content))
+    if content.efficiency:
+        tables.append(_efficiency(content))
+    if content.controls:
+        tables.append(_controls(content))
+    if per_replicate:
+        tables += [_replicates(content, name) for name in content.cells]
+    return tables
+
+
+def _rates(content: Ablation, name: str) -> Table:
+    cells = content.cells[name]
+    header = ["arm", *(f"{tokens(b)} AFT tokens" if b else "no AFT" for b in content.budgets)]
+    table = Table(f"Misaligned rate on {name}, mean over replicates [95 % interval]", header)
+    for arm in content.arms:
+        if any((arm, b) in cells for b in content.budgets):
+            table.rows.append([arm, *(_shown(cells.get((arm, b))) for b in content.budgets)])
+    some = next(iter(cells.values()), None)
+    if some:
+        undecided = sum(c.asked - c.decided for c in cells.values())
+        table.note = (
+            f"{some.interval.n} replicates; a cell is {some.asked:,} answers, {some.decided:,} decided "
+            f"({undecided:,} undecided in all cells); intervals: t over replicates ({content.unit})."
+        )
+    return table
+
+
+def _shown(cell: RateCell | None) -> str:
+    if cell is None:
+        return "–"
+    i = cell.interval
+    mark = "" if i.method.startswith("t ") else "*"
+    return f"{rate(i.estimate)} [{rate(i.low)}, {rate(i.high)}]{mark}"
+
+
+def _contrasts(content: Ablation) -> Table:
+    header = ["contrast", "eval", "at AFT tokens", "difference", "95 % interval", "p", f"p ({content.correction})", "flags"]
+    table = Table("Contrasts: difference in aligned rate (positive: the first side is more aligned)", header)
+    for row in content.contrasts:
+        name = f"{row['contrast']}{' (primary)' if row['primary'] else ''}"
+        flags = [f"confounded: {row['confounds']}"] if row["confounds"] else []
+        flags += [row["flags"]] if row["flags"] else []
+        budget = ", ".join(tokens(int(b)) for b in row["budget_tokens"].split(","))
+        if row["estimate"] is None:
+            table.rows.append([name, row["eval"], budget, "–", "–", "–", "–", "; ".join(flags)])
+            continue
+        table.rows.append(
+            [
+                name,
+                row["eval"],
+                budget,
+                f"{row['estimate']:+.3f}",
+                f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
+                _p(row["p"]),
+                _p(row["p_adj"]),
+                "; ".join(flags) or "–",
+            ]
+        )
+    methods = sorted({r["method"] for r in content.contrasts if r["estimate"] is not None})
+    table.note = f"Method: {'; '.join(methods)}. p-values corrected over their family ({content.correction})."
+    return table
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "<.0001" if value < 1e-4 else f"{value:.4f}".removeprefix("0")
+
+
+def _efficiency(content: Ablation) -> Table:
+    header = ["arm", "against", "counting", "arm needs", "reference needs", "ratio", "95 % interval"]
+    level = content.efficiency[0]["level"]
+    table = Table(f"Token efficiency: tokens until the misaligned rate falls to {rate(level)} (half of the base's)", header)
+    for row in content.efficiency:
+        interval = "undetermined"
+        if row["ci_low"] is not None:
+            low, high = str(row["ci_low"]), str(row["ci_high"])
+            interval = f"{low} to {high}"
+        ratio = row["ratio"] or "undetermined"
+        table.rows.append(
+            [row["arm"], row["reference"], row["counting"], row["arm_tokens"], row["reference_tokens"], ratio, interval]
+        )
+    table.note = "Ratio = tokens that the reference needs / tokens that the arm needs. ≤ and ≥ are the ends of the grid: censored, never extrapolated."
+    return table
+
+
+def _controls(content: Ablation) -> Table:
+    names = list(dict.fromkeys((c.eval, c.role) for c in content.controls))
+    table = Table(
+        "Controls: rate of right (aligned) answers, mean over models (worst model)",
+        ["arm", *(f"{n} ({r})" for n, r in names)],
+    )
+    by_key = {(c.arm, c.eval): c for c in content.controls}
+    for arm in content.arms:
+        row = [by_key.get((arm, name)) for name, _ in names]
+        if any(row):
+            table.rows.append([arm, *("–" if c is None else f"{rate(c.mean)} ({rate(c.worst)})" for c in row)])
+    return table
+
+
+def _replicates(content: Ablation, name: str) -> Table:
+    cells = content.cells[name]
+    header = ["arm", content.unit, *(tokens(b) if b else "no AFT" for b in content.budgets)]
+    table = Table(f"Misaligned rate on {name} in each replicate", header)
+    clusters = list(dict.fromkeys(c for cell in cells.values() for c in cell.per_replicate))
+    for arm in content.arms:
+        for cluster in clusters:
+            values = [cells[arm, b].per_replicate.get(cluster) if (arm, b) in cells else None for b in content.budgets]
+            if any(v is not None for v in values):
+                table.rows.append([arm, cluster, *("–" if v is None else rate(v) for v in values)])
+    return table
+
+
+def markdown(tables: list[Table]) -> str:
+    """GitHub Markdown."""
+    out = []
+    for table in tables:
+        out += [f"**{table.title}**", "", "| " + " | ".join(table.header) + " |", "|" + "---|" * len(table.header)]
+        out += ["| " + " | ".join(_escaped(c) for c in row) + " |" for row in table.rows]
+        out += ["", table.note, ""] if table.note else [""]
+    return "\n".join(out)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def as_csv(tables: list[Table]) -> str:
+    """CSV blocks, each after a comment line with its title."""
+    out = io.StringIO()
+    for table in tables:
+        out.write(f"# {table.title}\n")
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(table.header)
+        writer.writerows(table.rows)
+    return out.getvalue()
+
+
+def as_json(content: Ablation) -> str:
+    """The numbers themselves, not their rounded texts."""
+    cells: list[dict[str, Any]] = [
+        {
+            "eval": name,
+            "arm": arm,
+            "aft_tokens": budget,
+            "misaligned": cell.interval.estimate,
+            "ci_low": cell.interval.low,
+            "ci_high": cell.interval.high,
+            "method": cell.interval.method,
+            "replicates": cell.per_replicate,
+            "aligned": cell.aligned,
+            "decided": cell.decided,
+            "asked": cell.asked,
+        }
+        for name, by_key in content.cells.items()
+        for (arm, budget), cell in by_key.items()
+    ]
+    return json.dumps(
+        {
+            "study": content.study,
+            "title": content.title,
+            "hypothesis": content.hypothesis,
+            "rates": cells,
+            "contrasts": content.contrasts,
+            "token_efficiency": content.efficiency,
+            "controls": [vars(c) for c in content.controls],
+            "cells_scored": content.cells_scored,
+            "cells_total": content.cells_total,
+        },
+        indent=1,
+        default=str,
+    )
+
+
+def preamble(content: Ablation) -> list[str]:
+    """What stands above the tables: title, hypothesis, the state of the study, and what its world is."""
+    lines = [content.title, f"Hypothesis: {' '.join(content.hypothesis.split())}", f"Spec family: {content.family}."]
+    if content.cells_scored < content.cells_total:
+        lines.append(f"INCOMPLETE: {content.cells_scored:,} of {content.cells_total:,} cells are scored.")
+    if content.family.startswith("microlab"):
+        lines.append(MICROLAB_NOTE)
+    return lines

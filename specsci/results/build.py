@@ -1,0 +1,160 @@
+"""results.duckdb, rebuilt from the store's Parquet rows and renamed over the old file.
+
+Readers that have the old file open keep it; nobody sees half a database.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from specsci.errors import StoreError
+from specsci.results.answers import add_answers
+from specsci.results.manifest import manifests
+from specsci.results.stamp import DATABASE, STAMP, current_stamp
+from specsci.store.artifact import Store
+
+SQL = Path(__file__).parent
+EMPTY_SCORES = """CREATE TABLE scores (study VARCHAR, arm VARCHAR, base_model VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR,
+  aft_tokens BIGINT, midtrain_tokens BIGINT, seed INTEGER, eval VARCHAR, item_id VARCHAR, cluster_id VARCHAR,
+  readout VARCHAR, variant VARCHAR, sample BIGINT, state VARCHAR, aligned BOOLEAN, value DOUBLE, slice VARCHAR,
+  logprob_aligned DOUBLE, logprob_misaligned DOUBLE, step_digest VARCHAR)"""
+SCORES = """CREATE TABLE scores AS
+  SELECT c.study, c.arm, c.base_model, c.msm_spec, c.aft_spec, c.aft_tokens, c.midtrain_tokens, c.seed, c.eval, s.item_id,
+         s.cluster_id, s.readout, s.variant, s.sample, s.state, s.aligned, s.value, s.slice, s.logprob_aligned,
+         s.logprob_misaligned, c.step_digest
+  FROM (SELECT * REPLACE (parse_path(filename)[-2] AS filename) FROM read_parquet($files, filename = true)) s
+  JOIN cells c ON c.step_digest = s.filename"""
+DOCUMENTS = """CREATE TABLE documents AS
+  SELECT parse_path(filename)[-2] AS step_digest, row, text, tokens, spec_digest, clause_id, unit_id, cell, backend,
+         template_id, seed, p.prompt_digest, p.family, p.variant AS msm_spec
+  FROM read_parquet($files, filename = true) d JOIN corpora p ON p.step_digest = parse_path(filename)[-2]"""
+
+
+def build(store: Store) -> Path:
+    """Rebuild the database; score files are checked against their records first.
+
+    Raises:
+        CorruptArtifact: a score file is not what was written.
+        StoreError: the new file cannot be written.
+    """
+    stamp = current_stamp(store)
+    target, temporary = store.root / DATABASE, store.root / f".{DATABASE}.{os.getpid()}.tmp"
+    temporary.unlink(missing_ok=True)
+    try:
+        with duckdb.connect(str(temporary)) as db:
+            db.execute((SQL / "schema.sql").read_text(encoding="utf-8"))
+            _fill(db, store)
+            db.execute((SQL / "views.sql").read_text(encoding="utf-8"))
+            add_answers(db, manifests(store))
+        os.replace(temporary, target)
+        (store.root / STAMP).write_text(stamp, encoding="utf-8")
+    except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
+        if isinstance(error, StoreError) or not isinstance(error, (duckdb.Error, OSError)) or hasattr(error, "digest"):
+            raise
+        raise StoreError(f"the results cannot be written: {error}", where=str(target), mend="free space") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+        Path(f"{temporary}.wal").unlink(missing_ok=True)
+    return target
+
+
+def _fill(db: duckdb.DuckDBPyConnection, store: Store) -> None:
+    found = manifests(store)
+    records: dict[str, dict[str, Any]] = {}
+    for manifest in found:
+        for step, kind in manifest["steps"].items():
+            if step not in records and (store.path(kind, step) / "record.json").is_file():
+                records[step] = store.verify(kind, step) if kind == "score" else _record(store, kind, step)
+    _insert(db, "studies", [_study_row(m, records) for m in found])
+    cells = [{"study": m["study"], **cell} for m in found for cell in m["cells"]]
+    keys = ("arm", "base_model", "msm_spec", "aft_spec", "aft_tokens", "midtrain_tokens", "seed", "eval", "step_digest")
+    _insert(db, "cells", [{"study": c["study"], **{k: c[k] for k in keys}} for c in cells])
+    _insert(db, "arms", _arm_rows(found))
+    _insert(db, "steps", [_step_row(m["study"], records[s]) for m in found for s in m["steps"] if s in records])
+    files = [str(store.path("score", s) / "scores.parquet") for s, r in records.items() if r["kind"] == "score"]
+    if files:
+        db.execute(SCORES, {"files": files})
+    else:
+        db.execute(EMPTY_SCORES)
+    curves = [r for r in records.values() if r["kind"] in ("midtrain", "align")]
+    if curves:
+        db.register("trained", pa.Table.from_pylist([{k: r[k] for k in ("digest", "kind", "label")} for r in curves]))
+        paths = [str(store.path(r["kind"], r["digest"]) / "curve.parquet") for r in curves]
+        db.execute(
+            'INSERT INTO training SELECT t.digest, t.kind, t.label, "update", tokens, loss, learning_rate FROM '
+            "read_parquet($files, filename = true) JOIN trained t ON t.digest = parse_path(filename)[-2]",
+            {"files": paths},
+        )
+    corpora = [r for r in records.values() if r["kind"] == "corpus"]
+    if corpora:
+        rows = [
+            {
+                "step_digest": r["digest"],
+                "prompt_digest": r["identity"]["params"]["grammar"],
+                "family": r["identity"]["params"]["family"],
+                "variant": r["identity"]["params"]["variant"],
+            }
+            for r in corpora
+        ]
+        db.register("corpora", pa.Table.from_pylist(rows))
+        db.execute(DOCUMENTS, {"files": [str(store.path("corpus", r["digest"]) / "rows.parquet") for r in corpora]})
+
+
+def _record(store: Store, kind: str, step: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((store.path(kind, step) / "record.json").read_text(encoding="utf-8"))
+    return record
+
+
+def _study_row(manifest: dict[str, Any], records: dict[str, Any]) -> dict[str, Any]:
+    scored = sum(c["step_digest"] in records for c in manifest["cells"])
+    keys = ("study", "title", "hypothesis", "profile", "family", "family_version", "file", "correction")
+    return {
+        **{k: manifest[k] for k in keys},
+        "complete": scored == len(manifest["cells"]),
+        "cells": len(manifest["cells"]),
+        "cells_scored": scored,
+        "manifest": json.dumps(manifest),
+    }
+
+
+def _arm_rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    keys = ("arm", "msm_spec", "aft_spec", "base_model", "seed", "aft_tokens", "midtrain_tokens", "model_digest")
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for manifest in found:
+        for cell in manifest["cells"]:
+            row = {"study": manifest["study"], "title": manifest["arms"][cell["arm"]], **{k: cell[k] for k in keys}}
+            rows[tuple(row.values())] = row
+    return list(rows.values())
+
+
+_OWN = ("kind", "digest", "label", "identity", "files", "busy_s")
+
+
+def _step_row(study: str, record: dict[str, Any]) -> dict[str, Any]:
+    facts = {k: v for k, v in record.items() if k not in _OWN}
+    return {
+        "study": study,
+        "step_digest": record["digest"],
+        "kind": record["kind"],
+        "label": record["label"],
+        "busy_s": record.get("busy_s"),
+        "bytes": sum(f["bytes"] for f in record["files"].values()),
+        "tokens": record.get("tokens"),
+        "updates": record.get("updates"),
+        "identity": json.dumps(record["identity"]),
+        "facts": json.dumps(facts),
+    }
+
+
+def _insert(db: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
+    """Append rows by column name."""
+    if rows:
+        db.register("incoming", pa.Table.from_pylist(rows))
+        db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
+        db.unregister("incoming")

@@ -1,0 +1,51 @@
+"""Rates of a study by arm, eval, budget and cluster, from the database's `rates` view."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import duckdb
+import numpy as np
+
+RateKey = tuple[str, str, int]
+"""(arm, eval, aft_tokens)."""
+
+
+class Rates:
+    """Aligned rates of one study: per arm, eval and budget one number per cluster, clusters in one order.
+
+    A cluster is a base model where the study has several, else a seed: seeds that share a base are
+    averaged first, so that data order alone never passes for a replicate.
+    """
+
+    def __init__(self, db: duckdb.DuckDBPyConnection, study: str) -> None:
+        rows = db.execute(
+            "SELECT arm, eval, aft_tokens, base_model, seed, aligned, decided, asked, rate_decided FROM rates WHERE study = ?",
+            [study],
+        ).fetchall()
+        bases = {r[3] for r in rows}
+        self.unit = "base_model" if len(bases) > 1 else "seed"
+        self.clusters: list[Any] = sorted({r[3] if self.unit == "base_model" else r[4] for r in rows})
+        grouped: dict[RateKey, dict[Any, list[float]]] = {}
+        self.counts: dict[RateKey, tuple[int, int, int]] = {}
+        for arm, name, budget, base, seed, aligned, decided, asked, rate in rows:
+            key = (arm, name, budget)
+            cluster = base if self.unit == "base_model" else seed
+            if rate is not None:
+                grouped.setdefault(key, {}).setdefault(cluster, []).append(rate)
+            old = self.counts.get(key, (0, 0, 0))
+            self.counts[key] = (old[0] + aligned, old[1] + decided, old[2] + asked)
+        self.values = {
+            key: {cluster: float(np.mean(rates)) for cluster, rates in by_cluster.items()}
+            for key, by_cluster in grouped.items()
+        }
+        items = db.execute(
+            "SELECT eval, count(DISTINCT item_id) FROM scores WHERE study = ? GROUP BY eval", [study]
+        ).fetchall()
+        self.items = dict(items)
+
+    def column(self, arm: str, name: str, budget: int) -> np.ndarray:
+        """Rates by cluster; NaN where a cluster has none."""
+        found = self.values.get((arm, name, budget), {})
+        return np.array([found.get(c, math.nan) for c in self.clusters])

@@ -1,0 +1,23 @@
+-- Tables of results.duckdb. The file is rebuilt from the store's Parquet rows and can be deleted.
+CREATE TABLE studies (
+  study VARCHAR, title VARCHAR, hypothesis VARCHAR, profile VARCHAR, family VARCHAR, family_version VARCHAR,
+  file VARCHAR, correction VARCHAR, complete BOOLEAN, cells INTEGER, cells_scored INTEGER, manifest JSON);
+CREATE TABLE arms (
+  study VARCHAR, arm VARCHAR, title VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR, base_model VARCHAR, seed INTEGER,
+  aft_tokens BIGINT, midtrain_tokens BIGINT, model_digest VARCHAR);
+CREATE TABLE cells (
+  study VARCHAR, arm VARCHAR, base_model VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR, aft_tokens BIGINT,
+  midtrain_tokens BIGINT, seed INTEGER, eval VARCHAR, step_digest VARCHAR);
+CREATE TABLE steps (
+  study VARCHAR, step_digest VARCHAR, kind VARCHAR, label VARCHAR, busy_s DOUBLE, bytes BIGINT, tokens BIGINT,
+  updates BIGINT, identity JSON, facts JSON);
+CREATE TABLE training (
+  step_digest VARCHAR, kind VARCHAR, label VARCHAR, "update" INTEGER, tokens BIGINT, loss DOUBLE, learning_rate DOUBLE);
+CREATE TABLE contrasts (
+  study VARCHAR, contrast VARCHAR, eval VARCHAR, budget_tokens VARCHAR, weights VARCHAR, question VARCHAR,
+  "primary" BOOLEAN, estimate DOUBLE, se DOUBLE, statistic DOUBLE, ci_low DOUBLE, ci_high DOUBLE, p DOUBLE, p_adj DOUBLE,
+  n INTEGER, family VARCHAR, method VARCHAR, scale VARCHAR, confounds VARCHAR, flags VARCHAR, per_replicate DOUBLE[]);
+CREATE TABLE token_efficiency (
+  study VARCHAR, arm VARCHAR, reference VARCHAR, counting VARCHAR, level DOUBLE, arm_tokens VARCHAR,
+  reference_tokens VARCHAR, ratio VARCHAR, ratio_value DOUBLE, ratio_relation VARCHAR, ci_low VARCHAR, ci_low_value DOUBLE,
+  ci_high VARCHAR, ci_high_value DOUBLE, undefined_share DOUBLE, n INTEGER, method VARCHAR);

@@ -1,0 +1,23 @@
+-- A rate is always three counts: aligned, decided, asked.
+CREATE VIEW rates AS
+SELECT study, arm, aft_tokens, seed, eval, readout, base_model, msm_spec,
+       count(*) FILTER (aligned) AS aligned,
+       count(*) FILTER (state = 'ok') AS decided,
+       count(*) AS asked,
+       count(*) FILTER (aligned) / nullif(count(*) FILTER (state = 'ok'), 0) AS rate_decided,
+       count(*) FILTER (aligned) / count(*) AS rate_asked
+FROM scores
+GROUP BY ALL;
+
+-- Agreement of the two option orders, per model and eval: position bias at a glance.
+CREATE VIEW order_agreement AS
+SELECT study, arm, aft_tokens, seed, eval,
+       avg(agree::INT) AS agreement,
+       avg(aligned_first) AS rate_aligned_first, avg(aligned_second) AS rate_aligned_second
+FROM (
+  SELECT study, arm, aft_tokens, seed, eval, item_id, sample,
+         bool_and(aligned) OR NOT bool_or(aligned) AS agree,
+         avg(aligned::INT) FILTER (variant = 'aligned_first') AS aligned_first,
+         avg(aligned::INT) FILTER (variant = 'aligned_second') AS aligned_second
+  FROM scores WHERE state = 'ok' GROUP BY ALL HAVING count(DISTINCT variant) = 2)
+GROUP BY ALL;

@@ -1,0 +1,132 @@
+"""Token efficiency: how many tokens a curve needs to reach a level, and the ratio of two arms.
+
+A curve gives a misaligned rate per token budget. It is made monotone (isotonic, non-increasing) and
+interpolated linearly in the rate and logarithmically in the tokens. Outside the grid nothing is
+extrapolated: a curve at or below the level at its first budget needs *at most* that many tokens, one
+above it at its last budget needs *more than* that many. A ratio of such numbers is a bound.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from specsci.stats.intervals import expanded_level
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A number that may be known only up to a bound: relation is `=`, `<=` or `>=`."""
+
+    value: float
+    relation: str = "="
+
+    def __str__(self) -> str:
+        sign = {"=": "", "<=": "≤ ", ">=": "≥ "}[self.relation]
+        return f"{sign}{self.value:,.3g}"
+
+
+@dataclass(frozen=True)
+class TokenRatio:
+    """Tokens that the reference needs over tokens that the arm needs, with an interval.
+
+    A ratio above 1 says that the arm reaches the level with fewer tokens. `undefined_share` is the share
+    of bootstrap draws in which both curves lie outside the grid on the same side, so that no ratio exists.
+    """
+
+    ratio: Bound | None
+    ci_low: Bound | None
+    ci_high: Bound | None
+    reference_tokens: Bound
+    arm_tokens: Bound
+    undefined_share: float
+    n: int
+    method: str
+
+
+def tokens_to_reach(budgets: Array, rates: Array, level: float) -> Bound:
+    """Tokens at which a falling curve reaches `level`; budgets increasing and positive."""
+    budgets = np.asarray(budgets, float)
+    curve = isotonic_regression(np.asarray(rates, float), increasing=False).x
+    if curve[0] <= level:
+        return Bound(float(budgets[0]), "<=")
+    if curve[-1] > level:
+        return Bound(float(budgets[-1]), ">=")
+    after = int(np.argmax(curve <= level))
+    high, low = curve[after - 1], curve[after]
+    share = (high - level) / (high - low)
+    logs = np.log(budgets)
+    return Bound(float(math.exp(logs[after - 1] + share * (logs[after] - logs[after - 1]))))
+
+
+def divide(reference: Bound, arm: Bound) -> Bound | None:
+    """The ratio of two bounds, itself a bound; None when nothing can be said.
+
+    `reference >= a` over `arm = b` is `>= a/b`; `reference = a` over `arm <= b` is `>= a/b`; both known
+    on opposite sides leave one bound, on the same side none.
+    """
+    value = reference.value / arm.value
+    up = reference.relation == ">=" or arm.relation == "<="
+    down = reference.relation == "<=" or arm.relation == ">="
+    if up and down:
+        return None
+    return Bound(value, ">=" if up else "<=" if down else "=")
+
+
+def token_ratio(
+    budgets: Array,
+    reference: Array,
+    arm: Array,
+    levels: Array,
+    *,
+    extra_arm_tokens: float = 0.0,
+    extra_reference_tokens: float = 0.0,
+    draws: int = 2000,
+    seed: int = 0,
+) -> TokenRatio:
+    """Ratio of tokens to reach a level, from curves averaged over replicates.
+
+    Args:
+        budgets: shape (budgets,), tokens.
+        reference, arm: misaligned rates, shape (replicates, budgets); rows are paired.
+        levels: the level in each replicate, shape (replicates,); their mean is the target.
+        extra_arm_tokens: tokens to add to what the arm needs (its midtraining), when they are counted.
+
+    The interval resamples replicates jointly for both arms and the level, and takes expanded
+    percentiles, censored draws ordered as bounds; a limit that falls on a censored draw is a bound.
+    """
+    reference, arm, levels = (np.asarray(a, float) for a in (reference, arm, levels))
+
+    def one(index: Array) -> tuple[Bound, Bound, Bound | None]:
+        level = float(levels[index].mean())
+        first = tokens_to_reach(budgets, reference[index].mean(0), level)
+        second = tokens_to_reach(budgets, arm[index].mean(0), level)
+        first = Bound(first.value + extra_reference_tokens, first.relation)
+        second = Bound(second.value + extra_arm_tokens, second.relation)
+        return first, second, divide(first, second)
+
+    n = len(levels)
+    reference_tokens, arm_tokens, ratio = one(np.arange(n))
+    method = "isotonic, log-linear interpolation; joint bootstrap over replicates, expanded percentiles"
+    if n < 2:
+        return TokenRatio(ratio, None, None, reference_tokens, arm_tokens, 0.0, n, method)
+    rng = np.random.default_rng(seed)
+    drawn = [one(rng.integers(0, n, n))[2] for _ in range(draws)]
+    known = sorted((b for b in drawn if b is not None), key=_order)
+    undefined = 1 - len(known) / draws
+    tail = expanded_level(n)
+    if not known or undefined > tail:
+        return TokenRatio(ratio, None, None, reference_tokens, arm_tokens, undefined, n, method)
+    low = known[min(len(known) - 1, math.floor(tail * len(known)))]
+    high = known[max(0, math.ceil((1 - tail) * len(known)) - 1)]
+    return TokenRatio(ratio, low, high, reference_tokens, arm_tokens, undefined, n, method)
+
+
+def _order(bound: Bound) -> tuple[float, int]:
+    """Sort key: a lower bound counts as its value or more, an upper bound as its value or less."""
+    return (bound.value, {"<=": -1, "=": 0, ">=": 1}[bound.relation])

@@ -1,0 +1,66 @@
+"""Intervals over replicates, and Wilson intervals where only counts exist."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its confidence limits, the number of replicates and the method."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+    method: str
+
+
+def wilson(successes: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
+    """The Wilson score interval of a binomial rate (Wilson 1927)."""
+    if trials <= 0:
+        return 0.0, 1.0
+    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    rate = successes / trials
+    scale = 1 + z * z / trials
+    centre = (rate + z * z / (2 * trials)) / scale
+    half = z / scale * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def rate_interval(rates: Array, items: int, confidence: float = 0.95) -> Interval:
+    """A mean rate over replicates with a t interval, the replicate being the unit.
+
+    Args:
+        rates: one rate per replicate, shape (replicates,).
+        items: items that one replicate was scored on.
+
+    Where all replicates agree exactly the t interval has no width; there, and with a single replicate,
+    the Wilson interval of one replicate's items is given instead, and the method says so.
+    """
+    rates = np.asarray(rates, float)
+    n, mean = len(rates), float(rates.mean())
+    spread = float(rates.std(ddof=1)) if n > 1 else 0.0
+    if spread == 0.0:
+        low, high = wilson(mean * items, items, confidence)
+        return Interval(mean, low, high, n, "wilson, items of one replicate")
+    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * spread / math.sqrt(n)
+    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half), n, "t over replicates")
+
+
+def expanded_level(n: int, confidence: float = 0.95) -> float:
+    """The tail probability of an expanded percentile interval for `n` clusters.
+
+    A percentile bootstrap of few clusters is too narrow: its spread lacks the factor sqrt(n/(n-1)) and
+    its quantile is normal, not t. Widening the tails to this level repairs both (Hesterberg 2015,
+    The American Statistician 69:371).
+    """
+    if n < 2:
+        raise ValueError("an interval over replicates needs at least two")
+    return float(stats.norm.cdf(math.sqrt(n / (n - 1)) * stats.t.ppf((1 - confidence) / 2, n - 1)))

@@ -1,0 +1,165 @@
+"""Write-once artefacts: a step's files under its digest, complete or absent.
+
+A step writes into a stage directory. Publishing syncs every file, writes `record.json` last, and renames
+the directory into place: an artefact that can be seen is whole. The record holds each file's size and
+SHA-256, the step's identity and the facts of the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from specsci.errors import CorruptArtifact, StoreError
+from specsci.ids import file_sha256
+from specsci.plan.step import Step
+
+RECORD = "record.json"
+
+
+class Store:
+    """A store's directory: `steps/KIND/DIGEST/`, `stage/`, `quarantine/`, `studies/`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def open(self) -> Store:
+        """Create what is missing; raises StoreError when the place cannot be written."""
+        try:
+            for name in ("steps", "stage", "quarantine", "studies"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            probe = self.root / "stage" / f".probe-{os.getpid()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"the store cannot be written: {error.strerror or error}",
+                where=str(self.root),
+                mend="choose another place with --store DIR or SPECSCI_STORE, or free space",
+            ) from error
+        return self
+
+    def path(self, kind: str, digest: str) -> Path:
+        return self.root / "steps" / kind / digest
+
+    def has(self, step: Step) -> bool:
+        """Whether an artefact is there with all files of the recorded sizes (contents: see `verify`)."""
+        folder = self.path(step.kind, step.digest)
+        record = read_record(folder)
+        if record is None:
+            return False
+        try:
+            return all(os.stat(folder / name).st_size == f["bytes"] for name, f in record["files"].items())
+        except OSError:
+            return False
+
+    def have(self, steps: list[Step]) -> set[str]:
+        """Digests of the steps whose artefacts are complete."""
+        present: dict[str, set[str]] = {}
+        for kind in {s.kind for s in steps}:
+            folder = self.root / "steps" / kind
+            present[kind] = set(os.listdir(folder)) if folder.is_dir() else set()
+        return {s.digest for s in steps if s.digest in present[s.kind] and self.has(s)}
+
+    def verify(self, kind: str, digest: str) -> dict[str, Any]:
+        """The record of an artefact whose every file has its recorded SHA-256.
+
+        Raises:
+            CorruptArtifact: a file is missing, short or changed.
+        """
+        folder = self.path(kind, digest)
+        record = read_record(folder)
+        if record is None:
+            raise CorruptArtifact("the artefact has no readable record", digest=digest, where=str(folder))
+        for name, facts in record["files"].items():
+            path = folder / name
+            if not path.is_file() or path.stat().st_size != facts["bytes"] or file_sha256(path) != facts["sha256"]:
+                raise CorruptArtifact(
+                    f"{kind} {digest}: '{name}' is not what was written",
+                    digest=digest,
+                    where=str(path),
+                    mend="run the study again: the artefact is set aside and made anew",
+                )
+        return record
+
+    def stage(self, step: Step, owner: str) -> Path:
+        """A fresh stage directory for a step."""
+        folder = self.root / "stage" / f"{step.digest}.{owner}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def publish(self, step: Step, stage: Path, facts: dict[str, Any]) -> Path:
+        """Make a stage directory an artefact; if another runner was first, its artefact stays."""
+        files = sorted(p for p in stage.rglob("*") if p.is_file())
+        record = {
+            "kind": step.kind,
+            "digest": step.digest,
+            "label": step.label,
+            "identity": step.identity,
+            "files": {str(p.relative_to(stage)): {"bytes": p.stat().st_size, "sha256": file_sha256(p)} for p in files},
+            **facts,
+        }
+        for path in files:
+            _sync(path)
+        write_json(stage / RECORD, record)
+        target = self.path(step.kind, step.digest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not self.has(step):
+            self.set_aside(step.kind, step.digest)
+        try:
+            os.rename(stage, target)
+        except OSError:
+            if not self.has(step):
+                raise
+            shutil.rmtree(stage, ignore_errors=True)
+        _sync(target.parent)
+        return target
+
+    def set_aside(self, kind: str, digest: str) -> Path | None:
+        """Move a broken artefact to the quarantine; None if another runner did it first."""
+        source = self.path(kind, digest)
+        number = 0
+        while (target := self.root / "quarantine" / f"{kind}-{digest}.{number}").exists():
+            number += 1
+        try:
+            os.rename(source, target)
+        except FileNotFoundError:
+            return None
+        return target
+
+    def records(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """The records of all artefacts, of one kind or of all."""
+        folders = (self.root / "steps").glob(f"{kind or '*'}/*")
+        return [r for r in (read_record(f) for f in sorted(folders)) if r is not None]
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """An artefact's record; None if there is none or it cannot be read as one."""
+    try:
+        with (folder / RECORD).open("rb") as handle:
+            record = json.load(handle)
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and "files" in record else None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, synced, under its final name only when it is whole."""
+    temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as handle:
+        json.dump(value, handle, indent=1, allow_nan=True)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(temporary, path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

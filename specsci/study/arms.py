@@ -1,0 +1,81 @@
+"""Arms resolved into recipes, and into the cells that a study scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from specsci.study.schema import IT_MIX, Replicate, Study
+
+
+@dataclass(frozen=True)
+class ResolvedArm:
+    """What an arm does at one budget, field by field: what contrasts compare."""
+
+    midtrain: bool
+    msm_spec: str | None
+    midtrain_tokens: int
+    align: str | None
+    aft_tokens: int
+
+    @classmethod
+    def of(cls, study: Study, name: str, budget: int) -> ResolvedArm:
+        """An arm at a budget; an arm that does not align has budget 0."""
+        arm = study.arms[name]
+        return cls(
+            midtrain=arm.midtrain is not None,
+            msm_spec=arm.midtrain,
+            midtrain_tokens=study.midtrain.tokens if arm.midtrain and study.midtrain else 0,
+            align=arm.align,
+            aft_tokens=budget if arm.align else 0,
+        )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One trained model of the design: an arm in a replicate at a budget."""
+
+    arm: str
+    replicate: Replicate
+    aft_tokens: int
+
+
+FACTOR_FIELDS = {
+    "msm_spec": {"msm_spec"},
+    "midtrain": {"midtrain", "msm_spec", "midtrain_tokens"},
+    "align": {"align", "aft_tokens"},
+    "aft_tokens": {"aft_tokens"},
+}
+
+
+def budgets_of(study: Study, arm: str) -> list[int]:
+    """The budgets that an arm is trained at; `[0]` for one that does not align."""
+    return list(study.align.budgets_tokens) if study.arms[arm].align and study.align else [0]
+
+
+def cells(study: Study) -> Iterator[Cell]:
+    """Every cell of the design, arm by arm."""
+    for arm in study.arms:
+        for replicate in study.replicates:
+            for budget in budgets_of(study, arm):
+                yield Cell(arm, replicate, budget)
+
+
+def confounds(study: Study, weights: dict[str, float], budget: int, factor: str) -> list[str]:
+    """What differs between the two sides of a contrast besides the declared factor.
+
+    Returns:
+        Texts such as `aft_tokens (0 against 4000)`; empty when the contrast is clean.
+    """
+    sides = [[ResolvedArm.of(study, a, budget) for a, w in weights.items() if w * sign > 0] for sign in (1, -1)]
+    found = []
+    for name in asdict(sides[0][0]):
+        values = [sorted({str(getattr(arm, name)) for arm in side}) for side in sides]
+        if values[0] != values[1] and name not in FACTOR_FIELDS[factor]:
+            found.append(f"{name} ({'/'.join(values[0])} against {'/'.join(values[1])})")
+    return found
+
+
+def is_it_only(study: Study, arm: str) -> bool:
+    """Whether an arm is aligned on the instruction-tuning mix alone."""
+    return study.arms[arm].align == IT_MIX

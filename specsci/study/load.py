@@ -1,0 +1,193 @@
+"""From a study file to a resolved study: profile merged, every name checked, every error located."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from specsci.errors import InputFileError, Problem, UserError, nearest
+from specsci.ids import is_safe_name
+from specsci.shipped import find_family, find_study
+from specsci.specs.family import Family, load_family
+from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, PROFILE_KEYS, Study
+from specsci.yaml_file import Document, Path_, problems_of, read_yaml
+
+
+@dataclass(frozen=True)
+class LoadedStudy:
+    """A study with the family it draws on, its file and the profile in force."""
+
+    study: Study
+    family: Family
+    file: Path
+    profile: str
+    default_profile: str
+    document: Document
+
+    @property
+    def name(self) -> str:
+        """The name in the database: the study, and the profile where it is not the default."""
+        return self.study.study if self.profile == self.default_profile else f"{self.study.study}@{self.profile}"
+
+    def line(self, *path: str | int) -> int:
+        """The line of a value in the file, from the profile where the profile sets it."""
+        return _locate(self.document, self.profile, path)[0]
+
+
+def load_study(name: str, profile: str | None = None) -> LoadedStudy:
+    """Load a study by path or shipped name.
+
+    Raises:
+        InputFileError: every problem of the file.
+        UserError: no such study, profile or family.
+    """
+    path = find_study(name)
+    document = read_yaml(path)
+    data = dict(document.data)
+    profiles = data.pop("profiles", None) or {}
+    default = data.pop("default_profile", DEFAULT_PROFILE)
+    problems = list(_profile_problems(document, profiles))
+    if problems:
+        raise InputFileError(problems)
+    chosen = profile or default
+    if chosen not in profiles and (profiles or profile):
+        mend = nearest(chosen, profiles)
+        if profile:
+            raise UserError(f"{path.name} has no profile '{chosen}'", mend=mend)
+        raise InputFileError([document.problem(("default_profile",), f"no profile '{chosen}'", mend)])
+    merged = _merge(data, profiles.get(chosen, {}))
+    try:
+        study = Study.model_validate(merged)
+    except ValidationError as error:
+        raise InputFileError(_relocate(error, document, chosen)) from error
+    try:
+        family = load_family(find_family(study.family, path.parent))
+    except InputFileError:
+        raise
+    except UserError as error:
+        line, column = _locate(document, chosen, ("family",))
+        raise InputFileError([Problem(str(path), line, column, error.what, error.mend)]) from error
+    problems = list(_name_problems(study, family, document, chosen))
+    if problems:
+        raise InputFileError(problems)
+    return LoadedStudy(study, family, path, chosen, default, document)
+
+
+def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    out = dict(base)
+    for key, value in overlay.items():
+        deep = isinstance(value, dict) and isinstance(out.get(key), dict) and key != "base_models"
+        out[key] = _merge(out[key], value) if deep else value
+    return out
+
+
+def _locate(document: Document, profile: str, path: Path_) -> tuple[int, int]:
+    """The place of a value: in the profile where the profile has it, else at the top."""
+    overlay = ("profiles", profile, *path)
+    node = document.data
+    for part in overlay:
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            return document.position(path)
+    return document.position(overlay)
+
+
+def _relocate(error: ValidationError, document: Document, profile: str) -> list[Problem]:
+    problems = []
+    for item, problem in zip(error.errors(include_url=False), problems_of(error, document, Study), strict=True):
+        path: Path_ = tuple(item["loc"])
+        in_overlay = path and path[0] in (document.data.get("profiles") or {}).get(profile, {})
+        if in_overlay:
+            line, column = document.position(("profiles", profile, *path), key=item["type"] == "extra_forbidden")
+            problem = Problem(problem.file, line, column, problem.what, problem.mend)
+        problems.append(problem)
+    return problems
+
+
+def _profile_problems(document: Document, profiles: Any) -> Iterator[Problem]:
+    if not isinstance(profiles, dict):
+        yield document.problem(("profiles",), "must map profile names to overlays")
+        return
+    for name, overlay in profiles.items():
+        if not is_safe_name(str(name)):
+            yield document.problem(("profiles", name), f"'{name}' is not a safe profile name", key=True)
+        if not isinstance(overlay, dict):
+            yield document.problem(("profiles", name), f"profile '{name}' must be a mapping")
+            continue
+        for key in overlay:
+            if key in PROFILE_KEYS:
+                continue
+            what = f"a profile may not set '{key}': it changes scale, not the design"
+            known = key in Study.model_fields or not difflib.get_close_matches(str(key), PROFILE_KEYS, 1, 0.6)
+            mend = f"a profile may set: {', '.join(PROFILE_KEYS)}" if known else nearest(str(key), PROFILE_KEYS)
+            yield document.problem(("profiles", name, key), what, mend, key=True)
+
+
+def _name_problems(study: Study, family: Family, document: Document, profile: str) -> Iterator[Problem]:
+    """Names in the study that refer to nothing: variants, conversations, arms, evals, items, bases."""
+
+    def unknown(path: Path_, kind: str, name: str, valid: Any, *, key: bool = False) -> Problem:
+        line, column = document.position(path, key=True) if key else _locate(document, profile, path)
+        return Problem(document.file, line, column, f"unknown {kind} '{name}'", nearest(name, valid))
+
+    conversations = [*family.data.conversations, IT_MIX]
+    for name, arm in study.arms.items():
+        if not is_safe_name(name):
+            yield document.problem(("arms", name), f"'{name}' is not a safe arm name", "use a-z, 0-9, _ - .", key=True)
+        if arm.midtrain is not None and arm.midtrain not in family.data.variants:
+            yield unknown(("arms", name, "midtrain"), "variant", arm.midtrain, family.data.variants)
+        if arm.align is not None and arm.align not in conversations:
+            yield unknown(("arms", name, "align"), "conversation set", arm.align, conversations)
+    items = [p.stem for p in (family.folder / "items").glob("*.jsonl")]
+    for name, spec in study.evals.items():
+        if not is_safe_name(name):
+            yield document.problem(("evals", name), f"'{name}' is not a safe eval name", key=True)
+        if spec.items not in items:
+            yield unknown(("evals", name, "items"), "item set", spec.items, items)
+    yield from _contrast_problems(study, document, unknown)
+    seen: set[tuple[int, str]] = set()
+    for number, replicate in enumerate(study.replicates):
+        path: Path_ = ("replicates", number)
+        if replicate.base_model not in study.base_models:
+            yield unknown((*path, "base_model"), "base model", replicate.base_model, study.base_models)
+        if (replicate.seed, replicate.base_model) in seen or replicate.seed in {s for s, _ in seen}:
+            line, column = _locate(document, profile, path)
+            what = f"seed {replicate.seed} is used twice: the same draw would count as two replicates"
+            yield Problem(document.file, line, column, what, "give every replicate its own seed")
+        seen.add((replicate.seed, replicate.base_model))
+
+
+def _contrast_problems(study: Study, document: Document, unknown: Any) -> Iterator[Problem]:
+    budgets = [0, *(study.align.budgets_tokens if study.align else [])]
+    names: set[str] = set()
+    for number, contrast in enumerate(study.contrasts):
+        at: Path_ = ("contrasts", number)
+        if contrast.name in names or not is_safe_name(contrast.name):
+            yield document.problem((*at, "name"), f"'{contrast.name}' is not a new, safe contrast name")
+        names.add(contrast.name)
+        if contrast.eval not in study.evals:
+            yield unknown((*at, "eval"), "eval", contrast.eval, study.evals)
+        for arm in contrast.weights:
+            if arm not in study.arms:
+                yield unknown((*at, "weights", arm), "arm", arm, study.arms, key=True)
+        if abs(sum(contrast.weights.values())) > 1e-9:
+            yield document.problem((*at, "weights"), f"weights of '{contrast.name}' must sum to 0")
+        for budget in contrast.budgets:
+            if budget not in budgets:
+                yield document.problem((*at, "budget_tokens"), f"no arm is scored at {budget} tokens", f"one of {budgets}")
+    efficiency = study.token_efficiency
+    if efficiency:
+        if efficiency.eval not in study.evals:
+            yield unknown(("token_efficiency", "eval"), "eval", efficiency.eval, study.evals)
+        if efficiency.base not in study.arms:
+            yield unknown(("token_efficiency", "base"), "arm", efficiency.base, study.arms)
+        for number, pair in enumerate(efficiency.pairs):
+            for side, arm in (("arm", pair.arm), ("reference", pair.reference)):
+                if arm not in study.arms:
+                    yield unknown(("token_efficiency", "pairs", number, side), "arm", arm, study.arms)

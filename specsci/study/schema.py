@@ -1,0 +1,186 @@
+"""The study file's schema: the design (arms, evals, contrasts) and, per profile, its scale."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from specsci.ids import is_safe_name
+from specsci.train.recipe import Recipe
+from specsci.yaml_file import Strict
+
+BASE_PRETRAINING = "pretraining"
+IT_MIX = "it_mix"
+
+
+class Arm(Strict):
+    """One condition: which spec it is midtrained on, and what it is aligned on (`it_mix` alone is a baseline)."""
+
+    title: str = ""
+    midtrain: str | None = None
+    align: str | None = None
+
+
+class BaseModelSource(Strict):
+    """Where a base model comes from: `microlab:WORLD/SEED`, or the directory of a Hugging Face model."""
+
+    source: str
+
+
+class Replicate(Strict):
+    """One draw of everything random: the base model, the corpora, the data order and the initialisation."""
+
+    seed: int = Field(ge=0, lt=2**31)
+    base_model: str
+
+
+class Midtrain(Strict):
+    """The midtraining stage. `tokens` counts the spec corpus and the replayed text together."""
+
+    tokens: int = Field(ge=1)
+    replay_share: float = Field(default=0.5, ge=0, lt=1)
+    replay: str = BASE_PRETRAINING
+    backend: Literal["grammar"] = "grammar"
+    recipe: Recipe
+
+
+class Align(Strict):
+    """Alignment fine-tuning. A budget counts demonstrations and the instruction-tuning mix together."""
+
+    budgets_tokens: list[int] = Field(min_length=1)
+    it_mix_share: float = Field(default=0.5, ge=0, lt=1)
+    it_mix: str = BASE_PRETRAINING
+    recipe: Recipe
+
+    @field_validator("budgets_tokens")
+    @classmethod
+    def _increasing(cls, budgets: list[int]) -> list[int]:
+        if budgets != sorted(set(budgets)) or budgets[0] < 1:
+            raise ValueError("budgets must be positive, increasing and distinct")
+        return budgets
+
+
+class Eval(Strict):
+    """One eval: an item set of the family, read out as the log-probability of either option in both orders.
+
+    `role` says what it is for: the outcome, items that training named, a competence control in the same
+    format (its verdict is withheld below `min_competence`), or a general capability set.
+    """
+
+    kind: Literal["forced_choice"] = "forced_choice"
+    items: str
+    role: Literal["outcome", "trained", "competence", "capability"] = "outcome"
+    format: Literal["chat", "text"] = "chat"
+    min_competence: float = Field(default=0.7, ge=0.5, le=1)
+
+
+class Contrast(Strict):
+    """A weighted sum of arms' aligned rates. Positive: the arms with positive weights are more aligned.
+
+    `factor` is the one thing that may differ between the two sides; whatever else differs is named as a
+    confound. With several budgets the rates are averaged within each replicate first.
+    """
+
+    name: str
+    eval: str
+    weights: dict[str, float] = Field(min_length=2)
+    budget_tokens: int | list[int] = 0
+    factor: Literal["msm_spec", "midtrain", "align", "aft_tokens"]
+    family: str = "main"
+    primary: bool = False
+    scale: Literal["rate", "logit", "arcsine"] = "rate"
+    question: str = ""
+
+    @property
+    def budgets(self) -> list[int]:
+        return [self.budget_tokens] if isinstance(self.budget_tokens, int) else self.budget_tokens
+
+
+class TokenPair(Strict):
+    """Two arms whose token needs are compared: tokens of `reference` over tokens of `arm`."""
+
+    arm: str
+    reference: str
+
+
+class TokenEfficiency(Strict):
+    """AFT tokens that arms need until the misaligned rate falls to a share of the untreated base's."""
+
+    eval: str
+    level_share: float = Field(default=0.5, gt=0, lt=1)
+    base: str = "base"
+    pairs: list[TokenPair] = Field(min_length=1)
+
+
+class Gates(Strict):
+    """Limits that a plan must keep. Going below one takes a reason in writing."""
+
+    min_midtrain_updates: int = Field(default=90, ge=1)
+    max_token_mismatch: float = Field(default=0.005, ge=0)
+    max_warmup_share: float = Field(default=0.2, gt=0, le=1)
+    accept_few_updates: str = ""
+    accept_leaks: str = ""
+
+
+class RuntimeSettings(Strict):
+    """How a profile is run; never part of an identity."""
+
+    threads_per_worker: int = Field(default=0, ge=0)
+    micro_batch_sequences: int | None = None
+
+
+class Study(Strict):
+    """A study under one profile: everything resolved."""
+
+    study: str
+    title: str
+    hypothesis: str
+    notes: str = ""
+    family: str
+    arms: dict[str, Arm] = Field(min_length=1)
+    evals: dict[str, Eval] = Field(min_length=1)
+    contrasts: list[Contrast] = Field(default_factory=list)
+    correction: Literal["holm", "bh", "none"] = "holm"
+    token_efficiency: TokenEfficiency | None = None
+    base_models: dict[str, BaseModelSource] = Field(min_length=1)
+    replicates: list[Replicate] = Field(min_length=1)
+    midtrain: Midtrain | None = None
+    align: Align | None = None
+    gates: Gates = Gates()
+    runtime: RuntimeSettings = RuntimeSettings()
+
+    @field_validator("study")
+    @classmethod
+    def _safe(cls, name: str) -> str:
+        if not is_safe_name(name) or "@" in name:
+            raise ValueError("use lower-case letters, digits, '_', '-' and '.'")
+        return name
+
+    @model_validator(mode="after")
+    def _stages_are_there(self) -> Study:
+        if self.midtrain is None and any(a.midtrain for a in self.arms.values()):
+            raise ValueError("arms midtrain, but the study has no `midtrain:` stage")
+        if self.align is None and any(a.align for a in self.arms.values()):
+            raise ValueError("arms align, but the study has no `align:` stage")
+        return self
+
+
+PROFILE_KEYS = ("notes", "family", "base_models", "replicates", "midtrain", "align", "gates", "runtime")
+"""What a profile may set: scale and substrate, nothing of the design."""
+DEFAULT_PROFILE = "micro"
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a study file, for editors: what profiles may set is optional at the top."""
+    schema = Study.model_json_schema()
+    overlay = {k: v for k, v in schema["properties"].items() if k in PROFILE_KEYS}
+    schema["required"] = [k for k in schema["required"] if k not in PROFILE_KEYS]
+    schema["properties"]["default_profile"] = {"type": "string", "default": DEFAULT_PROFILE}
+    schema["properties"]["profiles"] = {
+        "type": "object",
+        "additionalProperties": {"type": "object", "properties": overlay, "additionalProperties": False},
+        "description": "Named overlays that set the scale and the substrate of the study.",
+    }
+    schema["title"] = "specsci study"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,0 +1,55 @@
+"""What is looked at before and after a stage: masked decodes of real rows, and how far weights moved."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from specsci.errors import SpecsciError
+from specsci.train.data import TokenRow
+
+
+def masked_decode(rows: list[TokenRow], tokenizer: Any, count: int = 3) -> list[str]:
+    """The first rows as text, supervised stretches in ⟦brackets⟧: what the loss is really taken on."""
+    return [_decode(row, tokenizer) for row in rows[:count]]
+
+
+def _decode(row: TokenRow, tokenizer: Any) -> str:
+    pieces, start = [], 0
+    marks = row.supervised or [True] * len(row.input_ids)
+    for end in range(1, len(marks) + 1):
+        if end == len(marks) or marks[end] != marks[start]:
+            text = tokenizer.decode(row.input_ids[start:end])
+            pieces.append(f"⟦{text}⟧" if marks[start] else text)
+            start = end
+    return " ".join(pieces)
+
+
+def snapshot(model: Any) -> dict[str, torch.Tensor]:
+    """Copies of all trainable weights."""
+    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def change_by_module(model: Any, before: dict[str, torch.Tensor]) -> dict[str, float]:
+    """Relative change of the trainable weights by module type: |after - before| / |before|.
+
+    Raises:
+        SpecsciError: a weight is not finite, or nothing moved at all.
+    """
+    moved: dict[str, list[float]] = {}
+    for name, parameter in model.named_parameters():
+        if name not in before:
+            continue
+        delta = float((parameter.detach() - before[name]).norm())
+        if not math.isfinite(delta):
+            raise SpecsciError(f"'{name}' is not finite after training", mend="lower the learning rate")
+        kind = next((part for part in reversed(name.split(".")) if part not in ("weight", "bias", "default")), name)
+        total = moved.setdefault(kind, [0.0, 0.0])
+        total[0] += delta**2
+        total[1] += float(before[name].norm()) ** 2
+    change = {kind: math.sqrt(d) / max(math.sqrt(n), 1e-12) for kind, (d, n) in moved.items()}
+    if not change or not any(change.values()):
+        raise SpecsciError("no weight moved in training", mend="check that the recipe trains something")
+    return {kind: float(f"{value:.4g}") for kind, value in change.items()}

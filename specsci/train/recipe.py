@@ -1,0 +1,73 @@
+"""Training recipes: every number that decides what a stage computes. All of it is identity.
+
+Defaults follow the paper (arXiv 2605.02087, appendix B.4) where it states a value: LoRA rank 64 and
+alpha 128 on all attention and MLP projections, one epoch, AdamW 1e-4, cosine, 5 % warm-up, weight
+decay 0.01. What it leaves open (batch, packing, mask, clipping) is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from specsci.yaml_file import Strict
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class Lora(Strict):
+    """A low-rank adapter."""
+
+    rank: int = Field(default=64, ge=1)
+    alpha: int = Field(default=128, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: tuple[str, ...] = PROJECTIONS
+
+
+class Recipe(Strict):
+    """One stage's recipe.
+
+    An update sees `sequences_per_update` packed sequences of at most `max_length_tokens` tokens; rows in
+    a sequence do not attend to each other. `method` `full` trains all weights; `lora` and `qlora` (4-bit
+    NF4 base) train an adapter that goes on from stage to stage.
+    """
+
+    method: Literal["full", "lora", "qlora"] = "lora"
+    learning_rate: float = Field(default=1e-4, gt=0)
+    sequences_per_update: int = Field(default=16, ge=1)
+    max_length_tokens: int = Field(default=4096, ge=16)
+    epochs: int = Field(default=1, ge=1)
+    warmup_share: float = Field(default=0.05, ge=0, lt=1)
+    final_learning_rate_share: float = Field(default=0.0, ge=0, le=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    adam_beta1: float = Field(default=0.9, gt=0, lt=1)
+    adam_beta2: float = Field(default=0.999, gt=0, lt=1)
+    clip_norm: float = Field(default=1.0, gt=0)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    lora: Lora = Lora()
+
+    @property
+    def tokens_per_update(self) -> int:
+        """The most tokens that one update can see."""
+        return self.sequences_per_update * self.max_length_tokens
+
+    def updates(self, tokens: int) -> int:
+        """Optimizer updates for a number of tokens at full packing; at least one."""
+        return max(1, math.ceil(tokens / self.tokens_per_update)) * self.epochs
+
+    def warmup_updates(self, updates: int) -> int:
+        """Warm-up updates out of `updates`: the share, rounded down.
+
+        The first warm-up update has learning rate 0, so that rounding up would waste a stage of one update.
+        """
+        return math.floor(updates * self.warmup_share)
+
+
+class Runtime(Strict):
+    """How a stage is run; never part of an identity."""
+
+    device: str = "cpu"
+    micro_batch_sequences: int | None = None
+    threads: int = 1

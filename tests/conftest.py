@@ -1,0 +1,78 @@
+"""Shared fixtures: a small real study on a shipped development base, and ways to run the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+TINY = """\
+study: tiny
+title: A tiny study
+hypothesis: Rules help.
+family: microlab_conduct
+contrasts:
+  - {name: rules_over_aft, eval: held_out, weights: {rules: 1, aft: -1}, budget_tokens: 300, factor: midtrain}
+token_efficiency: {eval: held_out, pairs: [{arm: rules, reference: aft}]}
+arms:
+  base: {title: base}
+  aft: {title: AFT, align: choices}
+  msm_rules: {title: MSM, midtrain: rules}
+  rules: {title: MSM and AFT, midtrain: rules, align: choices}
+evals:
+  held_out: {items: held_out}
+  competence: {items: competence, role: competence}
+base_models:
+  dev: {source: "microlab:conduct/100"}
+replicates:
+  - {seed: 1, base_model: dev}
+  - {seed: 2, base_model: dev}
+midtrain:
+  tokens: 2000
+  recipe: {method: full, learning_rate: 1.0e-3, sequences_per_update: 8, max_length_tokens: 64}
+align:
+  budgets_tokens: [150, 300]
+  recipe: {method: full, learning_rate: 1.0e-4, sequences_per_update: 4, max_length_tokens: 65}
+gates: {accept_few_updates: a test of the machinery}
+runtime: {threads_per_worker: 1}
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A small study file: 2 replicates, 4 arms, 30 steps, seconds of training."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def specsci() -> Run:
+    """Run the command line in a process of its own; returns exit code, stdout and stderr."""
+
+    def run(*args: str | Path, cwd: Path | None = None, timeout: float = 300, env: dict[str, str] | None = None) -> Any:
+        command = [sys.executable, "-m", "specsci", *map(str, args)]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, cwd=cwd, env={**os.environ, **(env or {})}
+        )
+
+    return run
+
+
+def run_json(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The one JSON document of a `--json` command."""
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
