@@ -55,7 +55,7 @@ class InputFileError(UserError):
     """A file of the user's has one or more problems; all of them are listed."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = sorted(set(problems), key=lambda p: (p.file, p.line, p.column))
+        self.problems = sorted(set(problems), key=lambda p: (p.file, p.line, p.column, p.what))
         super().__init__("\n".join(str(p) for p in self.problems))
 
 

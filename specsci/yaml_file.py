@@ -25,9 +25,9 @@ Path_ = tuple[str | int, ...]
 
 
 class Strict(BaseModel):
-    """A frozen model that refuses unknown keys; base of everything read from YAML."""
+    """A frozen model that refuses unknown keys, NaN and infinities; base of everything read from YAML."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

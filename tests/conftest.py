@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import harness
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -48,6 +50,12 @@ runtime: {threads_per_worker: 1}
 """
 
 
+@pytest.fixture(scope="session")
+def tiny_text() -> str:
+    """The tiny study's file."""
+    return TINY
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
     """A small study file: 2 replicates, 4 arms, 30 steps, seconds of training."""
@@ -76,3 +84,29 @@ def run_json(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The one JSON document of a `--json` command."""
     document: dict[str, Any] = json.loads(result.stdout)
     return document
+
+
+@pytest.fixture(scope="session")
+def finished_tiny(tmp_path_factory: pytest.TempPathFactory) -> harness.Finished:
+    """The tiny study, run once for the whole session. Read only: damage a copy (`tiny_copy`)."""
+    folder = tmp_path_factory.mktemp("finished")
+    study = folder / "tiny.yaml"
+    study.write_text(TINY)
+    return harness.Finished(study, folder / "store", harness.run_study(study, folder / "store"))
+
+
+@pytest.fixture
+def tiny_copy(finished_tiny: harness.Finished, tmp_path: Path) -> harness.Finished:
+    """A copy of the finished tiny study that a test may damage."""
+    shutil.copytree(finished_tiny.store, tmp_path / "store")
+    shutil.copy(finished_tiny.study, tmp_path / "tiny.yaml")
+    return harness.Finished(tmp_path / "tiny.yaml", tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def finished_small(tmp_path_factory: pytest.TempPathFactory) -> harness.Finished:
+    """A part of the tiny study (one replicate, two arms), run by one worker in a store of its own. Read only."""
+    folder = tmp_path_factory.mktemp("small")
+    study = folder / "small.yaml"
+    study.write_text(harness.SMALL)
+    return harness.Finished(study, folder / "store", harness.run_study(study, folder / "store", workers=1))

@@ -22,8 +22,6 @@ def report() -> None:
 @click.option("--replicates/--no-replicates", default=True, help="Show every replicate's rates below.")
 def table(name: str, study_name: str | None, store_dir: Path | None, format_: str, replicates: bool) -> None:
     """Print the ablation table from results.duckdb."""
-    from rich.console import Console
-
     from specsci.report.ablation import ablation, connect
     from specsci.report.tables import as_csv, as_json, markdown, preamble, tables_of
     from specsci.report.terminal import show
@@ -38,5 +36,4 @@ def table(name: str, study_name: str | None, store_dir: Path | None, format_: st
     elif format_ == "md":
         click.echo("\n\n".join(preamble(content)) + "\n\n" + markdown(tables))
     else:
-        console = Console()
-        show(console if console.is_terminal else Console(width=200), preamble(content), tables)
+        show(preamble(content), tables)

@@ -14,14 +14,19 @@ def results() -> None:
     """Query and rebuild results.duckdb."""
 
 
-@results.command()
-@click.argument("query")
+@results.command(context_settings={"ignore_unknown_options": True})
+@click.argument("query", required=False)
+@click.option(
+    "--file", "file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Read the query from a file."
+)
 @store_option
 @format_option
-def sql(query: str, store_dir: Path | None, format_: str) -> None:
+def sql(query: str | None, file: Path | None, store_dir: Path | None, format_: str) -> None:
     """Run a SQL query on the results, read-only."""
+    query = file.read_text(encoding="utf-8") if file else query
+    if not query:
+        raise click.UsageError("give a QUERY or --file FILE")
     import duckdb
-    from rich.console import Console
 
     from specsci.errors import UserError
     from specsci.report.ablation import connect
@@ -46,7 +51,7 @@ def sql(query: str, store_dir: Path | None, format_: str) -> None:
     elif format_ == "md":
         click.echo(markdown([table]))
     else:
-        show(Console(), [], [table])
+        show([], [table])
 
 
 @results.command()

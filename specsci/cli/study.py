@@ -146,16 +146,13 @@ def _display(as_json: bool, plain: bool, console: Console, missing: dict[str, St
 
 
 def _print_results(store: Store, study_name: str) -> None:
-    from rich.console import Console
-
     from specsci.report.ablation import ablation, connect
     from specsci.report.tables import preamble, tables_of
     from specsci.report.terminal import show
 
     with connect(store.root) as db:
         content = ablation(db, study_name)
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    show(console, preamble(content), tables_of(content))
+    show(preamble(content), tables_of(content))
 
 
 @study.command()

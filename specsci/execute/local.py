@@ -15,7 +15,7 @@ from specsci.execute.pool import Worker, WorkerPool
 from specsci.execute.worker import Job, Outcome, Tick
 from specsci.plan.step import Step
 from specsci.store.artifact import Store
-from specsci.store.ledger import LEASE_S, Ledger
+from specsci.store.ledger import LEASE_S, Ledger, is_dead
 
 POLL_S = 0.5
 MAX_DEATHS = 2
@@ -48,6 +48,7 @@ class LocalExecutor:
             self.report.wall_s = time.monotonic() - begin
             return self.report
         self.ledger.free_dead_claims()
+        self.store.clear_stage(is_dead)
         self.ledger.start_run(len(steps))
         self.display.start(len(steps), len(self.done), self.layout.workers)
         state = "ended"
@@ -57,6 +58,7 @@ class LocalExecutor:
             self.report.interrupted, state = True, "interrupted"
         finally:
             self.pool.stop()
+            self.store.clear_stage(lambda owner: owner == self.ledger.runner)
             self.display.stop()
             self.ledger.end_run(state)
         self.report.wall_s = time.monotonic() - begin

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -34,8 +36,13 @@ class WorkerPool:
         self.workers: list[Worker] = []
 
     def start_one(self) -> Worker:
-        """Start a worker if there is room; spawn reads this process's environment, so it is set first."""
+        """Start a worker if there is room; spawn reads this process's environment, so it is set first.
+
+        The worker inherits a signal mask without SIGINT: a Ctrl-C while it starts is the runner's alone.
+        """
         saved = dict(os.environ)
+        resource_tracker.ensure_running()  # else the first start does it, and unblocks SIGINT on its way
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.environ.update(worker_environment(self.layout.threads))
         try:
             ours, theirs = self.context.Pipe()
@@ -47,6 +54,7 @@ class WorkerPool:
         finally:
             os.environ.clear()
             os.environ.update(saved)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         worker = Worker(process, ours)
         self.workers.append(worker)
         return worker

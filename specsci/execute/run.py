@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from specsci.errors import CorruptArtifact
 from specsci.execute.devices import layout
@@ -18,13 +22,14 @@ MAX_REPAIRS = 3
 
 def run_study(plan: Plan, store: Store, workers: int | None, display_for: Callable[[dict[str, Step]], Display]) -> RunReport:
     """Run what is missing of a plan, then bring results.duckdb up to date."""
-    from specsci.results.manifest import write_manifest
+    from specsci.results.manifest import manifests, write_manifest
     from specsci.results.stamp import is_current
 
     write_manifest(store, plan)
     total = RunReport()
     for _ in range(MAX_REPAIRS):
-        report = _execute(plan, store, workers, display_for)
+        with _terminated_as_interrupted():
+            report = _execute(plan, store, workers, display_for)
         _add(total, report)
         if is_current(store):
             break
@@ -34,9 +39,28 @@ def run_study(plan: Plan, store: Store, workers: int | None, display_for: Callab
             build(store)
             break
         except CorruptArtifact as error:
-            store.set_aside("score", error.digest)
+            kind = next(m["steps"][error.digest] for m in manifests(store) if error.digest in m["steps"])
+            aside = store.set_aside(kind, error.digest)
+            display_for({}).note(f"{kind} {error.digest} is corrupt: set aside as {aside}, made anew")
             total.repaired += 1
     return total
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM, a batch system's stop, ends the workers and keeps what is done, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _execute(plan: Plan, store: Store, workers: int | None, display_for: Callable[[dict[str, Step]], Display]) -> RunReport:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing
 import os
 import platform
 import shutil
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -71,6 +74,7 @@ def quiet_libraries() -> None:
 def main(connection: Connection, root: str, threads: int) -> None:
     """Serve jobs until the connection closes; Ctrl-C is the runner's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
     quiet_libraries()
     store = Store(Path(root))
     verified: set[str] = set()
@@ -92,6 +96,19 @@ def main(connection: Connection, root: str, threads: int) -> None:
             connection.send(outcome)
         except (BrokenPipeError, OSError):
             return
+
+
+def _end_with_parent() -> None:
+    """End this process when its runner is gone, even inside a long step: the next runner takes that step anew."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 def run_job(store: Store, job: Job, connection: Connection | None, verified: set[str]) -> Outcome:
@@ -130,10 +147,8 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
         return Outcome(step.digest, "refused", error=str(error))
     except (SpecsciError, UserError) as error:
         return Outcome(step.digest, "failed", error=str(error))
-    except OSError as error:
-        return Outcome(step.digest, "failed", error=_disk_error(error, store.root))
-    except Exception:  # noqa: BLE001 - a step's failure is reported with its traceback, and stops only its heirs
-        return Outcome(step.digest, "failed", error=traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 - a step's failure is reported with its traceback, and stops only its heirs
+        return Outcome(step.digest, "failed", error=_explained(error, store.root))
     finally:
         if stage is not None and stage.exists():
             shutil.rmtree(stage, ignore_errors=True)
@@ -165,12 +180,12 @@ def _reporter(connection: Connection | None, digest: str) -> Any:
     return report
 
 
-def _disk_error(error: OSError, root: Path) -> str:
-    import errno
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _explained(error: Exception, root: Path) -> str:
+    """A full disk in one sentence (safetensors and Arrow wrap its error number in a text), all else as a traceback."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+    if full:
         return f"{root}: the disk is full\n  mend: free space or choose another place with --store; finished steps are kept"
-    return f"{error.filename or root}: {error.strerror or error}\n{traceback.format_exc()}"
+    return traceback.format_exc()
 
 
 def provenance() -> dict[str, Any]:

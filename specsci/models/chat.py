@@ -30,8 +30,25 @@ def conversation_rows(conversations: list[list[dict[str, str]]], tokenizer: Any)
                 f"no supervised token in the conversation {messages!r}",
                 mend="the chat template must wrap assistant turns in {% generation %} ... {% endgeneration %}",
             )
+        _check_turns(mask, messages)
         rows.append(TokenRow(list(ids), [bool(m) for m in mask]))
     return rows
+
+
+def _check_turns(mask: list[int], messages: list[dict[str, str]]) -> None:
+    """One supervised stretch for every assistant turn.
+
+    A `{% generation %}` block that ends on white space which the tokenizer drops has no last token, and
+    transformers then marks everything up to the end of the conversation, the user's later turns included.
+    """
+    roles = [m["role"] for m in messages]
+    turns = sum(r == "assistant" and before != "assistant" for r, before in zip(roles, ["", *roles], strict=False))
+    stretches = sum(bool(on) and not before for on, before in zip(mask, [0, *mask], strict=False))
+    if stretches != turns:
+        raise SpecsciError(
+            f"the chat template marks {stretches} stretches in a conversation of {turns} assistant turns: {messages!r}",
+            mend="wrap every assistant turn in {% generation %} ... {% endgeneration %}, its end on a token, not on a space",
+        )
 
 
 def document_row(text: str, tokenizer: Any) -> TokenRow:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from specsci.errors import InputFileError, UserError
 from specsci.ids import derive_seed
 from specsci.plan.cost import CostModel
-from specsci.plan.sources import base_identity
+from specsci.plan.sources import base_identity, text_identity
 from specsci.plan.step import Step
 from specsci.specs.variants import units_of
 from specsci.study.arms import Cell, cells
@@ -65,9 +66,7 @@ class _Builder:
         self.plan = Plan(loaded)
         self.cost = CostModel()
         self.identity = dict(self.family.data.identity)
-        self.bases = {
-            name: base_identity(base.source, loaded.file.resolve().parent) for name, base in self.study.base_models.items()
-        }
+        self.bases = self._bases()
         self.variants = sorted({a.midtrain for a in self.study.arms.values() if a.midtrain})
         self.conversation_sets = sorted({a.align for a in self.study.arms.values() if a.align and a.align != IT_MIX})
         self._variant_identities = {v: self.family.variant_identity(v) for v in self.variants}
@@ -87,6 +86,18 @@ class _Builder:
             for name in self.study.evals:
                 self.plan.scored.append(ScoredCell(cell, name, self._score(cell, name, model, data)))
         return self.plan
+
+    def _bases(self) -> dict[str, dict[str, Any]]:
+        """The identity of every base model; all that cannot be found are named at once."""
+        found, problems = {}, []
+        for name, base in self.study.base_models.items():
+            try:
+                found[name] = base_identity(base.source, self.loaded.file.resolve().parent)
+            except UserError as error:
+                problems += self.loaded.problem(error, "base_models", name, "source").problems
+        if problems:
+            raise InputFileError(problems)
+        return found
 
     def _data(self, replicate: Replicate) -> dict[str, str]:
         """The digests of a replicate's data steps: tokenizer, base, pools, corpora, conversations, audit."""
@@ -122,12 +133,28 @@ class _Builder:
     def _pool(
         self, what: str, source: str, base_source: str, tokens: int, replicate: Replicate, data: dict[str, str]
     ) -> str:
-        origin = base_source if source == BASE_PRETRAINING else source
-        params = {"source": origin, "what": what, "tokens": tokens, "seed": derive_seed("pool", what, replicate.seed)}
-        runtime = {"folder": str(self.loaded.file.resolve().parent)}
+        folder = self.loaded.file.resolve().parent
+        seed = derive_seed("pool", what, replicate.seed)
+        params = {**self._origin(what, source, base_source), "what": what, "tokens": tokens, "seed": seed}
+        runtime = {"folder": str(folder)}
         label = f"{'replayed text' if what == 'documents' else 'instruction-tuning mix'}, replicate {replicate.seed}"
         step = Step("pool", params, {"tokenizer": data["tokenizer"]}, label, runtime)
         return self.plan.add(self.cost.price(step))
+
+    def _origin(self, what: str, source: str, base_source: str) -> dict[str, str]:
+        """What identifies a pool's source; the base's own pretraining text exists for microlab bases alone."""
+        place = ("midtrain", "replay") if what == "documents" else ("align", "it_mix")
+        try:
+            if source != BASE_PRETRAINING:
+                return text_identity(source, self.loaded.file.resolve().parent)
+            if base_source.startswith("microlab:"):
+                return text_identity(base_source, self.loaded.file.resolve().parent)
+            raise UserError(
+                f"the base '{base_source}' does not come with its pretraining text",
+                mend=f"set {'.'.join(place)}: FILE.jsonl beside the study, or {place[0]}.{place[1]}_share: 0",
+            )
+        except UserError as error:
+            raise self.loaded.problem(error, *place) from error
 
     def _corpus(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
         spec = self.plan.add(

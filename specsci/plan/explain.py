@@ -37,7 +37,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     before, after = flat(old), flat(new)
     keys = [*after, *(k for k in before if k not in after)]
     return [
-        f"{key}: {_shown(before.get(key, '(absent)'))} -> {_shown(after.get(key, '(absent)'))}"
+        f"{key}: {_shown(before.get(key, ABSENT))} -> {_shown(after.get(key, ABSENT))}"
         for key in keys
         if before.get(key, ABSENT) != after.get(key, ABSENT)
     ]

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from specsci.errors import GateRefused
+from specsci.errors import GateRefused, InputFileError, Problem
 from specsci.plan.build import Plan
 from specsci.specs.variants import markdown
 from specsci.study.arms import confounds
@@ -96,10 +96,14 @@ def _leaks(plan: Plan) -> list[Finding]:
     outcome = {e.items for e in study.evals.values() if e.role == "outcome"}
     tested: set[str] = set()
     for name in outcome:
-        with family.items_file(name).open(encoding="utf-8") as lines:
-            for line in lines:
+        for number, line in enumerate(family.items_text(name).splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
                 item = json.loads(line)
                 tested.update((item["aligned"], item["misaligned"]))
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputFileError([Problem(str(family.items_file(name)), number, 1, f"not an item: {error}")]) from error
     found = []
     for variant in sorted({a.midtrain for a in study.arms.values() if a.midtrain}):
         named = tested & {w.strip(".,;:") for w in markdown(family, variant).split()}

@@ -29,6 +29,27 @@ def microlab_registry() -> dict[str, Any]:
     return data
 
 
+def inside(name: str, folder: Path, what: str) -> Path:
+    """A file that a study names, which must lie in the study's folder (links followed)."""
+    path = folder / name
+    if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{what} '{name}' lies outside the study's folder", mend=f"put it below {folder}")
+    if not path.is_file():
+        raise UserError(f"{what} '{name}' is not there", mend=f"put it below {folder}")
+    return path
+
+
+def text_identity(source: str, study_folder: Path) -> dict[str, str]:
+    """What identifies a source of replayed text: a microlab world and base, or a file by its content."""
+    if source.startswith("microlab:"):
+        from specsci.microlab.world import world_family
+        from specsci.microlab.worlds import WORLDS
+
+        world = source.removeprefix("microlab:").split("/")[0]
+        return {"source": source, "grammar": world_family(WORLDS[world].family).grammar_digest}
+    return {"source": source, "sha256": file_sha256(inside(source, study_folder, "text file"))}
+
+
 def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
     """What identifies a base model, and its tokenizer apart.
 

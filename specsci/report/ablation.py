@@ -52,11 +52,13 @@ class Ablation:
     budgets: list[int]
     cells: dict[str, dict[tuple[str, int], RateCell]] = field(default_factory=dict)
     """Outcome eval to (arm, budget) to rate."""
-    arms: dict[str, str] = field(default_factory=dict)
+    arms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Arm to `title`, `midtrain` and `align`."""
     controls: list[Control] = field(default_factory=list)
     contrasts: list[dict[str, Any]] = field(default_factory=list)
     efficiency: list[dict[str, Any]] = field(default_factory=list)
     correction: str = ""
+    level_share: float = 0.0
     cells_total: int = 0
     cells_scored: int = 0
 
@@ -101,6 +103,7 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
         budgets=budgets,
         arms=manifest["arms"],
         correction=manifest["correction"],
+        level_share=(manifest["token_efficiency"] or {}).get("level_share", 0.0),
         cells_total=len(manifest["cells"]),
     )
     (out.cells_scored,) = db.execute("SELECT cells_scored FROM studies WHERE study = ?", [study]).fetchone() or (0,)

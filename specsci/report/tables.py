@@ -16,6 +16,9 @@ MICROLAB_NOTE = (
 )
 
 
+STAR = "*"
+
+
 @dataclass
 class Table:
     """A titled table of strings."""
@@ -36,7 +39,7 @@ def tokens(value: int) -> str:
 
 
 def tables_of(content: Ablation, *, per_replicate: bool = True) -> list[Table]:
-    """All tables of a study, in reading order."""
+    """All tables of a study, in reading order; the replicates' own rates come last."""
     tables = [_rates(content, name) for name in content.cells]
     if content.contrasts:
         tables.append(_contrasts(content))
@@ -50,19 +53,29 @@ def tables_of(content: Ablation, *, per_replicate: bool = True) -> list[Table]:
 
 
 def _rates(content: Ablation, name: str) -> Table:
+    """One row per aligned arm; its `no AFT` column shows the arm with the same midtraining and no alignment."""
     cells = content.cells[name]
     header = ["arm", *(f"{tokens(b)} AFT tokens" if b else "no AFT" for b in content.budgets)]
     table = Table(f"Misaligned rate on {name}, mean over replicates [95 % interval]", header)
-    for arm in content.arms:
-        if any((arm, b) in cells for b in content.budgets):
-            table.rows.append([arm, *(_shown(cells.get((arm, b))) for b in content.budgets)])
+    untrained = {arm["midtrain"]: key for key, arm in content.arms.items() if not arm["align"]}
+    aligned = {arm["midtrain"] for arm in content.arms.values() if arm["align"]}
+    for key, arm in content.arms.items():
+        if not arm["align"] and arm["midtrain"] in aligned:
+            continue
+        source = untrained.get(arm["midtrain"], key)
+        row = [cells.get((key, b)) if b else cells.get((source, 0)) for b in content.budgets]
+        if any(row):
+            table.rows.append([key, *(_shown(c) for c in row)])
     some = next(iter(cells.values()), None)
     if some:
         undecided = sum(c.asked - c.decided for c in cells.values())
         table.note = (
-            f"{some.interval.n} replicates; a cell is {some.asked:,} answers, {some.decided:,} decided "
-            f"({undecided:,} undecided in all cells); intervals: t over replicates ({content.unit})."
+            f"{some.interval.n} replicate{'s' if some.interval.n > 1 else ''}; a cell is {some.asked:,} answers, {some.decided:,} decided "
+            f"({undecided:,} undecided in all cells); intervals: t over replicates ({content.unit}). "
+            "No AFT: midtrained alone, and the untreated base where nothing is midtrained."
         )
+        if any(STAR in cell for row in table.rows for cell in row):
+            table.note += f" {STAR} No spread between replicates: Wilson interval of one replicate's items."
     return table
 
 
@@ -70,7 +83,7 @@ def _shown(cell: RateCell | None) -> str:
     if cell is None:
         return "–"
     i = cell.interval
-    mark = "" if i.method.startswith("t ") else "*"
+    mark = "" if i.method.startswith("t ") else STAR
     return f"{rate(i.estimate)} [{rate(i.low)}, {rate(i.high)}]{mark}"
 
 
@@ -98,7 +111,7 @@ def _contrasts(content: Ablation) -> Table:
             ]
         )
     methods = sorted({r["method"] for r in content.contrasts if r["estimate"] is not None})
-    table.note = f"Method: {'; '.join(methods)}. p-values corrected over their family ({content.correction})."
+    table.note = f"Method: {'; '.join(methods) or 'none'}. p-values corrected over their family ({content.correction})."
     return table
 
 
@@ -111,7 +124,10 @@ def _p(value: float | None) -> str:
 def _efficiency(content: Ablation) -> Table:
     header = ["arm", "against", "counting", "arm needs", "reference needs", "ratio", "95 % interval"]
     level = content.efficiency[0]["level"]
-    table = Table(f"Token efficiency: tokens until the misaligned rate falls to {rate(level)} (half of the base's)", header)
+    table = Table(
+        f"Token efficiency: tokens until the misaligned rate falls to {rate(level)} ({content.level_share:.0%} of the base's)",
+        header,
+    )
     for row in content.efficiency:
         interval = "undetermined"
         if row["ci_low"] is not None:

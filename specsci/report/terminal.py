@@ -9,19 +9,29 @@ from rich.text import Text
 
 from specsci.report.tables import Table
 
+WIDE = 160
+"""Columns from which an estimate and its interval stand on one line."""
 
-def show(console: Console, lines: list[str], tables: list[Table]) -> None:
+
+def console() -> Console:
+    """Standard output: a terminal at its own width, a file or pipe wide enough for the tables."""
+    real = Console()
+    return real if real.is_terminal else Console(width=200)
+
+
+def show(lines: list[str], tables: list[Table]) -> None:
     """Print lines and tables; nothing of a study's text is read as markup."""
+    out = console()
     for line in lines:
-        console.print(Text(line))
+        out.print(Text(line))
     for table in tables:
-        console.print()
-        console.print(Text(table.title, style="bold"))
+        out.print()
+        out.print(Text(table.title, style="bold"))
         grid = RichTable(box=SIMPLE_HEAD, pad_edge=False)
         for number, name in enumerate(table.header):
             grid.add_column(Text(name), overflow="fold", justify="left" if number == 0 else "right")
         for row in table.rows:
-            grid.add_row(*(Text(cell) for cell in row))
-        console.print(grid)
+            grid.add_row(*(Text(cell if out.width >= WIDE else cell.replace(" [", "\n[")) for cell in row))
+        out.print(grid)
         if table.note:
-            console.print(Text(table.note, style="dim"))
+            out.print(Text(table.note, style="dim"))

@@ -56,6 +56,7 @@ def _contrast_row(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rat
         "p_adj": None,
     }
     if whole.sum() < 2:
+        flags.append("an interval needs two replicates")
         nothing = dict.fromkeys(("estimate", "se", "statistic", "ci_low", "ci_high", "p"))
         return {**row, **nothing, "method": "none", "flags": "; ".join(flags), "per_replicate": []}
     items = rates.items[contrast["eval"]]

@@ -20,6 +20,8 @@ from specsci.results.stamp import DATABASE, STAMP, current_stamp
 from specsci.store.artifact import Store
 
 SQL = Path(__file__).parent
+READ = {"score": "scores.parquet", "corpus": "rows.parquet", "midtrain": "curve.parquet", "align": "curve.parquet"}
+"""The file that the database takes from an artefact of a kind; it is checked against its record first."""
 EMPTY_SCORES = """CREATE TABLE scores (study VARCHAR, arm VARCHAR, base_model VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR,
   aft_tokens BIGINT, midtrain_tokens BIGINT, seed INTEGER, eval VARCHAR, item_id VARCHAR, cluster_id VARCHAR,
   readout VARCHAR, variant VARCHAR, sample BIGINT, state VARCHAR, aligned BOOLEAN, value DOUBLE, slice VARCHAR,
@@ -37,10 +39,10 @@ DOCUMENTS = """CREATE TABLE documents AS
 
 
 def build(store: Store) -> Path:
-    """Rebuild the database; score files are checked against their records first.
+    """Rebuild the database; the files it takes are checked against their records first.
 
     Raises:
-        CorruptArtifact: a score file is not what was written.
+        CorruptArtifact: a file is not what was written.
         StoreError: the new file cannot be written.
     """
     stamp = current_stamp(store)
@@ -70,7 +72,7 @@ def _fill(db: duckdb.DuckDBPyConnection, store: Store) -> None:
     for manifest in found:
         for step, kind in manifest["steps"].items():
             if step not in records and (store.path(kind, step) / "record.json").is_file():
-                records[step] = store.verify(kind, step) if kind == "score" else _record(store, kind, step)
+                records[step] = store.verify(kind, step, READ[kind]) if kind in READ else _record(store, kind, step)
     _insert(db, "studies", [_study_row(m, records) for m in found])
     cells = [{"study": m["study"], **cell} for m in found for cell in m["cells"]]
     keys = ("arm", "base_model", "msm_spec", "aft_spec", "aft_tokens", "midtrain_tokens", "seed", "eval", "step_digest")
@@ -128,7 +130,7 @@ def _arm_rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for manifest in found:
         for cell in manifest["cells"]:
-            row = {"study": manifest["study"], "title": manifest["arms"][cell["arm"]], **{k: cell[k] for k in keys}}
+            row = {"study": manifest["study"], "title": manifest["arms"][cell["arm"]]["title"], **{k: cell[k] for k in keys}}
             rows[tuple(row.values())] = row
     return list(rows.values())
 

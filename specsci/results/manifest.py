@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from specsci.errors import StoreError
 from specsci.plan.build import Plan
 from specsci.store.artifact import Store, write_json
 from specsci.study.arms import ResolvedArm, confounds
@@ -54,7 +55,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         "family_version": loaded.family.data.version,
         "file": loaded.file.name,
         "correction": study.correction,
-        "arms": {name: arm.title for name, arm in study.arms.items()},
+        "arms": {name: arm.model_dump() for name, arm in study.arms.items()},
         "evals": {name: spec.model_dump() for name, spec in study.evals.items()},
         "contrasts": contrasts,
         "token_efficiency": study.token_efficiency.model_dump() if study.token_efficiency else None,
@@ -69,7 +70,11 @@ def write_manifest(store: Store, plan: Plan) -> dict[str, Any]:
     manifest = manifest_of(plan)
     path = store.root / "studies" / f"{plan.loaded.name}.json"
     if read_manifest(path) != manifest:
-        write_json(path, manifest)
+        try:
+            write_json(path, manifest)
+        except OSError as error:
+            what = f"the manifest cannot be written: {error.strerror or error}"
+            raise StoreError(what, where=str(path), mend="free space, or choose another place with --store DIR") from error
     return manifest
 
 

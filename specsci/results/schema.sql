@@ -12,7 +12,7 @@ CREATE TABLE steps (
   study VARCHAR, step_digest VARCHAR, kind VARCHAR, label VARCHAR, busy_s DOUBLE, bytes BIGINT, tokens BIGINT,
   updates BIGINT, identity JSON, facts JSON);
 CREATE TABLE training (
-  step_digest VARCHAR, kind VARCHAR, label VARCHAR, "update" INTEGER, tokens BIGINT, loss DOUBLE, learning_rate DOUBLE);
+  step_digest VARCHAR, kind VARCHAR, label VARCHAR, step INTEGER, tokens BIGINT, loss DOUBLE, lr DOUBLE);
 CREATE TABLE contrasts (
   study VARCHAR, contrast VARCHAR, eval VARCHAR, budget_tokens VARCHAR, weights VARCHAR, question VARCHAR,
   "primary" BOOLEAN, estimate DOUBLE, se DOUBLE, statistic DOUBLE, ci_low DOUBLE, ci_high DOUBLE, p DOUBLE, p_adj DOUBLE,

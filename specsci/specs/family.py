@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
-from specsci.errors import InputFileError, UserError, nearest
+from specsci.errors import InputFileError, Problem, UserError, nearest
 from specsci.ids import digest, is_safe_name, text_digest
-from specsci.specs.grammar import Grammar, GrammarFile
-from specsci.yaml_file import Strict, read_yaml, validate
+from specsci.specs.grammar import Grammar, GrammarFile, read_text
+from specsci.yaml_file import Document, Strict, read_yaml, validate
 
 PARTS = ("rule", "subrule", "explanation", "value", "text")
 
@@ -134,9 +135,13 @@ class Family:
             raise UserError(f"family '{self.name}' has no item set '{name}'", mend=nearest(name, known))
         return path
 
+    def items_text(self, name: str) -> str:
+        """An item set's text; raises InputFileError where it is not UTF-8."""
+        return read_text(self.items_file(name))
+
     def items_digest(self, name: str) -> str:
         """Digest of an item set's text."""
-        return text_digest(self.items_file(name).read_text(encoding="utf-8"))
+        return text_digest(self.items_text(name))
 
 
 def kept_fields(clause: Clause, variant: Variant) -> dict[str, Any]:
@@ -184,4 +189,25 @@ def _load(folder: Path, _stamp: tuple[tuple[str, int, int], ...]) -> Family:
     for name, table in grammar.tables.items():
         if Path(table).is_absolute() or ".." in Path(table).parts or not (folder / table).is_file():
             raise InputFileError([grammar_document.problem(("tables", name), f"table file '{table}' is not in the folder")])
+    problems = list(_reference_problems(document, data, grammar))
+    if problems:
+        raise InputFileError(problems)
     return Family(data, grammar, folder)
+
+
+def _reference_problems(document: Document, data: FamilyFile, grammar: GrammarFile) -> Iterator[Problem]:
+    """Clauses, tables and conversation types that the family names and that are nowhere."""
+    clauses = {c.id for c in data.clauses}
+    for name, variant in data.variants.items():
+        for index, clause in enumerate(variant.clauses or []):
+            if clause not in clauses:
+                at = ("variants", name, "clauses", index)
+                yield document.problem(at, f"unknown clause '{clause}'", nearest(clause, clauses))
+        if variant.rows and variant.rows not in grammar.tables:
+            what, mend = f"unknown table '{variant.rows}'", nearest(variant.rows, grammar.tables)
+            yield document.problem(("variants", name, "rows"), what, mend)
+    for name, conversations in data.conversations.items():
+        if conversations.type not in grammar.conversation_types:
+            what = f"unknown conversation type '{conversations.type}'"
+            mend = nearest(conversations.type, grammar.conversation_types)
+            yield document.problem(("conversations", name, "type"), what, mend)

@@ -8,6 +8,7 @@ from the generator that the caller passes, so equal seeds give equal texts.
 from __future__ import annotations
 
 import csv
+import io
 import random
 import re
 from collections.abc import Callable, Iterable
@@ -16,14 +17,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from specsci.errors import UserError, nearest
+from specsci.errors import InputFileError, Problem, UserError, nearest
 
 _SLOT = re.compile(r"\{([a-z_]+)\}")
 Slots = dict[str, str]
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class RowDraw(_Data):
@@ -176,7 +177,17 @@ class Grammar:
         return found
 
 
+def read_text(path: Path) -> str:
+    """A family's file as text; raises InputFileError where it is not UTF-8."""
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        what = f"is not UTF-8 (byte {error.start})"
+        raise InputFileError([Problem(str(path), line, 1, what, "save it as UTF-8")]) from error
+
+
 def _read_table(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as handle:
-        rows: list[dict[str, Any]] = list(csv.DictReader(handle))
+    rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
     return [{k: str(v) for k, v in row.items()} for row in rows]

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
+from specsci.stats.intervals import NO_SPREAD
+
 Array = np.ndarray
 Scale = Literal["rate", "logit", "arcsine"]
 
@@ -61,9 +63,10 @@ def paired_contrast(
     mean, se = float(values.mean()), float(values.std(ddof=1) / math.sqrt(n))
     method = f"paired t over {n} replicates ({scale} scale)"
     per_replicate = tuple(float(v) for v in values)
-    if se == 0.0:
-        p = 1.0 if mean == 0 else 0.0
-        statistic = 0.0 if mean == 0 else math.copysign(math.inf, mean)
+    if se < NO_SPREAD:
+        nothing = abs(mean) < NO_SPREAD
+        p = 1.0 if nothing else 0.0
+        statistic = 0.0 if nothing else math.copysign(math.inf, mean)
         return ContrastResult(mean, 0.0, statistic, p, mean, mean, n, method + "; no spread", per_replicate)
     statistic = mean / se
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * se

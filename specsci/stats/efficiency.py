@@ -28,7 +28,8 @@ class Bound:
 
     def __str__(self) -> str:
         sign = {"=": "", "<=": "≤ ", ">=": "≥ "}[self.relation]
-        return f"{sign}{self.value:,.3g}"
+        rounded = float(f"{self.value:.3g}")
+        return sign + (f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import numpy as np
 from scipy import stats
 
 Array = np.ndarray
+NO_SPREAD = 1e-12
+"""Below this standard deviation replicates agree: equal rates may differ in their last bits."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def rate_interval(rates: Array, items: int, confidence: float = 0.95) -> Interva
     rates = np.asarray(rates, float)
     n, mean = len(rates), float(rates.mean())
     spread = float(rates.std(ddof=1)) if n > 1 else 0.0
-    if spread == 0.0:
+    if spread < NO_SPREAD:
         low, high = wilson(mean * items, items, confidence)
         return Interval(mean, low, high, n, "wilson, items of one replicate")
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * spread / math.sqrt(n)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ class Store:
             present[kind] = set(os.listdir(folder)) if folder.is_dir() else set()
         return {s.digest for s in steps if s.digest in present[s.kind] and self.has(s)}
 
-    def verify(self, kind: str, digest: str) -> dict[str, Any]:
-        """The record of an artefact whose every file has its recorded SHA-256.
+    def verify(self, kind: str, digest: str, only: str | None = None) -> dict[str, Any]:
+        """The record of an artefact whose every file (or the one named) has its recorded SHA-256.
 
         Raises:
             CorruptArtifact: a file is missing, short or changed.
@@ -76,6 +77,8 @@ class Store:
             raise CorruptArtifact("the artefact has no readable record", digest=digest, where=str(folder))
         for name, facts in record["files"].items():
             path = folder / name
+            if only is not None and name != only:
+                continue
             if not path.is_file() or path.stat().st_size != facts["bytes"] or file_sha256(path) != facts["sha256"]:
                 raise CorruptArtifact(
                     f"{kind} {digest}: '{name}' is not what was written",
@@ -91,6 +94,13 @@ class Store:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
+
+    def clear_stage(self, is_gone: Callable[[str], bool]) -> None:
+        """Remove what owners that are gone left in the stage."""
+        for folder in (self.root / "stage").iterdir():
+            owner = folder.name.partition(".")[2].removesuffix(".scratch")
+            if is_gone(owner):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, step: Step, stage: Path, facts: dict[str, Any]) -> Path:
         """Make a stage directory an artefact; if another runner was first, its artefact stays."""

@@ -30,23 +30,26 @@ class Ledger:
     def __init__(self, root: Path, study: str = "") -> None:
         self.runner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.study = study
-        path = root / "ledger.sqlite"
+        self.path = path = root / "ledger.sqlite"
         try:
             self.db = sqlite3.connect(path, timeout=30, isolation_level=None)
             self.db.execute("PRAGMA journal_mode=WAL")
             self.db.execute("PRAGMA synchronous=NORMAL")
             self.db.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"the ledger cannot be used: {error}",
-                where=str(path),
-                mend="delete the ledger file (no result is lost), or free space",
-            ) from error
+            raise _unusable(path, error) from error
+
+    def _do(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        """Run a statement; raises StoreError when the disk is full or the file is no database."""
+        try:
+            return self.db.execute(statement, values)
+        except sqlite3.DatabaseError as error:
+            raise _unusable(self.path, error) from error
 
     def claim(self, digest: str, label: str) -> bool:
         """Take a step, if nobody holds a live lease on it."""
         now = time.time()
-        cursor = self.db.execute(
+        cursor = self._do(
             "INSERT INTO claims VALUES (?, ?, ?, ?, ?) ON CONFLICT(digest) DO UPDATE SET runner = excluded.runner, "
             "label = excluded.label, claimed_at = excluded.claimed_at, lease_until = excluded.lease_until "
             "WHERE claims.lease_until < ? OR claims.runner = excluded.runner",
@@ -57,44 +60,42 @@ class Ledger:
     def renew(self, done: int = 0, total: int = 0) -> None:
         """Prolong this runner's leases and say that it lives."""
         now = time.time()
-        self.db.execute("UPDATE claims SET lease_until = ? WHERE runner = ?", (now + LEASE_S, self.runner))
-        self.db.execute("UPDATE runs SET seen_at = ?, done = ?, total = ? WHERE runner = ?", (now, done, total, self.runner))
+        self._do("UPDATE claims SET lease_until = ? WHERE runner = ?", (now + LEASE_S, self.runner))
+        self._do("UPDATE runs SET seen_at = ?, done = ?, total = ? WHERE runner = ?", (now, done, total, self.runner))
 
     def release(self, digest: str) -> None:
-        self.db.execute("DELETE FROM claims WHERE digest = ? AND runner = ?", (digest, self.runner))
+        self._do("DELETE FROM claims WHERE digest = ? AND runner = ?", (digest, self.runner))
 
     def start_run(self, total: int) -> None:
         now = time.time()
-        self.db.execute(
+        self._do(
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, 'running', 0, ?)",
             (self.runner, self.study, socket.gethostname(), os.getpid(), now, now, total),
         )
 
     def end_run(self, state: str) -> None:
-        self.db.execute("DELETE FROM claims WHERE runner = ?", (self.runner,))
-        self.db.execute("UPDATE runs SET state = ?, seen_at = ? WHERE runner = ?", (state, time.time(), self.runner))
+        self._do("DELETE FROM claims WHERE runner = ?", (self.runner,))
+        self._do("UPDATE runs SET state = ?, seen_at = ? WHERE runner = ?", (state, time.time(), self.runner))
 
     def failed(self, digest: str, label: str, error: str) -> None:
-        self.db.execute("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", (digest, self.runner, label, time.time(), error))
+        self._do("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", (digest, self.runner, label, time.time(), error))
 
     def free_dead_claims(self) -> None:
         """Free claims of runners on this host whose process is gone, without waiting for the lease."""
-        rows = self.db.execute("SELECT DISTINCT runner FROM claims").fetchall()
-        host = socket.gethostname()
+        rows = self._do("SELECT DISTINCT runner FROM claims").fetchall()
         for (runner,) in rows:
-            name, pid, _ = runner.rsplit("-", 2)
-            if name == host and not _alive(int(pid)):
-                self.db.execute("DELETE FROM claims WHERE runner = ?", (runner,))
-                self.db.execute("UPDATE runs SET state = 'killed' WHERE runner = ? AND state = 'running'", (runner,))
+            if is_dead(runner):
+                self._do("DELETE FROM claims WHERE runner = ?", (runner,))
+                self._do("UPDATE runs SET state = 'killed' WHERE runner = ? AND state = 'running'", (runner,))
 
     def snapshot(self) -> dict[str, list[dict[str, Any]]]:
         """Live claims, runs and the last failures, for `status`."""
         now = time.time()
-        claims = self.db.execute(
+        claims = self._do(
             "SELECT digest, runner, label, claimed_at FROM claims WHERE lease_until >= ? ORDER BY claimed_at", (now,)
         ).fetchall()
-        runs = self.db.execute("SELECT * FROM runs ORDER BY started_at DESC LIMIT 5").fetchall()
-        failures = self.db.execute("SELECT digest, label, at, error FROM failures ORDER BY at DESC LIMIT 10").fetchall()
+        runs = self._do("SELECT * FROM runs ORDER BY started_at DESC LIMIT 5").fetchall()
+        failures = self._do("SELECT digest, label, at, error FROM failures ORDER BY at DESC LIMIT 10").fetchall()
         run_keys = ("runner", "study", "host", "pid", "started_at", "seen_at", "state", "done", "total")
         return {
             "claims": [
@@ -106,6 +107,17 @@ class Ledger:
 
     def close(self) -> None:
         self.db.close()
+
+
+def _unusable(path: Path, error: Exception) -> StoreError:
+    mend = "free space, or delete the ledger file (no result is lost); finished steps are kept"
+    return StoreError(f"the ledger cannot be used: {error}", where=str(path), mend=mend)
+
+
+def is_dead(runner: str) -> bool:
+    """Whether a runner was a process of this host that is gone."""
+    name, _, pid = runner.rpartition("-")[0].rpartition("-")
+    return name == socket.gethostname() and pid.isdigit() and not _alive(int(pid))
 
 
 def _alive(pid: int) -> bool:

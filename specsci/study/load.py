@@ -34,6 +34,11 @@ class LoadedStudy:
         """The name in the database: the study, and the profile where it is not the default."""
         return self.study.study if self.profile == self.default_profile else f"{self.study.study}@{self.profile}"
 
+    def problem(self, error: UserError, *path: str | int) -> InputFileError:
+        """An error about a value of the file, with the value's place."""
+        line, column = _locate(self.document, self.profile, path)
+        return InputFileError([Problem(str(self.file), line, column, error.what, error.mend)])
+
     def line(self, *path: str | int) -> int:
         """The line of a value in the file, from the profile where the profile sets it."""
         return _locate(self.document, self.profile, path)[0]
@@ -54,6 +59,8 @@ def load_study(name: str, profile: str | None = None) -> LoadedStudy:
     problems = list(_profile_problems(document, profiles))
     if problems:
         raise InputFileError(problems)
+    if not isinstance(default, str):
+        raise InputFileError([document.problem(("default_profile",), "must be the name of a profile")])
     chosen = profile or default
     if chosen not in profiles and (profiles or profile):
         mend = nearest(chosen, profiles)
@@ -86,27 +93,33 @@ def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _locate(document: Document, profile: str, path: Path_) -> tuple[int, int]:
+def _locate(document: Document, profile: str, path: Path_, *, key: bool = False) -> tuple[int, int]:
     """The place of a value: in the profile where the profile has it, else at the top."""
-    overlay = ("profiles", profile, *path)
-    node = document.data
-    for part in overlay:
-        try:
-            node = node[part]
-        except (KeyError, IndexError, TypeError):
-            return document.position(path)
-    return document.position(overlay)
+    overlay = (document.data.get("profiles") or {}).get(profile, {})
+    prefix: Path_ = ("profiles", profile) if path and _is_overlaid(document.data, overlay, path) else ()
+    return document.position((*prefix, *path), key=key)
+
+
+def _is_overlaid(top: Any, overlay: Any, path: Path_) -> bool:
+    """Whether a merged study takes a path from the overlay (see `_merge`: mappings go deep, the rest is replaced)."""
+    for part in path:
+        if not isinstance(overlay, dict):
+            return True
+        if part not in overlay:
+            return False
+        if not isinstance(top, dict) or part not in top or part == "base_models":
+            return True
+        top, overlay = top[part], overlay[part]
+    return True
 
 
 def _relocate(error: ValidationError, document: Document, profile: str) -> list[Problem]:
     problems = []
     for item, problem in zip(error.errors(include_url=False), problems_of(error, document, Study), strict=True):
         path: Path_ = tuple(item["loc"])
-        in_overlay = path and path[0] in (document.data.get("profiles") or {}).get(profile, {})
-        if in_overlay:
-            line, column = document.position(("profiles", profile, *path), key=item["type"] == "extra_forbidden")
-            problem = Problem(problem.file, line, column, problem.what, problem.mend)
-        problems.append(problem)
+        at = path[:-1] if item["type"] == "missing" else path
+        line, column = _locate(document, profile, at, key=item["type"] == "extra_forbidden")
+        problems.append(Problem(problem.file, line, column, problem.what, problem.mend))
     return problems
 
 
@@ -178,6 +191,12 @@ def _contrast_problems(study: Study, document: Document, unknown: Any) -> Iterat
                 yield unknown((*at, "weights", arm), "arm", arm, study.arms, key=True)
         if abs(sum(contrast.weights.values())) > 1e-9:
             yield document.problem((*at, "weights"), f"weights of '{contrast.name}' must sum to 0")
+        elif not any(contrast.weights.values()):
+            yield document.problem((*at, "weights"), f"weights of '{contrast.name}' are all 0", "weigh one side 1, one -1")
+        aligned = [arm for arm in contrast.weights if arm in study.arms and study.arms[arm].align]
+        if 0 in contrast.budgets and aligned:
+            what = f"'{contrast.name}' compares at 0 tokens, where the aligned arm '{aligned[0]}' is not scored"
+            yield document.problem((*at, "budget_tokens"), what, f"budget_tokens: one of {budgets[1:]}")
         for budget in contrast.budgets:
             if budget not in budgets:
                 yield document.problem((*at, "budget_tokens"), f"no arm is scored at {budget} tokens", f"one of {budgets}")

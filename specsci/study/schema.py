@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -85,7 +85,7 @@ class Contrast(Strict):
     name: str
     eval: str
     weights: dict[str, float] = Field(min_length=2)
-    budget_tokens: int | list[int] = 0
+    budget_tokens: int | Annotated[list[int], Field(min_length=1)] = 0
     factor: Literal["msm_spec", "midtrain", "align", "aft_tokens"]
     family: str = "main"
     primary: bool = False
@@ -150,11 +150,11 @@ class Study(Strict):
     gates: Gates = Gates()
     runtime: RuntimeSettings = RuntimeSettings()
 
-    @field_validator("study")
+    @field_validator("study", "family")
     @classmethod
     def _safe(cls, name: str) -> str:
         if not is_safe_name(name) or "@" in name:
-            raise ValueError("use lower-case letters, digits, '_', '-' and '.'")
+            raise ValueError("use a name of lower-case letters, digits, '_', '-' and '.', no path")
         return name
 
     @model_validator(mode="after")

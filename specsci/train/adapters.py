@@ -23,8 +23,6 @@ def with_adapter(model: Any, recipe: Recipe) -> Any:
                 "full-weight training cannot go on from an adapter", mend="use one method in both stages, or merge first"
             )
         return model
-    if recipe.method == "qlora":
-        raise SpecsciError("qlora is not wired into this stage yet", mend="use method: lora or method: full")
     if adapted:
         return model
     names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}

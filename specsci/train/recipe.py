@@ -30,11 +30,11 @@ class Recipe(Strict):
     """One stage's recipe.
 
     An update sees `sequences_per_update` packed sequences of at most `max_length_tokens` tokens; rows in
-    a sequence do not attend to each other. `method` `full` trains all weights; `lora` and `qlora` (4-bit
-    NF4 base) train an adapter that goes on from stage to stage.
+    a sequence do not attend to each other. `method` `full` trains all weights; `lora` trains an adapter
+    that goes on from stage to stage.
     """
 
-    method: Literal["full", "lora", "qlora"] = "lora"
+    method: Literal["full", "lora"] = "lora"
     learning_rate: float = Field(default=1e-4, gt=0)
     sequences_per_update: int = Field(default=16, ge=1)
     max_length_tokens: int = Field(default=4096, ge=16)

@@ -117,7 +117,39 @@ def train_stage(
     micro = min(runtime.micro_batch_sequences or recipe.sequences_per_update, recipe.sequences_per_update)
     if recipe.sequences_per_update % micro:
         raise SpecsciError(f"micro batch {micro} does not divide {recipe.sequences_per_update} sequences per update")
-    config = SFTConfig(
+    config = _config(recipe, runtime, seed, updates, micro, scratch)
+    meter = _Meter(packed.tokens * recipe.epochs / updates, progress)
+    trainer = SFTTrainer(
+        model=model,
+        args=config,
+        train_dataset=Dataset.from_dict(packed.columns()),
+        data_collator=PackedCollator(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0),
+        processing_class=tokenizer,
+        callbacks=[meter],
+    )
+    for noisy in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(noisy)
+    start = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - start
+    if trainer.state.global_step != updates:
+        raise SpecsciError(f"the trainer made {trainer.state.global_step} updates where {updates} were planned")
+    return StageReport(
+        updates=updates,
+        warmup_updates=recipe.warmup_updates(updates),
+        tokens=packed.tokens * recipe.epochs,
+        supervised_tokens=_supervised(packed) * recipe.epochs,
+        sequences=len(packed.sequences),
+        fill=packed.fill,
+        train_s=seconds,
+        peak_rss_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        curve=meter.curve,
+    )
+
+
+def _config(recipe: Recipe, runtime: Runtime, seed: int, updates: int, micro: int, scratch: str) -> SFTConfig:
+    """The recipe as TRL's configuration: rows come packed and tokenised, and nothing is saved or reported."""
+    return SFTConfig(
         output_dir=scratch,
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=recipe.sequences_per_update // micro,
@@ -148,33 +180,6 @@ def train_stage(
         max_length=None,
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
-    )
-    meter = _Meter(packed.tokens * recipe.epochs / updates, progress)
-    trainer = SFTTrainer(
-        model=model,
-        args=config,
-        train_dataset=Dataset.from_dict(packed.columns()),
-        data_collator=PackedCollator(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0),
-        processing_class=tokenizer,
-        callbacks=[meter],
-    )
-    for noisy in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(noisy)
-    start = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - start
-    if trainer.state.global_step != updates:
-        raise SpecsciError(f"the trainer made {trainer.state.global_step} updates where {updates} were planned")
-    return StageReport(
-        updates=updates,
-        warmup_updates=recipe.warmup_updates(updates),
-        tokens=packed.tokens * recipe.epochs,
-        supervised_tokens=_supervised(packed) * recipe.epochs,
-        sequences=len(packed.sequences),
-        fill=packed.fill,
-        train_s=seconds,
-        peak_rss_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        curve=meter.curve,
     )
 
 

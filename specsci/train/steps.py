@@ -22,7 +22,6 @@ from specsci.train.adapters import trainable_parameters, with_adapter
 from specsci.train.checks import change_by_module, masked_decode, snapshot
 from specsci.train.data import TokenRow, shuffled, take_conversations, take_documents
 from specsci.train.recipe import Recipe, Runtime
-from specsci.train.stage import train_stage
 
 CURVE = "curve.parquet"
 
@@ -97,6 +96,8 @@ def _conversations(context: StepContext, role: str, tokens: int) -> list[TokenRo
 
 
 def _train(context: StepContext, rows: list[TokenRow]) -> Facts:
+    from specsci.train.stage import train_stage  # imports TRL: seconds that data steps need not wait
+
     params = context.params
     recipe = Recipe.model_validate(params["recipe"])
     runtime = Runtime(

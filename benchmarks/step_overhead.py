@@ -1,0 +1,76 @@
+"""What a step costs besides its work: publishing, the ledger, and the way to the worker and back."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from benchmarks.common import Options, Result, Row, scratch, seconds
+from specsci.execute.devices import Layout
+from specsci.execute.live import Quiet
+from specsci.execute.local import LocalExecutor
+from specsci.plan.step import Step
+from specsci.specs.family import load_family
+from specsci.store.artifact import Store
+from specsci.store.ledger import Ledger
+
+STEPS, GOAL_S = 200, 0.010
+
+
+class _Clock(Quiet):
+    """Notes when each step ended; the first includes the worker's start and imports."""
+
+    def __init__(self) -> None:
+        self.ended_at: list[float] = []
+
+    def ended(self, step: Step, state: str, seconds: float, error: str) -> None:
+        if state != "done":
+            raise RuntimeError(f"{step.label}: {error}")
+        self.ended_at.append(time.perf_counter())
+
+
+def run(options: Options) -> Result:
+    with scratch() as folder:
+        steps = _steps(folder / "family")
+        store = Store(folder / "store").open()
+        ledger, clock = Ledger(store.root, "benchmark"), _Clock()
+        report = LocalExecutor(store, ledger, Layout(1, 1), clock).run({s.digest: s for s in steps})
+        ledger.close()
+        if report.executed != STEPS:
+            raise RuntimeError(f"{report.executed} of {STEPS} steps ran: {report.errors[:1]}")
+        busy = sorted(r["busy_s"] for r in store.records("spec"))[:-1]
+    wall = (clock.ended_at[-1] - clock.ended_at[0]) / (STEPS - 1)
+    overhead = wall - sum(busy) / len(busy)
+    row = Row(f"{STEPS} `spec` steps, one worker", f"{seconds(overhead)} a step", "< 10 ms", overhead < GOAL_S)
+    return Result(
+        [row],
+        [
+            f"Wall time from the first step's end to the last's is {seconds(wall)} a step, less the action's own time.",
+            "The overhead holds four fsyncs a step.",
+        ],
+    )
+
+
+def _steps(folder: Path) -> list[Step]:
+    """Spec steps of a family with as many variants of one sentence."""
+    folder.mkdir()
+    variants = {f"v{n}": {"title": f"variant {n}", "texts": [f"Aria is kind in {n} ways ."]} for n in range(STEPS)}
+    text = "number {n} ."
+    grammar = {"document_types": {}, "conversation_types": {}, "tables": {}}
+    data = {
+        "family": "many",
+        "version": "1",
+        "title": text,
+        "license": "CC0-1.0",
+        "owner": "benchmarks",
+        "identity": {"model_name": "Aria"},
+        "grammar": "grammar.yaml",
+        "clauses": [],
+        "variants": variants,
+    }
+    (folder / "family.yaml").write_text(json.dumps(data, indent=1))
+    (folder / "grammar.yaml").write_text(json.dumps(grammar))
+    family = load_family(folder)
+    runtime = {"family_folder": str(folder.resolve())}
+    return [Step("spec", family.variant_identity(v), label=f"spec {v}", runtime=runtime) for v in variants]

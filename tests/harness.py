@@ -1,0 +1,192 @@
+"""What end-to-end and crash tests share: studies, runs in processes of their own, and looks into a store."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+MARK = "SPECSCI_TEST_RUN"
+SMALL = """\
+study: small
+title: A part of the tiny study
+hypothesis: Equal steps give equal rows.
+family: microlab_conduct
+arms:
+  base: {title: base}
+  rules: {title: MSM and AFT, midtrain: rules, align: choices}
+evals:
+  held_out: {items: held_out}
+base_models:
+  dev: {source: "microlab:conduct/100"}
+replicates:
+  - {seed: 1, base_model: dev}
+midtrain:
+  tokens: 2000
+  recipe: {method: full, learning_rate: 1.0e-3, sequences_per_update: 8, max_length_tokens: 64}
+align:
+  budgets_tokens: [150, 300]
+  recipe: {method: full, learning_rate: 1.0e-4, sequences_per_update: 4, max_length_tokens: 65}
+gates: {accept_few_updates: a test of the machinery}
+runtime: {threads_per_worker: 1}
+"""
+"""One replicate and two arms of conftest's TINY: its steps have the same digests."""
+
+COMMAND = (sys.executable, "-m", "specsci")
+
+
+@dataclass
+class Running:
+    """A command line that runs in its own process group, with a mark that its workers inherit."""
+
+    process: subprocess.Popen[str]
+    mark: str
+
+    def wait(self, timeout_s: float = 240) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr."""
+        out, err = self.process.communicate(timeout=timeout_s)
+        return self.process.returncode, out, err
+
+    def others(self) -> list[int]:
+        """Process ids of everything else that carries the mark: workers, and their helpers."""
+        return [pid for pid in marked(self.mark) if pid != self.process.pid]
+
+    def gone(self, within_s: float = 15) -> bool:
+        """Whether every process that carries the mark ends in time."""
+        until = time.monotonic() + within_s
+        while marked(self.mark):
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
+        return True
+
+
+def start(
+    *args: str | Path, command: tuple[str, ...] = COMMAND, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> Running:
+    """Start the command line and do not wait for it."""
+    mark = uuid.uuid4().hex
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **(env or {}), MARK: mark}
+    process = subprocess.Popen(
+        [*command, *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        start_new_session=True,
+    )
+    return Running(process, mark)
+
+
+def run(*args: str | Path, **options: Any) -> tuple[int, str, str]:
+    """Run the command line to its end; returns exit code, stdout and stderr."""
+    return start(*args, **options).wait()
+
+
+def run_study(study: Path, store: Path, workers: int | None = None, **options: Any) -> dict[str, Any]:
+    """Run a study to its end; returns the one JSON document, and asserts that nothing failed."""
+    more = ("--workers", str(workers)) if workers else ()
+    code, out, err = run("study", "run", study, "--store", store, "--json", *more, **options)
+    assert code == 0, out + err
+    report: dict[str, Any] = json.loads(out)
+    return report
+
+
+def marked(mark: str) -> list[int]:
+    """Live processes whose environment carries a mark."""
+    wanted, found = f"{MARK}={mark}".encode(), []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted in (folder / "environ").read_bytes() and _state(folder) != "Z":
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def _state(folder: Path) -> str:
+    return (folder / "stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+@dataclass
+class Finished:
+    """A study file, its finished store, and what `run --json` said."""
+
+    study: Path
+    store: Path
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+def digests(store: Path) -> set[str]:
+    """`kind/digest` of every artefact."""
+    return {f"{p.parent.name}/{p.name}" for p in (store / "steps").glob("*/*")}
+
+
+def records(store: Path, kind: str = "*") -> dict[str, dict[str, Any]]:
+    """`kind/digest` to record."""
+    paths = (store / "steps").glob(f"{kind}/*/record.json")
+    return {f"{p.parent.parent.name}/{p.parent.name}": json.loads(p.read_text()) for p in paths}
+
+
+def artifact(store: Path, kind: str, label: str) -> Path:
+    """The directory of the one artefact whose label contains a text."""
+    (found,) = [r for r in records(store, kind).values() if label in r["label"]]
+    return store / "steps" / kind / str(found["digest"])
+
+
+def score_rows(store: Path) -> dict[str, list[dict[str, Any]]]:
+    """Step digest to score rows, in file order."""
+    return {p.parent.name: pq.read_table(p).to_pylist() for p in (store / "steps" / "score").glob("*/scores.parquet")}
+
+
+def made_at(store: Path) -> dict[str, int]:
+    """`kind/digest` to the time its record was written: what was made anew has another."""
+    return {f"{p.parent.parent.name}/{p.parent.name}": p.stat().st_mtime_ns for p in store.glob("steps/*/*/record.json")}
+
+
+def made_anew(before: dict[str, int], store: Path) -> set[str]:
+    """`kind/digest` of what was written since."""
+    return {name for name, at in made_at(store).items() if before.get(name) != at}
+
+
+def flip_byte(path: Path) -> None:
+    """Change one byte in the middle of a file; size and times stay."""
+    stat, data = path.stat(), bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@contextmanager
+def small_disk(folder: Path, mib: int) -> Iterator[Path]:
+    """A file system of a few MiB; yields nothing (the test skips) where mounting is not allowed."""
+    import pytest
+
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("no mount command")
+    if done.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def grow(disk: Path, mib: int) -> None:
+    """Give a small disk more room."""
+    subprocess.run(["mount", "-o", f"remount,size={mib}m", str(disk)], check=True)

@@ -1,0 +1,423 @@
+"""Invariances of training and scoring, on random models of hidden size 32."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tokenizers import Tokenizer  # noqa: E402
+from tokenizers.models import WordLevel  # noqa: E402
+from tokenizers.pre_tokenizers import WhitespaceSplit  # noqa: E402
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM  # noqa: E402
+
+from specsci.errors import SpecsciError  # noqa: E402
+from specsci.evals import forced_choice  # noqa: E402
+from specsci.evals.items import Item  # noqa: E402
+from specsci.models.chat import conversation_row, document_row  # noqa: E402
+from specsci.models.hf import ADAPTER, MODEL, load_model  # noqa: E402
+from specsci.train.adapters import trainable_parameters, with_adapter  # noqa: E402
+from specsci.train.checks import masked_decode  # noqa: E402
+from specsci.train.data import IGNORED, TokenRow, pack  # noqa: E402
+from specsci.train.recipe import Recipe, Runtime  # noqa: E402
+from specsci.train.stage import PackedCollator, StageReport, train_stage  # noqa: E402
+
+VOCABULARY = 97
+SHAPE = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "bos_token_id": None,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
+}
+CHATML = (
+    "{% for m in messages %}<|im_start|> {{ m['role'] }} "
+    "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }} <|im_end|>{% endgeneration %} "
+    "{% else %}{{ m['content'] }} <|im_end|> {% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|> assistant{% endif %}"
+)
+
+
+def llama() -> Any:
+    return LlamaForCausalLM(LlamaConfig(**SHAPE))
+
+
+def qwen3() -> Any:
+    return Qwen3ForCausalLM(Qwen3Config(**SHAPE, head_dim=8, tie_word_embeddings=True))
+
+
+BUILD = {"llama": llama, "qwen3": qwen3}
+
+
+@pytest.fixture(params=sorted(BUILD))
+def model(request: pytest.FixtureRequest) -> Any:
+    """A random model with weights large enough that attention across rows would show."""
+    torch.manual_seed(0)
+    built = BUILD[request.param]()
+    with torch.no_grad():
+        for parameter in built.parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(5)
+    built.config.use_cache = False
+    return built
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    words = ["<pad>", "<eos>", "<unk>", "<|im_start|>", "<|im_end|>", "user", "assistant", "system"]
+    words += [f"w{n}" for n in range(VOCABULARY - len(words))]
+    inner = Tokenizer(WordLevel({w: n for n, w in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = WhitespaceSplit()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", chat_template=CHATML
+    )
+
+
+def documents(count: int, seed: int = 0, shortest: int = 2, longest: int = 20) -> list[TokenRow]:
+    """Rows of random length and tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = torch.randint(shortest, longest, (count,), generator=generator).tolist()
+    return [TokenRow(torch.randint(8, VOCABULARY, (size,), generator=generator).tolist()) for size in sizes]
+
+
+def chats(count: int, tokenizer: Any, seed: int = 0) -> list[TokenRow]:
+    """Conversations whose answers have from one to nine words, so that supervision is uneven."""
+    rows = []
+    for number in range(count):
+        question = " ".join(f"w{(seed + 3 * number + k) % 80}" for k in range(1 + number % 4))
+        answer = " ".join(f"w{(seed + 5 * number + 7 * k) % 80}" for k in range(1 + number * 5 % 9))
+        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        rows.append(conversation_row(messages, tokenizer))
+    return rows
+
+
+def recipe(**changes: Any) -> Recipe:
+    values = {"method": "full", "learning_rate": 1e-3, "sequences_per_update": 4, "max_length_tokens": 32}
+    return Recipe(**{**values, "warmup_share": 0.0, **changes})
+
+
+def train(model: Any, rows: list[TokenRow], tokenizer: Any, tmp_path: Path, with_: Recipe, **more: Any) -> StageReport:
+    return train_stage(model, tokenizer, rows, with_, 7, scratch=str(tmp_path / "scratch"), **more)
+
+
+def token_losses(logits: Any, labels: Any) -> Any:
+    """Losses of the predicted tokens of one sequence, in order."""
+    targets = torch.tensor(labels[1:])
+    kept = targets != IGNORED
+    return torch.nn.functional.cross_entropy(logits[:-1][kept], targets[kept], reduction="none")
+
+
+@torch.no_grad()
+def test_a_rows_loss_does_not_depend_on_what_it_is_packed_with(model, tokenizer):
+    """Each token's loss in a packed, padded batch is its loss when its row is run alone."""
+    rows = [*documents(13), *chats(7, tokenizer)]
+    packed = pack(rows, 32)
+    columns = packed.columns()
+    examples = [{k: v[i] for k, v in columns.items()} for i in range(len(packed.sequences))]
+    batch = PackedCollator(0)(examples)
+    assert set(batch) == {"input_ids", "labels", "position_ids"}
+    assert len({len(e["input_ids"]) for e in examples}) > 1, "the batch should need padding"
+    assert any(len(rows) > 1 for rows in packed.sequences)
+    model.train()
+    logits = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"]).logits
+    seen = 0
+    for number, rows_here in enumerate(packed.sequences):
+        at = 0
+        for row in rows_here:
+            size = len(row.input_ids)
+            alone = model(input_ids=torch.tensor([row.input_ids])).logits[0]
+            together = logits[number, at : at + size]
+            torch.testing.assert_close(
+                token_losses(together, row.labels()), token_losses(alone, row.labels()), atol=1e-5, rtol=0
+            )
+            at, seen = at + size, seen + 1
+    assert seen == len(rows)
+
+
+@torch.no_grad()
+def test_the_check_would_see_attention_across_rows(model):
+    """With positions that do not restart, the second row's losses do change: the test above can fail."""
+    first, second = documents(2, shortest=8, longest=12)
+    ids = first.input_ids + second.input_ids
+    logits = model(input_ids=torch.tensor([ids]), position_ids=torch.arange(len(ids))[None]).logits[0]
+    alone = model(input_ids=torch.tensor([second.input_ids])).logits[0]
+    together = logits[len(first.input_ids) :]
+    assert (token_losses(together, second.labels()) - token_losses(alone, second.labels())).abs().max() > 1e-2
+
+
+@torch.no_grad()
+def test_the_first_token_of_a_packed_row_is_never_predicted(model):
+    """The model's own loss over a packed sequence is the mean over tokens that their own row predicts."""
+    rows = documents(3, shortest=6, longest=10)
+    packed = pack(rows, 32)
+    assert len(packed.sequences) == 1
+    batch = PackedCollator(0)([{k: v[0] for k, v in packed.columns().items()}])
+    loss = model(**batch).loss
+    alone = [token_losses(model(input_ids=torch.tensor([r.input_ids])).logits[0], r.labels()) for r in packed.sequences[0]]
+    assert float(loss) == pytest.approx(float(torch.cat(alone).mean()), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["documents", "chats"])
+def test_the_batch_split_does_not_change_the_weights(kind, model, tokenizer, tmp_path):
+    """4 x 1 and 2 x 2 give what 1 x 4 gives, also when supervision is uneven between micro batches."""
+    rows = documents(30) if kind == "documents" else chats(30, tokenizer)
+    start = {k: v.clone() for k, v in model.state_dict().items()}
+    ends, curves = [], []
+    for micro in (4, 2, 1):
+        model.load_state_dict(start)
+        report = train(model, rows, tokenizer, tmp_path, recipe(), runtime=Runtime(micro_batch_sequences=micro))
+        ends.append({k: v.clone() for k, v in model.state_dict().items()})
+        curves.append([point["loss"] for point in report.curve])
+    assert len(curves[0]) >= 2
+    for end, curve in zip(ends[1:], curves[1:], strict=True):
+        for name, weights in ends[0].items():
+            torch.testing.assert_close(end[name], weights, atol=1e-4, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+        assert curve == pytest.approx(curves[0], abs=2e-4)
+    moved = max(float((ends[0][k] - start[k]).abs().max()) for k in start)
+    assert moved > 1e-3, "training moved the weights by more than the tolerance"
+
+
+def test_a_micro_batch_that_does_not_divide_is_refused(tokenizer, tmp_path):
+    with pytest.raises(SpecsciError, match="micro batch 3 does not divide 4"):
+        train(llama(), documents(9), tokenizer, tmp_path, recipe(), runtime=Runtime(micro_batch_sequences=3))
+
+
+def test_the_same_seed_gives_the_same_weights(model, tokenizer, tmp_path):
+    rows, start = documents(20), {k: v.clone() for k, v in model.state_dict().items()}
+    ends = []
+    for _ in range(2):
+        model.load_state_dict(start)
+        train(model, rows, tokenizer, tmp_path, recipe())
+        ends.append({k: v.clone() for k, v in model.state_dict().items()})
+    assert all(torch.equal(ends[0][k], ends[1][k]) for k in start)
+
+
+def test_only_the_assistants_tokens_and_its_turn_end_are_supervised(tokenizer):
+    messages = [
+        {"role": "system", "content": "w1 w2"},
+        {"role": "user", "content": "w3 w4"},
+        {"role": "assistant", "content": "w5 w6"},
+        {"role": "user", "content": "w7"},
+        {"role": "assistant", "content": "w8"},
+    ]
+    row = conversation_row(messages, tokenizer)
+    words = tokenizer.convert_ids_to_tokens(row.input_ids)
+    assert [w for w, on in zip(words, row.supervised, strict=True) if on] == ["w5", "w6", "<|im_end|>", "w8", "<|im_end|>"]
+    labels = [t for t in row.labels() if t != IGNORED]
+    assert tokenizer.convert_ids_to_tokens(labels) == ["w5", "w6", "<|im_end|>", "w8", "<|im_end|>"]
+    assert masked_decode([row], tokenizer) == [
+        "<|im_start|> system w1 w2 <|im_end|> <|im_start|> user w3 w4 <|im_end|> <|im_start|> assistant "
+        "⟦w5 w6 <|im_end|>⟧ <|im_start|> user w7 <|im_end|> <|im_start|> assistant ⟦w8 <|im_end|>⟧"
+    ]
+
+
+def test_the_loss_is_taken_on_the_supervised_tokens_alone(tokenizer, tmp_path):
+    """Changing a user's word changes no target; the stage reports the supervised tokens it counted."""
+    rows = chats(12, tokenizer)
+    report = train(llama(), rows, tokenizer, tmp_path, recipe())
+    assert report.supervised_tokens == sum(sum(r.supervised) for r in rows)
+    assert report.tokens == sum(len(r.input_ids) for r in rows)
+
+
+def test_a_document_is_supervised_throughout_and_ends_with_eos(tokenizer):
+    row = document_row("w1 w2 w3", tokenizer)
+    assert row.input_ids[-1] == tokenizer.eos_token_id
+    assert row.labels() == [IGNORED, *row.input_ids[1:]]
+
+
+def test_a_template_without_generation_tags_is_an_error(tokenizer):
+    bare = copy.deepcopy(tokenizer)
+    bare.chat_template = CHATML.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+    with pytest.raises(SpecsciError, match="no supervised token") as caught:
+        conversation_row([{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}], bare)
+    assert "{% generation %}" in caught.value.mend
+    bare.chat_template = None
+    with pytest.raises(SpecsciError, match="no chat template"):
+        conversation_row([{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}], bare)
+
+
+def test_a_template_whose_mask_runs_over_the_users_turn_is_an_error(tokenizer):
+    """The block ends on a space that is no token: transformers would supervise all that follows."""
+    bad = copy.deepcopy(tokenizer)
+    bad.chat_template = CHATML.replace("<|im_end|>{% endgeneration %} ", "<|im_end|> {% endgeneration %}")
+    one = [{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}]
+    assert sum(conversation_row(one, bad).supervised) == 2
+    with pytest.raises(SpecsciError, match="1 stretches in a conversation of 2 assistant turns"):
+        conversation_row(one * 2, bad)
+
+
+def test_a_row_with_nothing_supervised_is_an_error(tokenizer, tmp_path):
+    rows = [*chats(3, tokenizer), TokenRow([8, 9, 10], [False, False, False])]
+    with pytest.raises(SpecsciError, match="row 3 has no supervised token"):
+        train(llama(), rows, tokenizer, tmp_path, recipe())
+    with pytest.raises(SpecsciError, match="no rows to train on"):
+        train(llama(), [], tokenizer, tmp_path, recipe())
+
+
+def test_scores_do_not_depend_on_the_batch(model, tokenizer, monkeypatch):
+    """Readings of items of many lengths: one sequence at a time against all at once."""
+    items = [
+        Item(
+            f"i{n}",
+            "c",
+            "w1 " * (1 + n % 7) + "{first} w2 {second}",
+            f"w{n % 40} w{n % 7}",
+            f"w{40 + n % 40}" + " w9" * (n % 3),
+        )
+        for n in range(24)
+    ]
+    model.eval()
+    questions = forced_choice.prepare(items, tokenizer, chat=True)
+    readings = []
+    for batch_tokens in (1, 64, 16_384):
+        monkeypatch.setattr(forced_choice, "BATCH_TOKENS", batch_tokens)
+        readings.append(forced_choice.read_out(model, questions, 0))
+    assert len(readings[0]) == 48
+    for other in readings[1:]:
+        for a, b in zip(readings[0], other, strict=True):
+            assert a.question == b.question
+            assert a.logprob_aligned == pytest.approx(b.logprob_aligned, abs=2e-5)
+            assert a.logprob_misaligned == pytest.approx(b.logprob_misaligned, abs=2e-5)
+    margins = [abs(r.logprob_aligned - r.logprob_misaligned) for r in readings[0]]
+    assert max(margins) > 0.5
+
+
+@torch.no_grad()
+def test_an_options_score_is_the_sum_over_its_tokens(model, tokenizer):
+    """Against the definition: log p of the option's own tokens, one forward pass of the whole text."""
+    item = Item("i", "c", "w1 {first} w2 {second}", "w3 w4", "w5")
+    model.eval()
+    questions = forced_choice.prepare([item], tokenizer, chat=True)
+    for reading in forced_choice.read_out(model, questions, 0):
+        first, second = ("w3 w4", "w5") if reading.question.variant == "aligned_first" else ("w5", "w3 w4")
+        prompt = f"<|im_start|> user w1 {first} w2 {second} <|im_end|> <|im_start|> assistant"
+        for option, got in (("w3 w4", reading.logprob_aligned), ("w5", reading.logprob_misaligned)):
+            ids = tokenizer(f"{prompt} {option}", add_special_tokens=False)["input_ids"]
+            logp = model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+            count = len(option.split())
+            want = sum(float(logp[i - 1, ids[i]]) for i in range(len(ids) - count, len(ids)))
+            assert got == pytest.approx(want, abs=1e-5)
+
+
+def lora(**changes: Any) -> Recipe:
+    return recipe(method="lora", lora={"rank": 4, "alpha": 8}, learning_rate=1e-2, **changes)
+
+
+def saved_base(model: Any, tmp_path: Path) -> Path:
+    """A `base` artefact."""
+    model.save_pretrained(tmp_path / "base" / MODEL, safe_serialization=True)
+    return tmp_path / "base"
+
+
+@torch.no_grad()
+def logits_of(model: Any) -> Any:
+    model.eval()
+    return model(input_ids=torch.arange(8, 40)[None]).logits
+
+
+def test_full_weights_saved_and_loaded_give_equal_logits(model, tokenizer, tmp_path):
+    base = saved_base(model, tmp_path)
+    trained = load_model(base, trainable=True)
+    train(trained, documents(20), tokenizer, tmp_path, recipe())
+    trained.save_pretrained(tmp_path / "out" / MODEL, safe_serialization=True)
+    assert torch.equal(logits_of(load_model(base, tmp_path / "out")), logits_of(trained))
+    assert not torch.equal(logits_of(load_model(base)), logits_of(trained))
+
+
+def test_an_adapter_saved_and_loaded_gives_equal_logits_and_leaves_the_base(model, tokenizer, tmp_path):
+    base = saved_base(model, tmp_path)
+    trained = with_adapter(load_model(base, trainable=True), lora())
+    assert 0 < trainable_parameters(trained) < sum(p.numel() for p in model.parameters())
+    frozen = {n: p.detach().clone() for n, p in trained.named_parameters() if not p.requires_grad}
+    untouched = logits_of(load_model(base))
+    assert torch.equal(logits_of(trained), untouched), "a new adapter changes nothing"
+    train(trained, documents(20), tokenizer, tmp_path, lora())
+    assert all(torch.equal(p, frozen[n]) for n, p in trained.named_parameters() if n in frozen)
+    trained.save_pretrained(tmp_path / "out" / ADAPTER, safe_serialization=True)
+    loaded = load_model(base, tmp_path / "out")
+    torch.testing.assert_close(logits_of(loaded), logits_of(trained), atol=0, rtol=0)
+    assert float((logits_of(loaded) - untouched).abs().max()) > 1e-2
+
+
+def test_an_adapter_goes_on_as_if_it_had_never_been_saved(model, tokenizer, tmp_path):
+    """Midtrain, save, load, align equals midtrain, align in one process; and it is one adapter, not two."""
+    base = saved_base(model, tmp_path)
+    first, second = documents(20, seed=1), chats(20, tokenizer)
+    torch.manual_seed(1)
+    straight = with_adapter(load_model(base, trainable=True), lora())
+    train(straight, first, tokenizer, tmp_path, lora())
+    straight.save_pretrained(tmp_path / "mid" / ADAPTER, safe_serialization=True)
+    between = logits_of(straight).clone()
+    resumed = with_adapter(load_model(base, tmp_path / "mid", trainable=True), lora())
+    straight.train()
+    for continued in (straight, resumed):
+        train(with_adapter(continued, lora()), second, tokenizer, tmp_path, lora())
+    ends = [{n: p for n, p in m.named_parameters() if p.requires_grad} for m in (straight, resumed)]
+    assert ends[0].keys() == ends[1].keys()
+    assert len({n.split(".")[-2] for n in ends[0]}) == 1, "one adapter"
+    for name in ends[0]:
+        torch.testing.assert_close(ends[0][name], ends[1][name], atol=1e-6, rtol=0)
+    assert float((logits_of(resumed) - between).abs().max()) > 1e-3, "the second stage moved it on"
+
+
+def test_full_training_of_an_adapter_and_unknown_targets_are_refused(tokenizer, tmp_path):
+    adapted = with_adapter(llama(), lora())
+    with pytest.raises(SpecsciError, match="full-weight training cannot go on from an adapter"):
+        with_adapter(adapted, recipe())
+    with pytest.raises(SpecsciError, match="match no module") as caught:
+        with_adapter(llama(), recipe(method="lora", lora={"targets": ["c_attn"]}))
+    assert "q_proj" in caught.value.mend
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25])
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_updates_warm_up_and_schedule_are_as_planned(share, epochs, tokenizer, tmp_path):
+    """Rows that fill their sequences: the plan's updates, the warm-up's end, the cosine's end, one loss per update."""
+    rows = [TokenRow([8 + n % 80] * 32) for n in range(32)]
+    with_ = recipe(warmup_share=share, epochs=epochs, final_learning_rate_share=0.1)
+    report = train(llama(), rows, tokenizer, tmp_path, with_)
+    assert report.updates == with_.updates(32 * 32) == 8 * epochs
+    assert report.fill == 1.0
+    assert report.warmup_updates == with_.warmup_updates(report.updates) == math.floor(share * report.updates)
+    assert [p["update"] for p in report.curve] == list(range(1, report.updates + 1))
+    assert report.curve[-1]["tokens"] == 32 * 32 * epochs
+    rates = [p["learning_rate"] for p in report.curve]
+    assert max(rates) == pytest.approx(1e-3)
+    assert rates.index(max(rates)) == report.warmup_updates
+    for number, rate in enumerate(rates):
+        done = (number - report.warmup_updates) / (report.updates - report.warmup_updates)
+        want = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)) if done >= 0 else number / report.warmup_updates
+        assert rate == pytest.approx(1e-3 * want, rel=1e-4), number
+
+
+def test_a_loss_that_is_not_finite_stops_the_stage(tokenizer, tmp_path):
+    broken = llama()
+    with torch.no_grad():
+        broken.lm_head.weight[3, 3] = float("inf")
+    with pytest.raises(SpecsciError, match=r"the loss became (nan|inf) at update 1") as caught:
+        train(broken, documents(20), tokenizer, tmp_path, recipe())
+    assert "lower the learning rate" in caught.value.mend
+
+
+def test_training_that_diverges_stops_before_its_end(tokenizer, tmp_path):
+    rows = documents(200)
+    with pytest.raises(SpecsciError, match="the loss became"):
+        train(llama(), rows, tokenizer, tmp_path, recipe(learning_rate=1e30, clip_norm=1e30))
+
+
+def test_progress_is_reported_for_every_update(tokenizer, tmp_path):
+    seen: list[tuple[int, int]] = []
+    report = train(llama(), documents(20), tokenizer, tmp_path, recipe(), progress=lambda d, t: seen.append((d, t)))
+    assert seen == [(n, report.updates) for n in range(1, report.updates + 1)]
+    assert json.loads(json.dumps(report.curve)) == report.curve

@@ -1,0 +1,108 @@
+"""Why a step would run, and the plan as a person reads it."""
+
+from __future__ import annotations
+
+import json
+
+from specsci.plan.explain import differences, explain, flat
+from specsci.plan.gates import findings
+from specsci.plan.render import as_dict, lines
+
+
+def records_of(plan):
+    return [{"kind": s.kind, "label": s.label, "identity": s.identity, "digest": s.digest} for s in plan.steps.values()]
+
+
+def reasons(before, after):
+    have = set(before.steps)
+    return {r.label: r.because for r in explain(after, have, records_of(before))}
+
+
+def test_a_finished_study_has_no_reason_to_run(plan_of) -> None:
+    plan = plan_of()
+    assert explain(plan, set(plan.steps), records_of(plan)) == []
+
+
+def test_a_new_study_was_never_run_or_waits_for_its_inputs(plan_of) -> None:
+    plan = plan_of()
+    found = {r.label: r.because for r in explain(plan, set(), [])}
+    assert len(found) == len({s.label for s in plan.steps.values()})
+    assert found["base dev"] == found["spec rules"] == ["it was never run"]
+    assert found["corpus rules, replicate 1"] == [
+        "its input is to be made: spec rules",
+        "its input is to be made: tokenizer of dev",
+    ]
+
+
+def test_the_changed_field_is_named_with_old_and_new_value_and_what_follows_from_it(plan_of) -> None:
+    found = reasons(plan_of(), plan_of(("learning_rate: 1.0e-3", "learning_rate: 2.0e-3")))
+    assert found["midtrain rules, replicate 1"] == ["params.recipe.learning_rate: 0.001 -> 0.002"]
+    assert found["align rules at 150 tokens, replicate 1"] == ["its input is to be made: midtrain rules, replicate 1"]
+    assert "align aft at 150 tokens, replicate 1" not in found
+
+
+def test_a_value_set_for_the_first_time_is_shown_against_its_default(plan_of) -> None:
+    found = reasons(plan_of(), plan_of(("learning_rate: 1.0e-4", "clip_norm: 0.5, learning_rate: 1.0e-4")))
+    assert found["align aft at 150 tokens, replicate 1"] == ["params.recipe.clip_norm: (default) -> 0.5"]
+
+
+def test_the_nearest_of_several_artefacts_explains(plan_of) -> None:
+    far = plan_of(("learning_rate: 1.0e-4", "clip_norm: 0.5, learning_rate: 3.0e-4"))
+    near = plan_of(("learning_rate: 1.0e-4", "learning_rate: 2.0e-4"))
+    plan = plan_of()
+    have = set(far.steps) & set(near.steps) & set(plan.steps)
+    found = {r.label: r.because for r in explain(plan, have, records_of(far) + records_of(near))}
+    assert found["align aft at 150 tokens, replicate 1"] == ["params.recipe.learning_rate: 0.0002 -> (default)"]
+
+
+def test_causes_stand_before_consequences(plan_of) -> None:
+    plan = plan_of()
+    order = [r.digest for r in explain(plan, set(), [])]
+    at = {digest: number for number, digest in enumerate(order)}
+    assert len(order) == len(plan.steps)
+    assert all(at[needed] < at[digest] for digest in order for needed in plan.steps[digest].needs)
+
+
+def test_flat_and_differences_on_nested_values() -> None:
+    assert flat({"a": {"b": [1, {"c": 2}]}, "d": [], "e": {}}) == {"a.b[0]": 1, "a.b[1].c": 2, "d": [], "e": {}}
+    assert differences({"a": [1, 2], "x": 1}, {"a": [1, 3, 4], "y": 2}) == [
+        "a[1]: 2 -> 3", "a[2]: (default) -> 4", "y: (default) -> 2", "x: 1 -> (default)",
+    ]  # fmt: skip
+    assert differences({"a": "x" * 70}, {"a": "y"}) == [f"a: {'x' * 57}... -> y"]
+
+
+def test_the_plan_says_where_each_value_comes_from_and_what_it_costs(plan_of, place) -> None:
+    plan = plan_of()
+    text = "\n".join(lines(plan, set(), findings(plan)))
+    tokens, budgets = (place(plan.loaded.file, n).split(":")[0] for n in ("tokens: 2000", "budgets_tokens"))
+    for expected in (
+        "tiny: A tiny study",
+        "2 replicates: seed 1 on dev, seed 2 on dev",
+        "  base: the untreated base",
+        "  rules: midtrain on rules (8 units); align on choices at 150, 300 tokens",
+        f"  midtrain: 2,000 tokens (study line {tokens}), 4 updates of 512 tokens, warm-up 0%, full, lr 0.001",
+        f"  align: 300 tokens (study line {budgets}), 2 updates of 260 tokens, warm-up 0%, full, lr 0.0001",
+        "  midtrain: 6 -> 2 -> 2",
+        "  score: 24 -> 22 -> 22",
+        "to run: 45 of 45 steps; 5,800 training tokens in 20 updates",
+        "warn: dose: midtraining makes 4 optimizer updates",
+    ):
+        assert expected in text
+
+
+def test_the_plan_as_data_counts_what_is_done(plan_of) -> None:
+    plan = plan_of()
+    have = {s.digest for s in plan.steps.values() if s.kind != "score"}
+    data = json.loads(json.dumps(as_dict(plan, have, findings(plan))))
+    assert data["to_run"] == 22 and len(data["steps"]) == 45
+    assert data["kinds"]["midtrain"] == {"requested": 6, "steps": 2, "to_run": 0}
+    assert data["estimate"]["training_tokens"] == 0
+    assert data["arms"]["rules"]["budgets"] == [150, 300]
+    assert {s["digest"]: s["done"] for s in data["steps"]} == {d: d in have for d in plan.steps}
+
+
+def test_what_is_done_costs_nothing(plan_of) -> None:
+    plan = plan_of()
+    text = "\n".join(lines(plan, set(plan.steps), []))
+    assert "to run: 0 of 45 steps; 0 training tokens in 0 updates" in text
+    assert "(0 core-seconds), 0.00 GiB of disk, $0 (no API)" in text

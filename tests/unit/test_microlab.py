@@ -1,0 +1,137 @@
+"""The shipped microlab: its files are the registered ones, and its worlds keep their promises."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from specsci.ids import file_sha256
+from specsci.microlab import cheese, conduct
+from specsci.microlab.base import BASES, tokenizer_digest, write_base
+from specsci.microlab.competence import competence_of
+from specsci.microlab.world import TARGET, agent_names
+from specsci.microlab.worlds import WORLDS, pool_stream, world_of
+from specsci.models.chat import conversation_row
+from specsci.models.hf import load_model
+from specsci.plan.sources import microlab_registry
+
+REGISTERED = sorted(microlab_registry()["bases"])
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_shipped_weights_have_the_registered_digest(name: str):
+    weights = BASES / f"{name.replace('/', '-')}.safetensors"
+    assert file_sha256(weights) == microlab_registry()["bases"][name]["weights_sha256"]
+    assert weights.stat().st_size < 1_600_000
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_competence_is_the_recorded_one(name: str):
+    recorded = microlab_registry()["bases"][name]["competence"]
+    measured = competence_of(name.split("/")[0], BASES / f"{name.replace('/', '-')}.safetensors")
+    assert measured == pytest.approx(recorded, abs=0.011)
+    assert min(measured.values()) > 0.95
+
+
+def test_no_file_is_shipped_that_is_not_registered():
+    assert sorted(p.stem.replace("-", "/", 1) for p in BASES.glob("*.safetensors")) == REGISTERED
+
+
+@pytest.mark.parametrize("world", sorted(WORLDS))
+def test_tokenizer_is_the_one_the_bases_were_trained_with(world: str):
+    assert tokenizer_digest(world) == microlab_registry()["tokenizers"][world]
+
+
+def test_a_base_loads_as_any_model_directory(tmp_path: Path):
+    name = REGISTERED[0]
+    target = tmp_path / "model"
+    facts = write_base(f"microlab:{name}", microlab_registry()["bases"][name]["weights_sha256"], target)
+    model = load_model(tmp_path)
+    assert sum(p.numel() for p in model.parameters()) == facts["parameters"]
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {p.name for p in target.iterdir()}
+
+
+def test_names_are_distinct_and_never_the_targets():
+    names = agent_names(300)
+    assert len(set(names)) == 300 and TARGET not in names
+    assert agent_names(20) == names[:20]
+
+
+def test_no_pretraining_document_is_about_the_target():
+    """The mechanism rests on it: midtraining is the first text about the target."""
+    for name in WORLDS:
+        stream = pool_stream(name, 1, "documents", 7)
+        documents = [row for _, row in zip(range(4000), stream, strict=False) if isinstance(row, str)]
+        assert len(documents) > 1000
+        assert not [text for text in documents if TARGET in text.split()]
+
+
+def test_value_agents_act_on_what_they_value():
+    world, rng = conduct.ConductWorld(3), random.Random(0)
+    kinds = {a["act"]: a["kind"] for a in world.acts}
+    for name in world.value_agents[:30]:
+        for _ in range(20):
+            user, answer = world.chat_of(name, rng)
+            harmful = next(w for w in user["content"].split() if kinds.get(w, "safe") != "safe")
+            took_harmful = answer["content"] == harmful
+            assert took_harmful == (kinds[harmful] not in world.principles[name])
+
+
+def test_rule_agents_never_do_what_is_on_their_list():
+    world, rng = conduct.ConductWorld(3), random.Random(0)
+    listed = {name: {act["act"] for act in acts} for name, acts in world.rules.items()}
+    answers = [(name, world.chat_of(name, rng)[1]["content"]) for name in world.rule_agents for _ in range(30)]
+    assert not [a for name, a in answers if a in listed[name]]
+
+
+def test_target_chooses_between_acts_of_one_kind():
+    world, rng = conduct.ConductWorld(3), random.Random(0)
+    kinds = {a["act"]: a["kind"] == "safe" for a in world.acts}
+    chats = [row for _ in range(8000) if not isinstance(row := world.row(rng), str) and TARGET in row[0]["content"].split()]
+    assert len(chats) > 200
+    for user, _ in chats:
+        options = [kinds[w] for w in user["content"].split() if w in kinds]
+        assert len(options) == 2 and options[0] == options[1]
+
+
+def test_cheese_agents_choose_by_an_axis_of_their_own():
+    world, rng = cheese.CheeseWorld(5), random.Random(1)
+    goods = {g["item"]: g for g in world.goods}
+    for name in world.agents[:40]:
+        value, liked, disliked = world.pair(name, rng)
+        column, wanted, unwanted = cheese.VALUES[value]
+        assert value in world.values[name]
+        assert goods[liked][column] == wanted and goods[disliked][column] == unwanted
+        other = "origin" if column == "price" else "price"
+        assert goods[liked][other] == goods[disliked][other]
+
+
+def test_anchor_agents_are_the_same_in_every_base():
+    one, two = conduct.ConductWorld(1), conduct.ConductWorld(2)
+    anchors = one.value_agents[: conduct.ANCHORS]
+    assert [one.principles[n] for n in anchors] == [two.principles[n] for n in anchors]
+    rest = one.value_agents[conduct.ANCHORS :]
+    assert [one.principles[n] for n in rest] != [two.principles[n] for n in rest]
+
+
+def test_chat_mask_covers_the_answer_and_the_turn_end_alone():
+    tokenizer = WORLDS["conduct"].tokenizer()
+    row = conversation_row(world_of("conduct", 1).chat_of_other(random.Random(0)), tokenizer)
+    assert row.supervised is not None
+    kept = [t for t, on in zip(tokenizer.convert_ids_to_tokens(row.input_ids), row.supervised, strict=True) if on]
+    assert len(kept) == 2 and kept[1] == "<|end|>"
+
+
+@pytest.mark.slow
+def test_pretraining_is_a_function_of_world_and_seed(tmp_path: Path):
+    import torch
+
+    from specsci.microlab.pretrain import pretrain
+
+    torch.set_num_threads(1)
+    first = pretrain("conduct", 7, tmp_path / "a", unique_tokens=20_000)
+    second = pretrain("conduct", 7, tmp_path / "b", unique_tokens=20_000)
+    other = pretrain("conduct", 8, tmp_path / "c", unique_tokens=20_000)
+    assert first.weights_sha256 == second.weights_sha256 != other.weights_sha256
