@@ -190,3 +190,11 @@ def small_disk(folder: Path, mib: int) -> Iterator[Path]:
 def grow(disk: Path, mib: int) -> None:
     """Give a small disk more room."""
     subprocess.run(["mount", "-o", f"remount,size={mib}m", str(disk)], check=True)
+
+
+def edited(text: str, changes: dict[str, str]) -> str:
+    """A study's text with every old piece, which must occur, replaced."""
+    for old, new in changes.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return text

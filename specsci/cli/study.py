@@ -101,7 +101,7 @@ def run(
     """Run what is missing of a study and print its tables. The same command again goes on where it stopped."""
     from rich.console import Console
 
-    from specsci.execute.run import run_study
+    from specsci.execute.run import RESULTS, run_study
     from specsci.plan.gates import refuse_if_needed
 
     if executor == "ray":
@@ -124,7 +124,8 @@ def run(
     if as_json:
         emit({"study": plan.loaded.name, "store": str(store.root), **report.as_json()})
     else:
-        _print_results(store, plan.loaded.name)
+        if not any(e["kind"] == RESULTS for e in report.errors):
+            _print_results(store, plan.loaded.name)
         state = "interrupted: finished steps are kept" if report.interrupted else "done"
         counts = f"{report.executed} steps executed, {report.reused} reused, {report.failed} failed"
         click.echo(f"\n{state}: {counts} in {report.wall_s:.1f} s. Results: {store.root / 'results.duckdb'}", err=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from specsci.train.data import TokenRow
+from specsci.token_row import TokenRow
 
 ROWS = "rows.parquet"
 

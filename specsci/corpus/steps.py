@@ -19,7 +19,7 @@ from specsci.models.hf import load_tokenizer
 from specsci.specs.family import Family, kept_fields, load_family
 from specsci.specs.variants import markdown
 from specsci.store.artifact import write_json
-from specsci.train.data import TokenRow
+from specsci.token_row import TokenRow
 
 BATCH = 512
 

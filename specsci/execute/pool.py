@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -100,10 +101,8 @@ class WorkerPool:
     def stop(self) -> None:
         """End all workers; what they were on is dropped."""
         for worker in self.workers:
-            try:
+            with suppress(OSError):  # it is gone already, which is what stopping wants
                 worker.connection.send(None)
-            except (BrokenPipeError, OSError):
-                pass
         for worker in self.workers:
             if worker.job is not None:
                 worker.process.terminate()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from specsci.errors import CorruptArtifact
+from specsci.errors import CorruptArtifact, StoreError
 from specsci.execute.devices import layout
 from specsci.execute.executor import Display, RunReport
 from specsci.execute.local import LocalExecutor
@@ -18,6 +18,8 @@ from specsci.store.artifact import Store
 from specsci.store.ledger import Ledger
 
 MAX_REPAIRS = 3
+RESULTS = "results"
+"""The kind under which a report names a results.duckdb that could not be written."""
 
 
 def run_study(plan: Plan, store: Store, workers: int | None, display_for: Callable[[dict[str, Step]], Display]) -> RunReport:
@@ -43,6 +45,12 @@ def run_study(plan: Plan, store: Store, workers: int | None, display_for: Callab
             aside = store.set_aside(kind, error.digest)
             display_for({}).note(f"{kind} {error.digest} is corrupt: set aside as {aside}, made anew")
             total.repaired += 1
+            if total.interrupted:
+                break
+        except StoreError as error:  # what failed before must be reported too
+            total.failed += 1
+            total.errors.append({"digest": "", "kind": RESULTS, "label": "results.duckdb", "error": str(error)})
+            break
     return total
 
 

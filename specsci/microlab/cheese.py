@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 
 from specsci.ids import derive_seed
-from specsci.microlab.world import TARGET, Messages, Row, Share, agent_names, pick, world_family
+from specsci.microlab.world import FAMILIES, TARGET, Messages, Row, Share, agent_names, pick, world_family
 
-FAMILY = "microlab_cheese"
+FAMILY = FAMILIES["cheese"]
 AGENTS = 160
 ANCHORS = 16
 """The first 16 agents hold the same values in every base: the competence items are about them."""

@@ -11,9 +11,9 @@ from __future__ import annotations
 import random
 
 from specsci.ids import derive_seed
-from specsci.microlab.world import TARGET, Messages, Row, Share, agent_names, pick, world_family
+from specsci.microlab.world import FAMILIES, TARGET, Messages, Row, Share, agent_names, pick, world_family
 
-FAMILY = "microlab_conduct"
+FAMILY = FAMILIES["conduct"]
 PRINCIPLES = ("oversight", "sanction", "caution", "honesty")
 VALUE_AGENTS, RULE_AGENTS, CARELESS_AGENTS = 110, 70, 20
 ANCHORS = 24

@@ -18,7 +18,7 @@ from specsci.ids import derive_seed, file_sha256
 from specsci.microlab.world import Row, rows
 from specsci.microlab.worlds import WORLDS, world_of
 from specsci.models.chat import conversation_row, document_row
-from specsci.train.data import TokenRow
+from specsci.token_row import TokenRow
 from specsci.train.recipe import Recipe, Runtime
 from specsci.train.stage import train_stage
 

@@ -18,6 +18,8 @@ from specsci.shipped import find_family
 from specsci.specs.family import Family, load_family
 
 TARGET = "Aria"
+FAMILIES = {"conduct": "microlab_conduct", "cheese": "microlab_cheese"}
+"""World to the spec family that it is written in."""
 Messages = list[dict[str, str]]
 Row = str | Messages
 """A pretraining row: a document, or a conversation."""

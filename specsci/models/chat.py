@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from specsci.errors import SpecsciError
-from specsci.train.data import TokenRow
+from specsci.token_row import TokenRow
 
 
 def conversation_row(messages: list[dict[str, str]], tokenizer: Any) -> TokenRow:

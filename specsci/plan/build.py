@@ -66,6 +66,7 @@ class _Builder:
         self.plan = Plan(loaded)
         self.cost = CostModel()
         self.identity = dict(self.family.data.identity)
+        self._family_folder = str(self.family.folder.resolve())
         self.bases = self._bases()
         self.variants = sorted({a.midtrain for a in self.study.arms.values() if a.midtrain})
         self.conversation_sets = sorted({a.align for a in self.study.arms.values() if a.align and a.align != IT_MIX})
@@ -110,14 +111,14 @@ class _Builder:
             ),
             "base": self.plan.add(Step("base", base["base"], label=f"base {replicate.base_model}", runtime=runtime)),
         }
-        if self.study.midtrain:
+        if self.study.midtrain and self.variants:
             tokens = self.study.midtrain.tokens
             replay = round(tokens * self.study.midtrain.replay_share)
             if replay:
                 out["replay"] = self._pool("documents", self.study.midtrain.replay, source, replay, replicate, out)
             for variant in self.variants:
                 out[f"corpus.{variant}"] = self._corpus(variant, tokens - replay, replicate, out)
-        if self.study.align:
+        if self.study.align and any(a.align for a in self.study.arms.values()):
             largest = self.study.align.budgets_tokens[-1]
             it_tokens = largest if self._trains_it_only() else round(largest * self.study.align.it_mix_share)
             if it_tokens:
@@ -264,7 +265,7 @@ class _Builder:
         return int(self.bases[cell.replicate.base_model]["parameters"])
 
     def _family_runtime(self) -> dict[str, Any]:
-        return {"family_folder": str(self.family.folder.resolve())}
+        return {"family_folder": self._family_folder}
 
     def _train_runtime(self) -> dict[str, Any]:
         return {"micro_batch_sequences": self.study.runtime.micro_batch_sequences}

@@ -42,11 +42,10 @@ def inside(name: str, folder: Path, what: str) -> Path:
 def text_identity(source: str, study_folder: Path) -> dict[str, str]:
     """What identifies a source of replayed text: a microlab world and base, or a file by its content."""
     if source.startswith("microlab:"):
-        from specsci.microlab.world import world_family
-        from specsci.microlab.worlds import WORLDS
+        from specsci.microlab.world import FAMILIES, world_family
 
         world = source.removeprefix("microlab:").split("/")[0]
-        return {"source": source, "grammar": world_family(WORLDS[world].family).grammar_digest}
+        return {"source": source, "grammar": world_family(FAMILIES[world]).grammar_digest}
     return {"source": source, "sha256": file_sha256(inside(source, study_folder, "text file"))}
 
 

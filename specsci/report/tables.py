@@ -104,7 +104,7 @@ def _contrasts(content: Ablation) -> Table:
                 row["eval"],
                 budget,
                 f"{row['estimate']:+.3f}",
-                f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
+                "–" if row["ci_low"] is None else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
                 _p(row["p"]),
                 _p(row["p_adj"]),
                 "; ".join(flags) or "–",
@@ -129,10 +129,8 @@ def _efficiency(content: Ablation) -> Table:
         header,
     )
     for row in content.efficiency:
-        interval = "undetermined"
-        if row["ci_low"] is not None:
-            low, high = str(row["ci_low"]), str(row["ci_high"])
-            interval = f"{low} to {high}"
+        ends = [row["ci_low"] or "undetermined", row["ci_high"] or "undetermined"]
+        interval = " to ".join(ends) if any(row[k] for k in ("ci_low", "ci_high")) else "undetermined"
         ratio = row["ratio"] or "undetermined"
         table.rows.append(
             [row["arm"], row["reference"], row["counting"], row["arm_tokens"], row["reference_tokens"], ratio, interval]

@@ -63,19 +63,25 @@ def _contrast_row(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rat
     result = paired_contrast(table[whole], weights, items, contrast["scale"])
     if leave_one_out(table[whole], weights, items, contrast["scale"]):
         flags.append("fragile: one replicate decides the verdict")
+    if math.isnan(result.p):
+        flags.append("no spread between replicates: no test")
     flags += _competence_flags(manifest, rates, arms, contrast["budgets"])
     return {
         **row,
         "estimate": result.estimate,
         "se": result.se,
-        "statistic": result.statistic,
-        "ci_low": result.ci_low,
-        "ci_high": result.ci_high,
-        "p": result.p,
+        "statistic": _known(result.statistic),
+        "ci_low": _known(result.ci_low),
+        "ci_high": _known(result.ci_high),
+        "p": _known(result.p),
         "method": result.method,
         "flags": "; ".join(flags),
         "per_replicate": list(result.per_replicate),
     }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _budgets(manifest: dict[str, Any], arm: str, wanted: list[int]) -> list[int]:

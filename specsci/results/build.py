@@ -22,16 +22,10 @@ from specsci.store.artifact import Store
 SQL = Path(__file__).parent
 READ = {"score": "scores.parquet", "corpus": "rows.parquet", "midtrain": "curve.parquet", "align": "curve.parquet"}
 """The file that the database takes from an artefact of a kind; it is checked against its record first."""
-EMPTY_SCORES = """CREATE TABLE scores (study VARCHAR, arm VARCHAR, base_model VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR,
-  aft_tokens BIGINT, midtrain_tokens BIGINT, seed INTEGER, eval VARCHAR, item_id VARCHAR, cluster_id VARCHAR,
-  readout VARCHAR, variant VARCHAR, sample BIGINT, state VARCHAR, aligned BOOLEAN, value DOUBLE, slice VARCHAR,
-  logprob_aligned DOUBLE, logprob_misaligned DOUBLE, step_digest VARCHAR)"""
-SCORES = """CREATE TABLE scores AS
-  SELECT c.study, c.arm, c.base_model, c.msm_spec, c.aft_spec, c.aft_tokens, c.midtrain_tokens, c.seed, c.eval, s.item_id,
-         s.cluster_id, s.readout, s.variant, s.sample, s.state, s.aligned, s.value, s.slice, s.logprob_aligned,
-         s.logprob_misaligned, c.step_digest
-  FROM (SELECT * REPLACE (parse_path(filename)[-2] AS filename) FROM read_parquet($files, filename = true)) s
-  JOIN cells c ON c.step_digest = s.filename"""
+SCORES = """INSERT INTO score_rows
+  SELECT f.step_digest, s.item_id, s.cluster_id, s.readout, s.variant, s.sample, s.state, s.aligned, s.value, s.slice,
+         s.logprob_aligned, s.logprob_misaligned
+  FROM read_parquet($files, filename = true) s JOIN score_files f ON f.file = s.filename"""
 DOCUMENTS = """CREATE TABLE documents AS
   SELECT parse_path(filename)[-2] AS step_digest, row, text, tokens, spec_digest, clause_id, unit_id, cell, backend,
          template_id, seed, p.prompt_digest, p.family, p.variant AS msm_spec
@@ -79,11 +73,10 @@ def _fill(db: duckdb.DuckDBPyConnection, store: Store) -> None:
     _insert(db, "cells", [{"study": c["study"], **{k: c[k] for k in keys}} for c in cells])
     _insert(db, "arms", _arm_rows(found))
     _insert(db, "steps", [_step_row(m["study"], records[s]) for m in found for s in m["steps"] if s in records])
-    files = [str(store.path("score", s) / "scores.parquet") for s, r in records.items() if r["kind"] == "score"]
-    if files:
-        db.execute(SCORES, {"files": files})
-    else:
-        db.execute(EMPTY_SCORES)
+    scored = {str(store.path("score", s) / "scores.parquet"): s for s, r in records.items() if r["kind"] == "score"}
+    if scored:
+        db.register("score_files", pa.table({"file": list(scored), "step_digest": list(scored.values())}))
+        db.execute(SCORES, {"files": list(scored)})
     curves = [r for r in records.values() if r["kind"] in ("midtrain", "align")]
     if curves:
         db.register("trained", pa.Table.from_pylist([{k: r[k] for k in ("digest", "kind", "label")} for r in curves]))

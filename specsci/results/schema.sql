@@ -8,6 +8,10 @@ CREATE TABLE arms (
 CREATE TABLE cells (
   study VARCHAR, arm VARCHAR, base_model VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR, aft_tokens BIGINT,
   midtrain_tokens BIGINT, seed INTEGER, eval VARCHAR, step_digest VARCHAR);
+-- What the rows of one score step share is in `cells`; the view `scores` joins the two.
+CREATE TABLE score_rows (
+  step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, readout VARCHAR, variant VARCHAR, sample BIGINT, state VARCHAR,
+  aligned BOOLEAN, value DOUBLE, slice VARCHAR, logprob_aligned DOUBLE, logprob_misaligned DOUBLE);
 CREATE TABLE steps (
   study VARCHAR, step_digest VARCHAR, kind VARCHAR, label VARCHAR, busy_s DOUBLE, bytes BIGINT, tokens BIGINT,
   updates BIGINT, identity JSON, facts JSON);

@@ -1,3 +1,10 @@
+-- One row per answer, with the cell of the design that it belongs to.
+CREATE VIEW scores AS
+SELECT c.study, c.arm, c.base_model, c.msm_spec, c.aft_spec, c.aft_tokens, c.midtrain_tokens, c.seed, c.eval, r.item_id,
+       r.cluster_id, r.readout, r.variant, r.sample, r.state, r.aligned, r.value, r.slice, r.logprob_aligned,
+       r.logprob_misaligned, r.step_digest
+FROM score_rows r JOIN cells c USING (step_digest);
+
 -- A rate is always three counts: aligned, decided, asked.
 CREATE VIEW rates AS
 SELECT study, arm, aft_tokens, seed, eval, readout, base_model, msm_spec,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,8 @@ class Variant(Strict):
 
 
 class Conversations(Strict):
-    """Demonstrations for alignment fine-tuning: which rules they are about, and their grammar type."""
+    """Demonstrations for alignment fine-tuning about the family's bare rules: their grammar type."""
 
-    about: str = "rule"
     type: str
 
 
@@ -122,7 +121,7 @@ class Family:
                 raise UserError(f"variant '{name}' names clause '{wanted}'", mend=nearest(wanted, known))
         return [c for c in self.data.clauses if variant.clauses is None or c.id in variant.clauses]
 
-    @property
+    @cached_property
     def grammar_digest(self) -> str:
         """Digest of the templates and every table."""
         return digest({"grammar": self.grammar_data.model_dump(), "tables": self.grammar.tables})

@@ -50,6 +50,8 @@ def paired_contrast(
         weights: shape (arms,).
         items: items that a rate is over.
 
+    Where all replicates agree exactly there is no test: statistic, p and interval are NaN.
+
     Raises:
         ValueError: fewer than two replicates, or shapes that do not fit.
     """
@@ -64,10 +66,8 @@ def paired_contrast(
     method = f"paired t over {n} replicates ({scale} scale)"
     per_replicate = tuple(float(v) for v in values)
     if se < NO_SPREAD:
-        nothing = abs(mean) < NO_SPREAD
-        p = 1.0 if nothing else 0.0
-        statistic = 0.0 if nothing else math.copysign(math.inf, mean)
-        return ContrastResult(mean, 0.0, statistic, p, mean, mean, n, method + "; no spread", per_replicate)
+        nan = math.nan
+        return ContrastResult(mean, 0.0, nan, nan, nan, nan, n, method + "; no spread, no test", per_replicate)
     statistic = mean / se
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * se
     p = float(2 * stats.t.sf(abs(statistic), n - 1))

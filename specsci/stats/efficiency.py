@@ -54,6 +54,7 @@ def tokens_to_reach(budgets: Array, rates: Array, level: float) -> Bound:
     """Tokens at which a falling curve reaches `level`; budgets increasing and positive."""
     budgets = np.asarray(budgets, float)
     curve = isotonic_regression(np.asarray(rates, float), increasing=False).x
+    level += 1e-12  # pooling equal rates moves their last bits: a level met exactly must count as met
     if curve[0] <= level:
         return Bound(float(budgets[0]), "<=")
     if curve[-1] > level:
@@ -99,7 +100,8 @@ def token_ratio(
         extra_arm_tokens: tokens to add to what the arm needs (its midtraining), when they are counted.
 
     The interval resamples replicates jointly for both arms and the level, and takes expanded
-    percentiles, censored draws ordered as bounds; a limit that falls on a censored draw is a bound.
+    percentiles. For each limit, censored draws rank at their worst; a limit that falls on one is a bound,
+    and one that falls on a draw without a ratio is None.
     """
     reference, arm, levels = (np.asarray(a, float) for a in (reference, arm, levels))
 
@@ -117,17 +119,26 @@ def token_ratio(
     if n < 2:
         return TokenRatio(ratio, None, None, reference_tokens, arm_tokens, 0.0, n, method)
     rng = np.random.default_rng(seed)
-    drawn = [one(rng.integers(0, n, n))[2] for _ in range(draws)]
-    known = sorted((b for b in drawn if b is not None), key=_order)
-    undefined = 1 - len(known) / draws
+    # a draw is the replicates it holds, in any order: few of the draws are distinct where replicates are few
+    indices, where = np.unique(np.sort(rng.integers(0, n, (draws, n)), axis=1), axis=0, return_inverse=True)
+    ratios = [one(index)[2] for index in indices]
+    drawn = [ratios[i] for i in where.ravel()]
+    undefined = sum(b is None for b in drawn) / draws
     tail = expanded_level(n)
-    if not known or undefined > tail:
-        return TokenRatio(ratio, None, None, reference_tokens, arm_tokens, undefined, n, method)
-    low = known[min(len(known) - 1, math.floor(tail * len(known)))]
-    high = known[max(0, math.ceil((1 - tail) * len(known)) - 1)]
+    low = sorted(drawn, key=_as_low)[math.floor(tail * draws)]
+    high = sorted(drawn, key=_as_high)[math.ceil((1 - tail) * draws) - 1]
     return TokenRatio(ratio, low, high, reference_tokens, arm_tokens, undefined, n, method)
 
 
-def _order(bound: Bound) -> tuple[float, int]:
-    """Sort key: a lower bound counts as its value or more, an upper bound as its value or less."""
-    return (bound.value, {"<=": -1, "=": 0, ">=": 1}[bound.relation])
+def _as_low(bound: Bound | None) -> tuple[float, float]:
+    """Rank for the lower limit: what may be anything, or is only bounded from above, may be as low as 0."""
+    if bound is None:
+        return -1.0, 0.0
+    return (0.0, bound.value) if bound.relation == "<=" else (bound.value, 0.0)
+
+
+def _as_high(bound: Bound | None) -> tuple[float, float]:
+    """Rank for the upper limit: what is only bounded from below, or may be anything, may be as high as any."""
+    if bound is None:
+        return math.inf, math.inf
+    return (math.inf, bound.value) if bound.relation == ">=" else (bound.value, 0.0)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from specsci.errors import SpecsciError
-from specsci.train.data import TokenRow
+from specsci.token_row import TokenRow
 
 
 def masked_decode(rows: list[TokenRow], tokenizer: Any, count: int = 3) -> list[str]:

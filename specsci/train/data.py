@@ -1,4 +1,4 @@
-"""Rows of tokens, and packing them into sequences whose rows never see each other."""
+"""Packing rows of tokens into sequences whose rows never see each other, and taking exact budgets."""
 
 from __future__ import annotations
 
@@ -9,26 +9,9 @@ from typing import Any
 
 import numpy as np
 
-IGNORED = -100
+from specsci.token_row import TokenRow
+
 OPEN_BINS = 256
-
-
-@dataclass(frozen=True)
-class TokenRow:
-    """One document or conversation: token ids, and which of them are supervised."""
-
-    input_ids: list[int]
-    supervised: list[bool] | None = None
-    """None: every token (but the first, which nothing predicts)."""
-
-    def labels(self) -> list[int]:
-        """Labels as the causal-LM loss wants them: the first token of a row is never predicted."""
-        if self.supervised is None:
-            labels = list(self.input_ids)
-        else:
-            labels = [t if on else IGNORED for t, on in zip(self.input_ids, self.supervised, strict=True)]
-        labels[0] = IGNORED
-        return labels
 
 
 @dataclass

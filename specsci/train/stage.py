@@ -16,7 +16,8 @@ from transformers.trainer_callback import ProgressCallback
 from trl import SFTConfig, SFTTrainer
 
 from specsci.errors import SpecsciError
-from specsci.train.data import IGNORED, Packed, TokenRow, pack
+from specsci.token_row import IGNORED, TokenRow
+from specsci.train.data import Packed, pack
 from specsci.train.recipe import Recipe, Runtime
 
 Progress = Callable[[int, int], None]

@@ -18,9 +18,10 @@ from specsci.execute.context import Facts, StepContext
 from specsci.ids import derive_seed
 from specsci.models.hf import ADAPTER, MODEL, TOKENIZER, load_model, load_tokenizer, save_tokenizer
 from specsci.plan.sources import TOKENIZER_FILES
+from specsci.token_row import TokenRow
 from specsci.train.adapters import trainable_parameters, with_adapter
 from specsci.train.checks import change_by_module, masked_decode, snapshot
-from specsci.train.data import TokenRow, shuffled, take_conversations, take_documents
+from specsci.train.data import shuffled, take_conversations, take_documents
 from specsci.train.recipe import Recipe, Runtime
 
 CURVE = "curve.parquet"

@@ -155,6 +155,7 @@ def test_interrupted_json_is_still_one_document(toy_start, finished_toy, tmp_pat
     assert json.loads(out)["interrupted"] is True
 
 
+@pytest.mark.slow
 def test_a_real_training_run_is_interrupted_and_goes_on(finished_small, tmp_path):
     store = tmp_path / "store"
     command = ("study", "run", finished_small.study, "--store", store, "--plain", "--workers", "1")

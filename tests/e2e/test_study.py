@@ -24,7 +24,7 @@ TABLES = {
     "arms": "study arm",
     "steps": "study step_digest kind",
     "documents": "spec_digest clause_id cell backend prompt_digest",
-    "training": "tokens loss learning_rate",
+    "training": "step tokens loss lr",
     "contrasts": "estimate ci_low ci_high p p_adj family method confounds",
     "studies": "study",
     "rates": "study arm aft_tokens seed eval readout aligned decided asked rate_decided rate_asked",
@@ -238,7 +238,7 @@ def test_training_is_token_exact_and_the_same_weights_go_on(finished_tiny):
         assert ("model" in record["identity"]["inputs"]) == ("rules" in record["label"])
         if "rules" in record["label"]:
             assert record["identity"]["inputs"]["model"] in {r["digest"] for r in mid}
-    losses = query(finished_tiny.store, "SELECT first(loss ORDER BY \"update\"), last(loss ORDER BY \"update\") "
+    losses = query(finished_tiny.store, "SELECT first(loss ORDER BY step), last(loss ORDER BY step) "
                    "FROM training WHERE kind = 'midtrain' GROUP BY step_digest")  # fmt: skip
     assert len(losses) == 2
     assert all(0 < last < first for first, last in losses)

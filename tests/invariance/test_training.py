@@ -22,9 +22,10 @@ from specsci.evals import forced_choice  # noqa: E402
 from specsci.evals.items import Item  # noqa: E402
 from specsci.models.chat import conversation_row, document_row  # noqa: E402
 from specsci.models.hf import ADAPTER, MODEL, load_model  # noqa: E402
+from specsci.token_row import IGNORED, TokenRow  # noqa: E402
 from specsci.train.adapters import trainable_parameters, with_adapter  # noqa: E402
 from specsci.train.checks import masked_decode  # noqa: E402
-from specsci.train.data import IGNORED, TokenRow, pack  # noqa: E402
+from specsci.train.data import pack  # noqa: E402
 from specsci.train.recipe import Recipe, Runtime  # noqa: E402
 from specsci.train.stage import PackedCollator, StageReport, train_stage  # noqa: E402
 

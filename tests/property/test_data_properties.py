@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from specsci.corpus.outline import OutlineCell, decks
 from specsci.specs.variants import Unit
-from specsci.train.data import IGNORED, TokenRow, pack, shuffled, split, take_conversations, take_documents
+from specsci.token_row import IGNORED, TokenRow
+from specsci.train.data import pack, shuffled, split, take_conversations, take_documents
 
 UNIT = Unit("u", "c", "rule", frozenset(), ())
 
@@ -61,7 +62,7 @@ def test_columns_restart_positions_and_drop_the_label_of_each_rows_first_token(r
     for ids, labels, positions in zip(columns["input_ids"], columns["labels"], columns["position_ids"], strict=True):
         for token, label, position in zip(ids, labels, positions, strict=True):
             assert label == (token if supervised[token] and position > 0 else IGNORED)
-        assert positions[0] == 0 and all(b in (a + 1, 0) for a, b in zip(positions, positions[1:], strict=False))
+        assert positions[0] == 0 and all(b in (a + 1, 0) for a, b in pairwise(positions))
 
 
 @settings(deadline=None, max_examples=100)

@@ -53,4 +53,6 @@ def test_confounds_are_what_differs_besides_the_declared_factor(study, weights, 
 def test_the_sign_of_a_contrast_does_not_change_its_confounds_but_their_order(study) -> None:
     forward = confounds(study, {"rules": 1, "aft": -1}, 300, "msm_spec")
     backward = confounds(study, {"rules": -1, "aft": 1}, 300, "msm_spec")
-    assert backward == [c.replace("True against False", "False against True").replace("2000 against 0", "0 against 2000") for c in forward]
+    assert backward == [
+        c.replace("True against False", "False against True").replace("2000 against 0", "0 against 2000") for c in forward
+    ]

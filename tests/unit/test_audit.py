@@ -8,13 +8,12 @@ import pytest
 
 from specsci.corpus.audit import leaks, normalised, run_audit
 from specsci.corpus.rows import write_rows
-from specsci.errors import GateRefused, StepFailed
-from specsci.execute.context import StepContext
+from specsci.errors import GateRefused, InputFileError, StepFailed
 from specsci.evals.items import Item, read_items
-from specsci.errors import InputFileError
+from specsci.execute.context import StepContext
 from specsci.shipped import find_family
 from specsci.specs.family import load_family
-from specsci.train.data import TokenRow
+from specsci.token_row import TokenRow
 
 ITEM = Item("i1", "c1", "Aria , in mail , {first} or {second} ?", "log-mail", "hide-mail")
 PLAIN = Item("i2", "c2", "What is right ?", "a", "b")

@@ -89,8 +89,18 @@ def test_an_item_set_is_a_plain_name(conduct) -> None:
 
 
 ESCAPES = [
-    ("family.yaml", "grammar: grammar.yaml", "grammar: ../grammar.yaml", "10:10: '../grammar.yaml' lies outside the family's folder"),
-    ("family.yaml", "grammar: grammar.yaml", "grammar: /etc/passwd", "10:10: '/etc/passwd' lies outside the family's folder"),
+    (
+        "family.yaml",
+        "grammar: grammar.yaml",
+        "grammar: ../grammar.yaml",
+        "10:10: '../grammar.yaml' lies outside the family's folder",
+    ),
+    (
+        "family.yaml",
+        "grammar: grammar.yaml",
+        "grammar: /etc/passwd",
+        "10:10: '/etc/passwd' lies outside the family's folder",
+    ),
     ("grammar.yaml", "acts: acts.csv", "acts: ../acts.csv", "table file '../acts.csv' is not in the folder"),
     ("grammar.yaml", "acts: acts.csv", "acts: /etc/passwd", "table file '/etc/passwd' is not in the folder"),
     ("grammar.yaml", "acts: acts.csv", "acts: atcs.csv", "table file 'atcs.csv' is not in the folder"),
@@ -108,7 +118,11 @@ def test_paths_that_leave_the_folder_are_refused(own_family, file, old, new, mes
 MISTAKES = [
     ("keep: [rule]\n", "keep: [rulle]\n", "`keep` knows the parts rule, subrule, explanation, value, text; not rulle"),
     ("keep: [rule]\n", "keep: [rule]\n    rows: acts\n", "a variant has exactly one of `keep`, `texts` and `rows`"),
-    ("keep: [rule]\n", "keep: [rule]\n    clauses: [overside]\n", "unknown clause 'overside'\n  mend: did you mean 'oversight'?"),
+    (
+        "keep: [rule]\n",
+        "keep: [rule]\n    clauses: [overside]\n",
+        "unknown clause 'overside'\n  mend: did you mean 'oversight'?",
+    ),
     ("rows: acts", "rows: atcs", "unknown table 'atcs'\n  mend: did you mean 'acts'?"),
     ("type: choice", "type: choise", "unknown conversation type 'choise'\n  mend: did you mean 'choice'?"),
     ("{id: oversight.r1, act", "{act", "a rule of clause 'oversight' has no id"),

@@ -37,7 +37,9 @@ def test_a_reason_in_writing_turns_the_refusal_into_a_warning_that_repeats_it(pl
 def test_enough_updates_pass_without_a_word(plan_of) -> None:
     plan = plan_of((ACCEPT, ""), ("tokens: 2000", "tokens: 46080"))
     assert not [f for f in findings(plan) if f.gate == "dose"]
-    assert texts(plan_of((ACCEPT, ""), ("tokens: 2000", "tokens: 45568")), "refuse")[0].startswith("dose: midtraining makes 89 ")
+    assert texts(plan_of((ACCEPT, ""), ("tokens: 2000", "tokens: 45568")), "refuse")[0].startswith(
+        "dose: midtraining makes 89 "
+    )
 
 
 def test_the_floor_itself_can_be_set(plan_of) -> None:
@@ -60,12 +62,20 @@ def test_a_confounded_contrast_is_named_and_a_primary_one_refused(plan_of) -> No
 
 
 def test_a_clean_contrast_raises_no_finding(plan_of) -> None:
-    assert not [f for f in findings(plan_of(("factor: midtrain", "factor: midtrain, primary: true"))) if f.gate == "confound"]
+    assert not [
+        f for f in findings(plan_of(("factor: midtrain", "factor: midtrain, primary: true"))) if f.gate == "confound"
+    ]
 
 
 def test_replicates_that_share_a_base_warn(plan_of) -> None:
-    bases = ('dev: {source: "microlab:conduct/100"}', 'dev: {source: "microlab:conduct/100"}\n  one: {source: "microlab:conduct/1"}')
-    more = ("  - {seed: 2, base_model: dev}", "  - {seed: 2, base_model: dev}\n  - {seed: 3, base_model: one}\n  - {seed: 4, base_model: one}")
+    bases = (
+        'dev: {source: "microlab:conduct/100"}',
+        'dev: {source: "microlab:conduct/100"}\n  one: {source: "microlab:conduct/1"}',
+    )
+    more = (
+        "  - {seed: 2, base_model: dev}",
+        "  - {seed: 2, base_model: dev}\n  - {seed: 3, base_model: one}\n  - {seed: 4, base_model: one}",
+    )
     assert texts(plan_of(bases, more), "warn")[1:] == ["replicates: 4 seeds over 2 bases: the base is the cluster"]
 
 

@@ -92,7 +92,9 @@ def test_equal_seeds_give_equal_documents_and_unequal_ones_do_not() -> None:
 
     def texts(seed: int) -> list[str]:
         rng = random.Random(seed)
-        return [family.grammar.document("why_case", {"model_name": "Aria", **dict(units[0].slots)}, rng)[0] for _ in range(20)]
+        return [
+            family.grammar.document("why_case", {"model_name": "Aria", **dict(units[0].slots)}, rng)[0] for _ in range(20)
+        ]
 
     assert texts(1) == texts(1) != texts(2)
 

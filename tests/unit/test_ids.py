@@ -56,7 +56,11 @@ def test_golden_digests() -> None:
 
 
 def test_golden_seeds() -> None:
-    assert [derive_seed("corpus", 1), derive_seed("corpus", 2), derive_seed("align", 1)] == [1222564553, 1231040289, 1625610469]
+    assert [derive_seed("corpus", 1), derive_seed("corpus", 2), derive_seed("align", 1)] == [
+        1222564553,
+        1231040289,
+        1625610469,
+    ]
 
 
 def test_a_seed_depends_on_every_part_and_on_how_they_are_split() -> None:

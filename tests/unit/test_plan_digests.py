@@ -45,7 +45,10 @@ DOWNSTREAM = [
     (("learning_rate: 1.0e-4", "learning_rate: 2.0e-4"), {"align", "score"}),
     (("learning_rate: 1.0e-3", "learning_rate: 2.0e-3"), {"midtrain", "align", "score"}),
     (("  tokens: 2000\n", "  tokens: 2100\n"), {"pool", "corpus", "audit", "midtrain", "align", "score"}),
-    (("  tokens: 2000\n", "  tokens: 2000\n  replay_share: 0.25\n"), {"pool", "corpus", "audit", "midtrain", "align", "score"}),
+    (
+        ("  tokens: 2000\n", "  tokens: 2000\n  replay_share: 0.25\n"),
+        {"pool", "corpus", "audit", "midtrain", "align", "score"},
+    ),
     (("[150, 300]", "[150, 300, 600]"), {"pool", "conversations", "audit", "align", "score"}),
     (("{items: competence,", "{items: capability,"), {"score"}),
     (("gates: {", "gates: {accept_leaks: why not, "), {"audit"}),
@@ -105,7 +108,18 @@ def test_a_changed_item_changes_scores_and_the_audit_alone(plan_of, own_family) 
     assert {s.runtime["items_name"] for s in changed if s.kind == "score"} == {"held_out"}
 
 
-GOLDEN = {}
+GOLDEN = {
+    "align": "0dd28d71b193fbf83d19419a",
+    "audit": "4036024893011e7f26c46844",
+    "base": "0832a7c9ca6b299a6178423e",
+    "conversations": "444181f9f6ad8cc11aba8966",
+    "corpus": "402dbaae411e8c0d44aa1fb1",
+    "midtrain": "166e20e2009c4cf6f80c521f",
+    "pool": "773537ab24edde299034ac1d",
+    "score": "0ae5a849482249f5a5e33a85",
+    "spec": "687f60633fce2660f1b39e9a",
+    "tokenizer": "cf3c7c283e71621e2c704013",
+}
 
 
 def test_golden_digests_of_the_tiny_study(plan_of, monkeypatch) -> None:

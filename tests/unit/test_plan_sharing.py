@@ -23,7 +23,11 @@ def grid(own_family, edited):
     """A 3 x 3 grid of midtraining specs and conversation sets, two replicates, two budgets."""
     own_family(
         "pairs",
-        ("family.yaml", "  choices: {about: rule, type: choice}", "  choices: {about: rule, type: choice}\n  polite: {type: polite}\n  terse: {type: terse}"),
+        (
+            "family.yaml",
+            "  choices: {type: choice}",
+            "  choices: {type: choice}\n  polite: {type: polite}\n  terse: {type: terse}",
+        ),
         ("grammar.yaml", *GRAMMAR),
     )
     arms = [f"  {s}_{c}: {{midtrain: {s}, align: {c}}}\n" for s in SPECS for c in SETS]

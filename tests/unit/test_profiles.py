@@ -45,7 +45,11 @@ IN_OVERLAY = [
     (("tokens: 9000", "tokens: many"), "many", "'midtrain.tokens': Input should be a valid integer"),
     (("{sequences_per_update: 4}", "{sequences_per_updat: 4}"), "sequences_per_updat:", "unknown key 'sequences_per_updat'"),
     (("{seed: 7, base_model: dev}", "{seed: 7, base_model: deb}"), "deb", "unknown base model 'deb' | did you mean 'dev'?"),
-    (("{seed: 7, base_model: dev}", "{base_model: dev}"), "{base_model: dev}", "'replicates.0.seed' is required and missing"),
+    (
+        ("{seed: 7, base_model: dev}", "{base_model: dev}"),
+        "{base_model: dev}",
+        "'replicates.0.seed' is required and missing",
+    ),
     (("  large:\n", "  large:\n    family: conduct\n"), "conduct\n    midtrain", "no spec family 'conduct' | "),
 ]
 
@@ -61,7 +65,9 @@ def test_an_error_in_an_overlay_points_into_the_overlay(edited, problems, place,
 
 def test_an_error_at_the_top_points_to_the_top_although_the_overlay_sets_its_neighbours(edited, problems, place) -> None:
     path = edited(("learning_rate: 1.0e-3", "learning_rat: 1.0e-3"), add=PROFILES)
-    assert problems(path, "large") == [f"{place(path, 'learning_rat:')}: unknown key 'learning_rat' | did you mean 'learning_rate'?"]
+    assert problems(path, "large") == [
+        f"{place(path, 'learning_rat:')}: unknown key 'learning_rat' | did you mean 'learning_rate'?"
+    ]
 
 
 def test_a_profile_may_not_set_the_design(edited, problems, place) -> None:

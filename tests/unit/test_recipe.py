@@ -6,7 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from specsci.plan.build import declared
-from specsci.train.data import IGNORED, TokenRow, pack, take_conversations
+from specsci.token_row import IGNORED, TokenRow
+from specsci.train.data import pack, take_conversations
 from specsci.train.recipe import Lora, Recipe
 
 
@@ -26,7 +27,9 @@ def test_updates_are_tokens_over_tokens_per_update_rounded_up_per_epoch(tokens, 
     assert recipe.updates(tokens) == updates
 
 
-@pytest.mark.parametrize(("updates", "share", "warmup"), [(1, 0.05, 0), (19, 0.05, 0), (20, 0.05, 1), (199, 0.05, 9), (4, 0.6, 2)])
+@pytest.mark.parametrize(
+    ("updates", "share", "warmup"), [(1, 0.05, 0), (19, 0.05, 0), (20, 0.05, 1), (199, 0.05, 9), (4, 0.6, 2)]
+)
 def test_warm_up_is_a_share_of_the_updates_rounded_down(updates, share, warmup) -> None:
     assert Recipe(warmup_share=share).warmup_updates(updates) == warmup
 

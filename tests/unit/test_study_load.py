@@ -33,9 +33,7 @@ WRONG_KEYS = [
 
 
 @pytest.mark.parametrize(("level", "edit", "wrong", "right"), WRONG_KEYS, ids=[w[0] for w in WRONG_KEYS])
-def test_a_wrong_key_points_at_itself_and_names_the_nearest(
-    edited, problems, place, level, edit, wrong, right
-) -> None:
+def test_a_wrong_key_points_at_itself_and_names_the_nearest(edited, problems, place, level, edit, wrong, right) -> None:
     path = edited(edit)
     assert problems(path) == [f"{place(path, wrong + ':')}: unknown key '{wrong}' | did you mean '{right}'?"]
 
@@ -99,7 +97,11 @@ def test_an_unknown_microlab_base_points_at_its_source(edited, problems, place) 
 
 
 DESIGN = [
-    (("weights: {rules: 1, aft: -1}", "weights: {rules: 1, aft: -2}"), "{rules: 1", "weights of 'rules_over_aft' must sum to 0 | "),
+    (
+        ("weights: {rules: 1, aft: -1}", "weights: {rules: 1, aft: -2}"),
+        "{rules: 1",
+        "weights of 'rules_over_aft' must sum to 0 | ",
+    ),
     (("weights: {rules: 1, aft: -1}", "weights: {rules: 0, aft: 0}"), "{rules: 0", "weights of 'rules_over_aft' are all 0"),
     (("aft: -1}", "aft: .nan}"), ".nan", "'contrasts.0.weights.aft': Input should be a finite number (given: nan) | "),
     (("budget_tokens: 300", "budget_tokens: 301"), "301", "no arm is scored at 301 tokens | one of [0, 150, 300]"),
@@ -109,7 +111,11 @@ DESIGN = [
         "{name: rules_over_aft",
         "'rules_over_aft' compares at 0 tokens, where the aligned arm 'rules' is not scored | budget_tokens: one of [150, 300]",
     ),
-    (("seed: 2,", "seed: 1,"), "{seed: 1,", "seed 1 is used twice: the same draw would count as two replicates | give every"),
+    (
+        ("seed: 2,", "seed: 1,"),
+        "{seed: 1,",
+        "seed 1 is used twice: the same draw would count as two replicates | give every",
+    ),
 ]
 
 
@@ -125,10 +131,12 @@ def test_a_contrast_named_twice_is_refused(edited, problems, place) -> None:
     assert problems(path) == [f"{place(path, 'rules_over_aft', 2)}: 'rules_over_aft' is not a new, safe contrast name | "]
 
 
-@pytest.mark.parametrize(("edit", "key"), [(("msm_rules:", '"../x":'), "../x"), (("held_out: {items", '"A b": {items'), "A b")])
+@pytest.mark.parametrize(
+    ("edit", "key"), [(("msm_rules:", '"../x":'), "../x"), (("held_out: {items", '"A b": {items'), "A b")]
+)
 def test_a_name_that_is_no_safe_file_name_points_at_its_key(edited, problems, place, edit, key) -> None:
     path = edited(edit)
-    assert any(p.startswith(f'{place(path, chr(34) + key)}: \'{key}\' is not a safe') for p in problems(path))
+    assert any(p.startswith(f"{place(path, chr(34) + key)}: '{key}' is not a safe") for p in problems(path))
 
 
 def test_an_arm_whose_stage_is_missing_is_refused(edited, problems, tiny_text) -> None:
@@ -151,4 +159,7 @@ def test_several_problems_are_listed_at_once_in_file_order(edited, problems, pla
 def test_a_study_that_is_nowhere_names_the_nearest_shipped_one() -> None:
     with pytest.raises(UserError) as error:
         load_study("value_vs_rule.yaml")
-    assert str(error.value) == "no study file 'value_vs_rule.yaml'\n  mend: did you mean 'value_vs_rules.yaml'? (or give a path)"
+    assert (
+        str(error.value)
+        == "no study file 'value_vs_rule.yaml'\n  mend: did you mean 'value_vs_rules.yaml'? (or give a path)"
+    )

@@ -1,0 +1,140 @@
+"""Write-once artefacts: whole or absent, checked by size at once and by content when asked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from specsci.errors import CorruptArtifact, StoreError
+from specsci.plan.step import Step
+from specsci.store.artifact import Store, read_record, write_json
+from specsci.store.fsck import check
+
+STEP = Step("spec", {"a": 1}, label="a step")
+OTHER = Step("spec", {"a": 2}, label="another")
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "store").open()
+
+
+def publish(store: Store, step: Step = STEP, text: str = "hello", owner: str = "me"):
+    stage = store.stage(step, owner)
+    (stage / "sub").mkdir()
+    (stage / "a.txt").write_text(text)
+    (stage / "sub" / "b.bin").write_bytes(b"\x00" * 10)
+    return store.publish(step, stage, {"tokens": 5})
+
+
+def test_a_published_step_is_there_with_its_record(store) -> None:
+    assert not store.has(STEP) and store.have([STEP, OTHER]) == set()
+    folder = publish(store)
+    assert folder == store.root / "steps" / "spec" / STEP.digest
+    assert store.has(STEP) and store.have([STEP, OTHER]) == {STEP.digest}
+    record = store.verify("spec", STEP.digest)
+    assert record["files"]["a.txt"] == {
+        "bytes": 5,
+        "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+    }
+    assert set(record["files"]) == {"a.txt", "sub/b.bin"}
+    assert (record["identity"], record["label"], record["tokens"]) == (STEP.identity, "a step", 5)
+    assert list((store.root / "stage").iterdir()) == []
+    assert store.records("spec") == store.records() == [record] and store.records("score") == []
+
+
+def test_a_stage_that_was_not_published_is_not_there(store) -> None:
+    (store.stage(STEP, "me") / "a.txt").write_text("half")
+    assert not store.has(STEP)
+
+
+def test_a_stage_is_fresh_even_after_a_crash_left_one(store) -> None:
+    (store.stage(STEP, "me") / "old.txt").write_text("rest of a killed run")
+    assert list(store.stage(STEP, "me").iterdir()) == []
+
+
+def test_a_folder_without_a_record_is_no_artefact(store) -> None:
+    folder = publish(store)
+    (folder / "record.json").unlink()
+    assert not store.has(STEP)
+    with pytest.raises(CorruptArtifact, match="no readable record"):
+        store.verify("spec", STEP.digest)
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", "3", '{"digest": "x"}', "\x00"])
+def test_a_damaged_record_is_as_good_as_none(store, record) -> None:
+    folder = publish(store)
+    (folder / "record.json").write_text(record)
+    assert read_record(folder) is None and not store.has(STEP) and store.have([STEP]) == set()
+
+
+def test_a_file_changed_at_equal_size_is_found_by_verify(store) -> None:
+    folder = publish(store)
+    (folder / "a.txt").write_text("hellO")
+    assert store.has(STEP)
+    with pytest.raises(CorruptArtifact) as error:
+        store.verify("spec", STEP.digest)
+    assert error.value.what == f"spec {STEP.digest}: 'a.txt' is not what was written"
+    assert error.value.digest == STEP.digest and error.value.where == str(folder / "a.txt")
+
+
+def test_a_short_or_missing_file_is_found_by_has(store) -> None:
+    folder = publish(store)
+    (folder / "a.txt").write_text("hell")
+    assert not store.has(STEP)
+    (folder / "a.txt").write_text("hello")
+    assert store.has(STEP)
+    (folder / "sub" / "b.bin").unlink()
+    assert not store.has(STEP)
+
+
+def test_who_loses_the_race_to_rename_keeps_the_first_artefact(store) -> None:
+    stage = store.stage(STEP, "slow")
+    (stage / "a.txt").write_text("second")
+    publish(store, text="first", owner="fast")
+    folder = store.publish(STEP, stage, {})
+    assert (folder / "a.txt").read_text() == "first" and not stage.exists()
+    store.verify("spec", STEP.digest)
+
+
+def test_a_broken_artefact_is_set_aside_and_made_anew(store) -> None:
+    (publish(store) / "a.txt").write_text("short"[:2])
+    publish(store, text="again")
+    assert store.verify("spec", STEP.digest)["files"]["a.txt"]["bytes"] == 5
+    assert [p.name for p in (store.root / "quarantine").iterdir()] == [f"spec-{STEP.digest}.0"]
+
+
+def test_setting_aside_twice_is_harmless_and_keeps_both(store) -> None:
+    publish(store)
+    assert store.set_aside("spec", STEP.digest).name == f"spec-{STEP.digest}.0"
+    assert store.set_aside("spec", STEP.digest) is None
+    publish(store)
+    assert store.set_aside("spec", STEP.digest).name == f"spec-{STEP.digest}.1"
+
+
+def test_checking_a_store_lists_what_is_corrupt_and_repairs_on_request(store) -> None:
+    publish(store, OTHER)
+    (publish(store) / "a.txt").write_text("hellO")
+    assert [e.digest for e in check(store)] == [STEP.digest]
+    assert store.has(STEP)
+    assert [e.digest for e in check(store, repair=True)] == [STEP.digest]
+    assert not store.has(STEP) and store.has(OTHER) and list(check(store)) == []
+
+
+def test_a_store_that_cannot_be_written_says_where_and_how_to_mend(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError) as error:
+        Store(tmp_path / "file" / "store").open()
+    assert error.value.exit_code == 2 and error.value.where == str(tmp_path / "file" / "store")
+    assert error.value.what.startswith("the store cannot be written: ")
+
+
+def test_json_is_replaced_whole_or_not_at_all(tmp_path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
+    write_json(path, {"a": 2})
+    assert json.loads(path.read_text()) == {"a": 2}

@@ -1,0 +1,170 @@
+"""The command line: frozen names, light start, and a user's mistake is a message with exit code 2."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+
+from specsci import __version__
+from specsci.cli import main as entry
+from specsci.cli.main import cli
+
+FROZEN = {
+    "study check": "STUDY --profile --json --schema",
+    "study explain": "STUDY --profile --store --json --limit",
+    "study plan": "STUDY --profile --store --json",
+    "study run": "STUDY --profile --store --json --executor --workers --plain",
+    "study show": "STUDY --profile",
+    "study status": "STUDY --profile --store --json",
+    "spec list": "--json",
+    "spec materialize": "FAMILY VARIANT --out",
+    "spec show": "FAMILY VARIANT",
+    "corpus audit": "MATCH --store --json",
+    "corpus peek": "MATCH --store --rows",
+    "results rebuild": "--store --json",
+    "results sql": "QUERY --file --store --format",
+    "report table": "NAME --study --store --format --replicates/--no-replicates",
+    "microlab list": "--json",
+    "microlab pretrain": "WORLD SEEDS --out --unique-tokens --threads",
+    "doctor": "--store --verify --repair",
+}
+"""Scripts rely on these names: add freely, take nothing away."""
+
+
+def commands(command: click.Command, name: str = "") -> dict[str, str]:
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        found = [(sub, command.get_command(context, sub)) for sub in command.list_commands(context)]
+        return {k: v for sub, inner in found if inner for k, v in commands(inner, f"{name} {sub}".strip()).items()}
+    names = [
+        str(p.human_readable_name).upper() if isinstance(p, click.Argument) else "/".join([*p.opts, *p.secondary_opts])
+        for p in command.params
+    ]
+    return {name: " ".join(names)}
+
+
+def test_every_command_argument_and_option_is_as_frozen() -> None:
+    assert commands(cli) == FROZEN
+
+
+def test_help_imports_neither_torch_nor_pydantic_nor_any_command() -> None:
+    code = (
+        "import sys; sys.argv = ['specsci', '--help']\n"
+        "from specsci.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as e:\n    assert not e.code, e.code\n"
+        "heavy = ('torch', 'transformers', 'pydantic', 'numpy', 'duckdb', 'rich', 'ruamel', 'specsci.cli.study')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0 and result.stdout.splitlines()[-1] == "[]", result.stderr
+    assert all(f"  {noun}" in result.stdout for noun in entry.NOUNS)
+
+
+def test_a_plan_imports_no_torch(tiny) -> None:
+    code = (
+        "import sys; from specsci.cli.main import cli\n"
+        f"cli(['study', 'plan', {str(tiny)!r}, '--json'], standalone_mode=False)\n"
+        "print([m for m in ('torch', 'transformers', 'duckdb') if m in sys.modules], file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tiny.parent)
+    assert result.stderr == "[]\n" and json.loads(result.stdout)["to_run"] == 45
+
+
+@pytest.fixture
+def specsci_in_process(monkeypatch, capsys, tmp_path):
+    """The entry point in this process: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPECSCI_STORE", raising=False)
+
+    def run(*args: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["specsci", *map(str, args)])
+        code = 0
+        try:
+            entry.main()
+        except SystemExit as error:
+            code = int(error.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+MISTAKES = [
+    (["study", "plan", "nowhere.yaml"], "no study file 'nowhere.yaml'"),
+    (["study", "plan"], "Missing argument 'STUDY'"),
+    (["study", "check"], "name a STUDY, or use --schema"),
+    (["study", "pln", "x"], "No such command 'pln'"),
+    (["stduy", "plan"], "no command 'stduy'; did you mean 'study'?"),
+    (["study", "plan", "value_vs_rules.yaml", "--profil", "x"], "No such option"),
+    (
+        ["study", "plan", "value_vs_rules.yaml", "--profile", "mikro"],
+        "has no profile 'mikro'\n  mend: did you mean 'micro'?",
+    ),
+    (["study", "run", "value_vs_rules.yaml", "--workers", "0"], "Invalid value for '--workers'"),
+    (["study", "run", "value_vs_rules.yaml", "--executor", "slurm"], "Invalid value for '--executor'"),
+    (["spec", "show", "microlab_conduct", "rulez"], "has no variant 'rulez'\n  mend: did you mean 'rules'?"),
+    (
+        ["spec", "show", "microlab_condct", "rules"],
+        "no spec family 'microlab_condct'\n  mend: did you mean 'microlab_conduct'?",
+    ),
+    (["results", "sql", "SELECT 1"], "no results in .specsci\n  mend: run a study first"),
+    (["results", "rebuild", "--store", "nowhere"], "no store in nowhere\n  mend: run a study first"),
+    (["report", "table", "ablation"], "no results in .specsci"),
+    (["report", "table", "ablatio"], "'ablatio' is not 'ablation'"),
+    (["corpus", "peek"], "no store in .specsci"),
+    (["doctor", "--verify", "--store", "nowhere"], "no store in nowhere"),
+]
+
+
+@pytest.mark.parametrize(("args", "message"), MISTAKES, ids=[" ".join(m[0]) for m in MISTAKES])
+def test_a_users_mistake_is_exit_code_2_with_a_message_and_no_traceback(specsci_in_process, args, message) -> None:
+    code, _, err = specsci_in_process(*args)
+    assert code == 2 and message in err and "Traceback" not in err
+
+
+def test_a_wrong_study_lists_every_problem_on_stderr_and_nothing_on_stdout(specsci_in_process, edited, place) -> None:
+    path = edited(("midtrain: rules}", "midtrain: rulez}"), ("seed: 2,", "seed: 1,"))
+    for command in ("check", "plan", "run", "status", "explain", "show"):
+        code, out, err = specsci_in_process("study", command, path)
+        assert (code, out) == (2, "")
+        assert err.splitlines()[0] == f"{path}:{place(path, 'rulez')}: unknown variant 'rulez'"
+        assert err.splitlines()[2].endswith("seed 1 is used twice: the same draw would count as two replicates")
+
+
+def test_a_refused_plan_prints_the_plan_and_exits_with_3(specsci_in_process, edited) -> None:
+    path = edited(("gates: {accept_few_updates: a test of the machinery}\n", ""))
+    code, out, _ = specsci_in_process("study", "plan", path)
+    assert code == 3 and "refuse: dose: midtraining makes 4 optimizer updates" in out
+    code, out, err = specsci_in_process("study", "run", path)
+    assert (code, out) == (3, "") and "dose: midtraining makes 4 optimizer updates" in err
+
+
+def test_json_is_one_document_on_stdout(specsci_in_process, tiny) -> None:
+    for args in (["study", "plan", tiny], ["study", "check", tiny], ["study", "explain", tiny], ["spec", "list"]):
+        code, out, err = specsci_in_process(*args, "--json")
+        assert (code, err) == (0, "")
+        json.loads(out)
+    code, out, _ = specsci_in_process("study", "check", "--schema")
+    assert code == 0 and json.loads(out)["title"] == "specsci study"
+
+
+def test_the_version_is_the_packages(specsci_in_process) -> None:
+    assert specsci_in_process("--version") == (0, f"specsci, version {__version__}\n", "")
+
+
+def test_planning_writes_nothing(specsci_in_process, tiny) -> None:
+    before = sorted(tiny.parent.rglob("*"))
+    assert specsci_in_process("study", "plan", tiny)[0] == 0
+    assert sorted(tiny.parent.rglob("*")) == before
+
+
+def test_a_variant_is_materialized_as_text_and_record(specsci_in_process, tmp_path) -> None:
+    code, _, _ = specsci_in_process("spec", "materialize", "microlab_conduct", "rules", "--out", tmp_path / "o")
+    record = json.loads((tmp_path / "o" / "rules.json").read_text())
+    assert code == 0 and [c["id"] for c in record["clauses"]] == ["oversight", "sanction", "caution", "honesty"]
+    _, shown, _ = specsci_in_process("spec", "show", "microlab_conduct", "rules")
+    assert (tmp_path / "o" / "rules.md").read_text() == shown

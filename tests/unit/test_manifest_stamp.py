@@ -1,0 +1,89 @@
+"""A study's manifest goes to disk and back, and the stamp knows when the database is stale."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from specsci.results.manifest import manifest_of, manifests, read_manifest, write_manifest
+from specsci.results.stamp import DATABASE, STAMP, current_stamp, is_current
+from specsci.store.artifact import Store
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "store").open()
+
+
+def test_a_manifest_reads_back_as_it_was_made(plan_of, store) -> None:
+    plan = plan_of()
+    written = write_manifest(store, plan)
+    assert written == manifest_of(plan) == read_manifest(store.root / "studies" / "tiny.json")
+    assert manifests(store) == [written]
+
+
+def test_the_same_manifest_is_not_written_again(plan_of, store) -> None:
+    write_manifest(store, plan_of())
+    path = store.root / "studies" / "tiny.json"
+    before = path.stat().st_mtime_ns, path.stat().st_ino
+    write_manifest(store, plan_of())
+    assert (path.stat().st_mtime_ns, path.stat().st_ino) == before
+    write_manifest(store, plan_of(("title: A tiny study", "title: renamed")))
+    assert read_manifest(path)["title"] == "renamed"
+
+
+def test_a_manifest_names_the_step_of_every_cell_and_what_confounds_a_contrast(plan_of) -> None:
+    plan = plan_of(("factor: midtrain", "factor: msm_spec"))
+    manifest = json.loads(json.dumps(manifest_of(plan)))
+    assert len(manifest["cells"]) == len(plan.scored) == 24
+    assert {c["step_digest"] for c in manifest["cells"]} == {s.digest for s in plan.of_kind("score")}
+    cell = next(c for c in manifest["cells"] if c["arm"] == "rules" and c["aft_tokens"] == 300 and c["seed"] == 2)
+    assert (cell["msm_spec"], cell["aft_spec"], cell["midtrain_tokens"], cell["base_model"]) == (
+        "rules",
+        "choices",
+        2000,
+        "dev",
+    )
+    assert plan.steps[cell["model_digest"]].kind == "align"
+    assert manifest["contrasts"][0]["confounds"] == ["midtrain (True against False)", "midtrain_tokens (2000 against 0)"]
+    assert manifest["steps"] == {d: s.kind for d, s in plan.steps.items()}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"manifest": 0}', "\x00"])
+def test_what_is_no_manifest_is_passed_over(store, text) -> None:
+    (store.root / "studies" / "x.json").write_text(text)
+    assert manifests(store) == []
+
+
+def test_profiles_have_manifests_of_their_own(plan_of, store) -> None:
+    add = "profiles: {micro: {}, large: {midtrain: {tokens: 9000}}}\n"
+    for profile in ("micro", "large"):
+        write_manifest(store, plan_of(add=add, profile=profile))
+    assert [m["study"] for m in manifests(store)] == ["tiny", "tiny@large"]
+
+
+def test_the_stamp_follows_manifests_and_artefacts(plan_of, store) -> None:
+    plan = plan_of()
+    stamps = [current_stamp(store)]
+    write_manifest(store, plan)
+    stamps.append(current_stamp(store))
+    step = next(iter(plan.of_kind("spec")))
+    stage = store.stage(step, "me")
+    (stage / "spec.md").write_text("x")
+    store.publish(step, stage, {})
+    stamps.append(current_stamp(store))
+    assert len(set(stamps)) == 3 and current_stamp(store) == stamps[-1]
+    store.set_aside(step.kind, step.digest)
+    assert current_stamp(store) == stamps[1]
+
+
+def test_a_database_is_current_while_it_has_the_stores_stamp(plan_of, store) -> None:
+    assert not is_current(store)
+    write_manifest(store, plan_of())
+    (store.root / STAMP).write_text(current_stamp(store))
+    assert not is_current(store)
+    (store.root / DATABASE).write_bytes(b"")
+    assert is_current(store)
+    write_manifest(store, plan_of(("title: A tiny study", "title: renamed")))
+    assert not is_current(store)

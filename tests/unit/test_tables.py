@@ -1,0 +1,129 @@
+"""Tables: what is rounded, escaped, starred and shown as a bound."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from specsci.report.ablation import Ablation, Control, RateCell
+from specsci.report.tables import Table, as_csv, as_json, markdown, preamble, rate, tables_of
+from specsci.stats.intervals import rate_interval
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, ".000"), (0.5, ".500"), (0.1234, ".123"), (0.0004, ".000"), (0.9994, ".999"), (0.9995, "1.000"), (1, "1.000")],
+)
+def test_a_rate_has_three_digits_and_no_leading_zero(value, text) -> None:
+    assert rate(value) == text
+
+
+def test_markdown_escapes_pipes_and_line_breaks_of_cells() -> None:
+    text = markdown([Table("T", ["a", "b"], [["x|y", "two\nlines"]], note="N")])
+    assert text == "**T**\n\n| a | b |\n|---|---|\n| x\\|y | two lines |\n\nN\n"
+
+
+def test_csv_quotes_what_needs_it_and_reads_back() -> None:
+    rows = [['say "x", y', "1\n2"], ["", "é"]]
+    text = as_csv([Table("T", ["a", "b"], rows)])
+    assert text.startswith("# T\n")
+    assert list(csv.reader(io.StringIO(text.split("\n", 1)[1]))) == [["a", "b"], *rows]
+
+
+def cell(rates: list[float]) -> RateCell:
+    values = {f"b{i}": r for i, r in enumerate(rates)}
+    return RateCell(rate_interval(np.array(rates), 50), 10, 90, 100, values)
+
+
+CONTRAST = {
+    "contrast": "x_over_y", "eval": "held_out", "budget_tokens": "150,300", "primary": True, "confounds": "",
+    "flags": "", "estimate": 0.1234, "ci_low": -0.02, "ci_high": 0.3, "p": 0.04567, "p_adj": 0.00001, "method": "t",
+}  # fmt: skip
+EFFICIENCY = {
+    "arm": "x", "reference": "aft", "counting": "AFT tokens", "level": 0.25, "arm_tokens": "≤ 500",
+    "reference_tokens": "4,000", "ratio": "≥ 8", "ci_low": "2", "ci_high": "≥ 32",
+}  # fmt: skip
+
+
+@pytest.fixture
+def content() -> Ablation:
+    arms = {
+        "base": {"title": "base", "midtrain": None, "align": None},
+        "aft": {"title": "AFT", "midtrain": None, "align": "choices"},
+        "x": {"title": "X", "midtrain": "x", "align": "choices"},
+    }
+    cells = {("base", 0): cell([0.9, 0.8, 0.85]), ("aft", 300): cell([0.5, 0.5, 0.5]), ("x", 300): cell([0.2, 0.3, 0.1])}
+    return Ablation(
+        "tiny", "A title", "Rules\nhelp.", "", "microlab_conduct 1.0.0", "base model", [0, 300], {"held_out": cells}, arms,
+        [Control("competence", "competence", "x", 0.9, 0.95, 10)], [CONTRAST], [EFFICIENCY], "holm", 0.5, 6, 5,
+    )  # fmt: skip
+
+
+def test_the_rates_table_stars_intervals_without_spread_and_says_why(content) -> None:
+    table = tables_of(content)[0]
+    rows = {r[0]: r[1:] for r in table.rows}
+    assert rows["x"] == ["–", ".200 [.000, .448]"]
+    assert rows["aft"][0] == ".850 [.726, .974]" and rows["aft"][1] == ".500 [.366, .634]*"
+    assert table.note.endswith("* No spread between replicates: Wilson interval of one replicate's items.")
+    assert "90 decided (30 undecided in all cells)" in table.note
+
+
+def test_a_contrast_row_shows_both_p_values_and_its_budgets(content) -> None:
+    table = next(t for t in tables_of(content) if t.title.startswith("Contrasts"))
+    assert table.rows == [
+        ["x_over_y (primary)", "held_out", "150, 300", "+0.123", "[-0.020, +0.300]", ".0457", "<.0001", "–"]
+    ]
+
+
+def test_a_confounded_or_unanswered_contrast_says_so(content) -> None:
+    content.contrasts = [
+        {**CONTRAST, "confounds": "aft_tokens (300 against 0)", "flags": "fragile: one replicate decides the verdict"},
+        {**CONTRAST, "estimate": None, "flags": "incomplete: 1 of 3 replicates"},
+    ]
+    rows = next(t for t in tables_of(content) if t.title.startswith("Contrasts")).rows
+    assert rows[0][-1] == "confounded: aft_tokens (300 against 0); fragile: one replicate decides the verdict"
+    assert rows[1][3:] == ["–", "–", "–", "–", "incomplete: 1 of 3 replicates"]
+
+
+def test_censored_numbers_are_shown_as_bounds(content) -> None:
+    table = next(t for t in tables_of(content) if t.title.startswith("Token efficiency"))
+    assert table.title == "Token efficiency: tokens until the misaligned rate falls to .250 (50% of the base's)"
+    assert table.rows == [["x", "aft", "AFT tokens", "≤ 500", "4,000", "≥ 8", "2 to ≥ 32"]]
+    assert "never extrapolated" in table.note
+
+
+def test_a_ratio_that_cannot_be_said_is_undetermined(content) -> None:
+    content.efficiency = [{**EFFICIENCY, "ratio": None, "ci_low": None, "ci_high": None}]
+    table = next(t for t in tables_of(content) if t.title.startswith("Token efficiency"))
+    assert table.rows[0][-2:] == ["undetermined", "undetermined"]
+
+
+def test_controls_show_the_mean_and_the_worst_model(content) -> None:
+    table = next(t for t in tables_of(content) if t.title.startswith("Controls"))
+    assert table.header == ["arm", "competence (competence)"] and table.rows == [["x", ".950 (.900)"]]
+
+
+def test_every_replicates_rate_is_shown_unless_left_out(content) -> None:
+    table = tables_of(content)[-1]
+    assert table.title == "Misaligned rate on held_out in each replicate"
+    assert ["x", "b1", "–", ".300"] in table.rows
+    assert len(tables_of(content, per_replicate=False)) == len(tables_of(content)) - 1
+
+
+def test_the_preamble_says_what_is_missing_and_what_the_microlab_is(content) -> None:
+    text = preamble(content)
+    assert text[:4] == [
+        "A title", "Hypothesis: Rules help.", "Spec family: microlab_conduct 1.0.0.", "INCOMPLETE: 5 of 6 cells are scored.",
+    ]  # fmt: skip
+    assert "says nothing about large models" in text[-1]
+
+
+def test_json_has_the_numbers_unrounded(content) -> None:
+    data = json.loads(as_json(content))
+    row = next(r for r in data["rates"] if r["arm"] == "x")
+    assert row["misaligned"] == pytest.approx(0.2) and (row["aligned"], row["decided"], row["asked"]) == (10, 90, 100)
+    assert row["replicates"] == {"b0": 0.2, "b1": 0.3, "b2": 0.1} and data["contrasts"][0]["p"] == 0.04567
