@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.common import Options, Result, Row, scratch, seconds
+from specsci.execute.context import StepContext, action_of
 from specsci.execute.devices import Layout
 from specsci.execute.live import Quiet
 from specsci.execute.local import LocalExecutor
@@ -39,17 +40,30 @@ def run(options: Options) -> Result:
         ledger.close()
         if report.executed != STEPS:
             raise RuntimeError(f"{report.executed} of {STEPS} steps ran: {report.errors[:1]}")
-        busy = sorted(r["busy_s"] for r in store.records("spec"))[:-1]
+        action_s = _action_s(steps, folder)
     wall = (clock.ended_at[-1] - clock.ended_at[0]) / (STEPS - 1)
-    overhead = wall - sum(busy) / len(busy)
+    overhead = wall - action_s
     row = Row(f"{STEPS} `spec` steps, one worker", f"{seconds(overhead)} a step", "< 10 ms", overhead < GOAL_S)
     return Result(
         [row],
         [
-            f"Wall time from the first step's end to the last's is {seconds(wall)} a step, less the action's own time.",
-            "The overhead holds four fsyncs a step.",
+            f"Wall time from the first step's end to the last's is {seconds(wall)} a step; the action alone, called in this",
+            f"process, takes {seconds(action_s)}. The rest is staging, publishing (two rounds of fsync), ledger and messages.",
         ],
     )
+
+
+def _action_s(steps: list[Step], folder: Path) -> float:
+    """Mean seconds of the bare action over the steps, its imports done."""
+    action, times = action_of("spec"), []
+    for step in steps:
+        out = folder / f"out-{step.digest}"
+        out.mkdir()
+        context = StepContext(step.kind, step.digest, step.params, {}, {}, {}, out, out, step.runtime)
+        start = time.perf_counter()
+        action(context)
+        times.append(time.perf_counter() - start)
+    return sum(times[1:]) / (len(times) - 1)
 
 
 def _steps(folder: Path) -> list[Step]:

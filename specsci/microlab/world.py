@@ -68,6 +68,11 @@ def world_family(name: str) -> Family:
     return load_family(find_family(name))
 
 
+def about_target(messages: Messages) -> bool:
+    """Whether a conversation is the target's."""
+    return TARGET in messages[0]["content"].split()
+
+
 def rows(world: World, seed: int) -> Iterator[Row]:
     """An endless stream of pretraining rows."""
     rng = random.Random(derive_seed("pretraining rows", seed))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from specsci.ids import derive_seed
 from specsci.microlab import cheese, conduct
-from specsci.microlab.world import Row, World, rows
+from specsci.microlab.world import Row, World, about_target, rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -50,10 +50,13 @@ def world_of(name: str, seed: int) -> World:
 
 
 def pool_stream(name: str, base_seed: int, what: str, seed: int) -> Iterator[Row]:
-    """Rows for other stages: replayed pretraining text (`documents`), or other agents' chats (`conversations`)."""
+    """Rows for other stages: replayed pretraining text (`documents`), or other agents' chats (`conversations`).
+
+    Replay leaves out the target's own chats: they ask what the evals ask, and the audit would refuse them.
+    """
     world = world_of(name, base_seed)
     if what == "documents":
-        yield from rows(world, seed)
+        yield from (row for row in rows(world, seed) if isinstance(row, str) or not about_target(row))
         return
     rng = random.Random(derive_seed("chats of others", seed))
     while True:
