@@ -109,14 +109,14 @@ def test_a_changed_item_changes_scores_and_the_audit_alone(plan_of, own_family) 
 
 
 GOLDEN = {
-    "align": "0dd28d71b193fbf83d19419a",
-    "audit": "4036024893011e7f26c46844",
+    "align": "00e0c9f57b43da60992ff33b",
+    "audit": "6e6efb1fed56d27a82924ce0",
     "base": "0832a7c9ca6b299a6178423e",
-    "conversations": "444181f9f6ad8cc11aba8966",
+    "conversations": "434118a2960e997e19575fe9",
     "corpus": "402dbaae411e8c0d44aa1fb1",
     "midtrain": "166e20e2009c4cf6f80c521f",
     "pool": "773537ab24edde299034ac1d",
-    "score": "0ae5a849482249f5a5e33a85",
+    "score": "0ba4d82edc6a0862414e80b1",
     "spec": "687f60633fce2660f1b39e9a",
     "tokenizer": "cf3c7c283e71621e2c704013",
 }
