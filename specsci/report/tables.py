@@ -129,13 +129,13 @@ def _efficiency(content: Ablation) -> Table:
         header,
     )
     for row in content.efficiency:
-        ends = [row["ci_low"] or "undetermined", row["ci_high"] or "undetermined"]
-        interval = " to ".join(ends) if any(row[k] for k in ("ci_low", "ci_high")) else "undetermined"
+        ends = ["open" if row[k] is None else f"{row[k]:.3g}" for k in ("ci_low", "ci_high")]
+        interval = "undetermined" if ends == ["open", "open"] else " to ".join(ends)
         ratio = row["ratio"] or "undetermined"
         table.rows.append(
             [row["arm"], row["reference"], row["counting"], row["arm_tokens"], row["reference_tokens"], ratio, interval]
         )
-    table.note = "Ratio = tokens that the reference needs / tokens that the arm needs. ≤ and ≥ are the ends of the grid: censored, never extrapolated."
+    table.note = "Ratio = tokens that the reference needs / tokens that the arm needs. ≤, ≥ and open: beyond the ends of the grid, censored, never extrapolated."
     return table
 
 

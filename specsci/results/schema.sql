@@ -23,5 +23,5 @@ CREATE TABLE contrasts (
   n INTEGER, family VARCHAR, method VARCHAR, scale VARCHAR, confounds VARCHAR, flags VARCHAR, per_replicate DOUBLE[]);
 CREATE TABLE token_efficiency (
   study VARCHAR, arm VARCHAR, reference VARCHAR, counting VARCHAR, level DOUBLE, arm_tokens VARCHAR,
-  reference_tokens VARCHAR, ratio VARCHAR, ratio_value DOUBLE, ratio_relation VARCHAR, ci_low VARCHAR, ci_low_value DOUBLE,
-  ci_high VARCHAR, ci_high_value DOUBLE, undefined_share DOUBLE, n INTEGER, method VARCHAR);
+  reference_tokens VARCHAR, ratio VARCHAR, ratio_value DOUBLE, ratio_relation VARCHAR, ci_low DOUBLE, ci_high DOUBLE,
+  undefined_share DOUBLE, n INTEGER, method VARCHAR);

@@ -36,13 +36,14 @@ class Bound:
 class TokenRatio:
     """Tokens that the reference needs over tokens that the arm needs, with an interval.
 
-    A ratio above 1 says that the arm reaches the level with fewer tokens. `undefined_share` is the share
+    A ratio above 1 says that the arm reaches the level with fewer tokens. A limit of the interval is None
+    where it is open: it lies beyond the grid, or no ratio exists there. `undefined_share` is the share
     of bootstrap draws in which both curves lie outside the grid on the same side, so that no ratio exists.
     """
 
     ratio: Bound | None
-    ci_low: Bound | None
-    ci_high: Bound | None
+    ci_low: float | None
+    ci_high: float | None
     reference_tokens: Bound
     arm_tokens: Bound
     undefined_share: float
@@ -100,8 +101,7 @@ def token_ratio(
         extra_arm_tokens: tokens to add to what the arm needs (its midtraining), when they are counted.
 
     The interval resamples replicates jointly for both arms and the level, and takes expanded
-    percentiles. For each limit, censored draws rank at their worst; a limit that falls on one is a bound,
-    and one that falls on a draw without a ratio is None.
+    percentiles. For either limit, a censored draw counts as the worst that it may be.
     """
     reference, arm, levels = (np.asarray(a, float) for a in (reference, arm, levels))
 
@@ -125,20 +125,17 @@ def token_ratio(
     drawn = [ratios[i] for i in where.ravel()]
     undefined = sum(b is None for b in drawn) / draws
     tail = expanded_level(n)
-    low = sorted(drawn, key=_as_low)[math.floor(tail * draws)]
-    high = sorted(drawn, key=_as_high)[math.ceil((1 - tail) * draws) - 1]
-    return TokenRatio(ratio, low, high, reference_tokens, arm_tokens, undefined, n, method)
+    low = sorted(_least(b) for b in drawn)[math.floor(tail * draws)]
+    high = sorted(_most(b) for b in drawn)[math.ceil((1 - tail) * draws) - 1]
+    limits = (low or None, None if math.isinf(high) else high)
+    return TokenRatio(ratio, *limits, reference_tokens, arm_tokens, undefined, n, method)
 
 
-def _as_low(bound: Bound | None) -> tuple[float, float]:
-    """Rank for the lower limit: what may be anything, or is only bounded from above, may be as low as 0."""
-    if bound is None:
-        return -1.0, 0.0
-    return (0.0, bound.value) if bound.relation == "<=" else (bound.value, 0.0)
+def _least(bound: Bound | None) -> float:
+    """The least that a draw may be: 0 where it is only bounded from above, or has no ratio."""
+    return 0.0 if bound is None or bound.relation == "<=" else bound.value
 
 
-def _as_high(bound: Bound | None) -> tuple[float, float]:
-    """Rank for the upper limit: what is only bounded from below, or may be anything, may be as high as any."""
-    if bound is None:
-        return math.inf, math.inf
-    return (math.inf, bound.value) if bound.relation == ">=" else (bound.value, 0.0)
+def _most(bound: Bound | None) -> float:
+    """The most that a draw may be: infinite where it is only bounded from below, or has no ratio."""
+    return math.inf if bound is None or bound.relation == ">=" else bound.value

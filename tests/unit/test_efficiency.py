@@ -69,7 +69,7 @@ def test_a_ratio_of_identical_replicates_is_exact() -> None:
     still = np.zeros(4)
     found = token_ratio(BUDGETS, curves(8000, still), curves(2000, still), np.full(4, 0.4), draws=20)
     assert found.ratio.value == pytest.approx(4.0, rel=0.02) and found.ratio.relation == "="
-    assert found.ci_low.value == pytest.approx(found.ratio.value) == found.ci_high.value
+    assert found.ci_low == pytest.approx(found.ratio.value) == pytest.approx(found.ci_high)
     assert (found.undefined_share, found.n) == (0.0, 4)
 
 
@@ -78,14 +78,14 @@ def test_swapping_arm_and_reference_inverts_the_ratio() -> None:
     a, b = curves(6000, shifts[0]), curves(2000, shifts[1])
     one, other = (token_ratio(BUDGETS, *pair, np.full(5, 0.4), draws=200) for pair in ((a, b), (b, a)))
     assert one.ratio.value == pytest.approx(1 / other.ratio.value)
-    assert one.ci_low.value == pytest.approx(1 / other.ci_high.value)
+    assert one.ci_low == pytest.approx(1 / other.ci_high)
 
 
 def test_a_reference_that_never_gets_there_gives_a_lower_bound() -> None:
     still = np.zeros(3)
     found = token_ratio(BUDGETS, np.full((3, 6), 0.7), curves(2000, still), np.full(3, 0.4), draws=20)
     assert found.reference_tokens == Bound(16000.0, ">=") and found.ratio.relation == ">="
-    assert found.ratio.value == pytest.approx(8.0, rel=0.02) and found.ci_high.relation == ">="
+    assert found.ratio.value == pytest.approx(8.0, rel=0.02) and found.ci_high is None
 
 
 def test_two_curves_beyond_the_same_end_have_no_ratio_and_no_interval() -> None:
@@ -120,5 +120,5 @@ def test_the_interval_of_a_ratio_covers_a_known_truth() -> None:
         noise = rng.normal(0, 0.01, (2, 6, 6))
         reference, arm = curves(4000, shared + one) + noise[0], curves(2000, shared + other) + noise[1]
         found = token_ratio(BUDGETS, reference, arm, np.full(6, 0.4), draws=120, seed=number)
-        hits += found.ci_low.value <= 2.0 <= found.ci_high.value
+        hits += (found.ci_low or 0.0) <= 2.0 <= (found.ci_high or math.inf)
     assert 0.90 < hits / simulations <= 0.99
