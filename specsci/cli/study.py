@@ -137,10 +137,10 @@ def run(
 
 
 def _display(as_json: bool, plain: bool, console: Console, missing: dict[str, Step]) -> Display:
-    from specsci.execute.live import Lines, Quiet, Terminal
+    from specsci.execute.live import Lines, Notes, Terminal
 
     if as_json:
-        return Quiet()
+        return Notes(sys.stderr)
     if sys.stdout.isatty() and console.is_terminal and not plain:
         return Terminal(console, missing)
     return Lines(sys.stderr, missing)

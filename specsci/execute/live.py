@@ -37,6 +37,17 @@ class Quiet:
         """Nothing is shown."""
 
 
+class Notes(Quiet):
+    """Only what a reader of the JSON document would miss: notes, such as a corrupt artefact's name."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def note(self, text: str) -> None:
+        self.stream.write(text + "\n")
+        self.stream.flush()
+
+
 class _Clock:
     """Estimates the time left from the plan's step costs, corrected by what steps really took."""
 
@@ -56,20 +67,21 @@ class _Clock:
         return max(0.0, self.left) * (self.real / self.estimated if self.real > 1 else 1.0) / self.workers
 
 
-class Lines(Quiet):
+class Lines(Notes):
     """One line at most every few seconds, and one for every failure."""
 
     def __init__(self, stream: IO[str], missing: dict[str, Step]) -> None:
-        self.stream, self.missing = stream, missing
+        super().__init__(stream)
+        self.missing = missing
 
     def start(self, total: int, reused: int, workers: int) -> None:
         self.total, self.done, self.last = total, reused, 0.0
         self.clock = _Clock(self.missing, workers)
-        self._line(f"{total} steps: {reused} reused, {total - reused} to run on {workers} worker(s)")
+        self.note(f"{total} steps: {reused} reused, {total - reused} to run on {workers} worker(s)")
 
     def ended(self, step: Step, state: str, seconds: float, error: str) -> None:
         if state in ("failed", "refused", "died"):
-            self._line(f"{state}: {step.label} [{step.digest}]\n{error}")
+            self.note(f"{state}: {step.label} [{step.digest}]\n{error}")
             return
         if state != "done":
             return
@@ -78,14 +90,7 @@ class Lines(Quiet):
         now = time.monotonic()
         if now - self.last >= LINE_EVERY_S or self.done == self.total:
             self.last = now
-            self._line(f"{self.done}/{self.total} steps, about {_duration(self.clock.eta_s)} left; last: {step.label}")
-
-    def note(self, text: str) -> None:
-        self._line(text)
-
-    def _line(self, text: str) -> None:
-        self.stream.write(text + "\n")
-        self.stream.flush()
+            self.note(f"{self.done}/{self.total} steps, about {_duration(self.clock.eta_s)} left; last: {step.label}")
 
 
 class Terminal(Quiet):

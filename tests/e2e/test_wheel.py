@@ -13,8 +13,6 @@ from pathlib import Path
 import harness
 import pytest
 
-pytest.importorskip("build")
-pytest.importorskip("hatchling")
 ROOT = Path(__file__).parents[2]
 
 
