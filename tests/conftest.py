@@ -18,7 +18,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-TINY = """\
+TINY = (
+    """\
 study: tiny
 title: A tiny study
 hypothesis: Rules help.
@@ -39,15 +40,9 @@ base_models:
 replicates:
   - {seed: 1, base_model: dev}
   - {seed: 2, base_model: dev}
-midtrain:
-  tokens: 2000
-  recipe: {method: full, learning_rate: 1.0e-3, sequences_per_update: 8, max_length_tokens: 64}
-align:
-  budgets_tokens: [150, 300]
-  recipe: {method: full, learning_rate: 1.0e-4, sequences_per_update: 4, max_length_tokens: 65}
-gates: {accept_few_updates: a test of the machinery}
-runtime: {threads_per_worker: 1}
 """
+    + harness.SCALE
+)
 
 
 @pytest.fixture(scope="session")

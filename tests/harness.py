@@ -17,7 +17,20 @@ from typing import Any
 import pyarrow.parquet as pq
 
 MARK = "SPECSCI_TEST_RUN"
-SMALL = """\
+SCALE = """\
+midtrain:
+  tokens: 2000
+  recipe: {method: full, learning_rate: 1.0e-3, sequences_per_update: 8, max_length_tokens: 64}
+align:
+  budgets_tokens: [150, 300]
+  recipe: {method: full, learning_rate: 1.0e-4, sequences_per_update: 4, max_length_tokens: 65}
+gates: {accept_few_updates: a test of the machinery}
+runtime: {threads_per_worker: 1}
+"""
+"""The stages of the small studies: seconds of training."""
+
+SMALL = (
+    """\
 study: small
 title: A part of the tiny study
 hypothesis: Equal steps give equal rows.
@@ -31,15 +44,9 @@ base_models:
   dev: {source: "microlab:conduct/100"}
 replicates:
   - {seed: 1, base_model: dev}
-midtrain:
-  tokens: 2000
-  recipe: {method: full, learning_rate: 1.0e-3, sequences_per_update: 8, max_length_tokens: 64}
-align:
-  budgets_tokens: [150, 300]
-  recipe: {method: full, learning_rate: 1.0e-4, sequences_per_update: 4, max_length_tokens: 65}
-gates: {accept_few_updates: a test of the machinery}
-runtime: {threads_per_worker: 1}
 """
+    + SCALE
+)
 """One replicate and two arms of conftest's TINY: its steps have the same digests."""
 
 COMMAND = (sys.executable, "-m", "specsci")

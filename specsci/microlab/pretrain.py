@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +126,3 @@ def pretrain(
 def _unique(state: dict[str, Any]) -> dict[str, Any]:
     """The state without the tied output matrix, which safetensors refuses to store twice."""
     return {name: tensor for name, tensor in state.items() if name != "lm_head.weight"}
-
-
-def sample_rows(world_name: str, seed: int, count: int) -> list[Row]:
-    """The first rows that a base of this seed reads."""
-    return list(islice(rows(world_of(world_name, seed), seed), count))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from specsci.study.schema import IT_MIX, Replicate, Study
+from specsci.study.schema import Replicate, Study
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,3 @@ def confounds(study: Study, weights: dict[str, float], budget: int, factor: str)
         if values[0] != values[1] and name not in FACTOR_FIELDS[factor]:
             found.append(f"{name} ({'/'.join(values[0])} against {'/'.join(values[1])})")
     return found
-
-
-def is_it_only(study: Study, arm: str) -> bool:
-    """Whether an arm is aligned on the instruction-tuning mix alone."""
-    return study.arms[arm].align == IT_MIX
