@@ -9,7 +9,7 @@ from specsci.corpus.audit import leaks
 from specsci.corpus.outline import decks, outline
 from specsci.evals.items import Item, read_items
 from specsci.shipped import find_family
-from specsci.specs.family import load_family
+from specsci.specs.load import load_family
 
 DOCUMENTS, ITEMS, GOAL_S = 13_000, 200, 5.0
 JOINED = 24

@@ -12,7 +12,7 @@ from specsci.execute.devices import Layout
 from specsci.execute.live import Quiet
 from specsci.execute.local import LocalExecutor
 from specsci.plan.step import Step
-from specsci.specs.family import load_family
+from specsci.specs.load import load_family
 from specsci.store.artifact import Store
 from specsci.store.ledger import Ledger
 

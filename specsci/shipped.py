@@ -3,9 +3,10 @@ inside it in an installed wheel."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from specsci.errors import UserError, nearest
+from specsci.errors import StoreError, UserError, nearest
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -39,3 +40,17 @@ def find_family(name: str, beside: Path | None = None) -> Path:
             return root / name
     known = {p.parent.name for root in roots if root.is_dir() for p in root.glob("*/family.yaml")}
     raise UserError(f"no spec family '{name}'", mend=nearest(name, known))
+
+
+def cache_folder(name: str) -> Path:
+    """A folder for what can be made again: below $SPECSCI_CACHE, else below the user's cache."""
+    root = Path(
+        os.environ.get("SPECSCI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "specsci"
+    )
+    folder = root / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"the cache cannot be written: {error.strerror or error}"
+        raise StoreError(what, where=str(folder), mend="name a place that can be written in SPECSCI_CACHE") from error
+    return folder

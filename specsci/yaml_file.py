@@ -154,7 +154,8 @@ def _fields_at(model: Any, path: Path_) -> list[str]:
             else:
                 step += [m for arg in typing.get_args(kind) for m in _models_in(arg)]
         current = step or current
-    return [f for kind in current if isinstance(kind, type) and issubclass(kind, BaseModel) for f in kind.model_fields]
+    models = [kind for kind in current if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return [field.alias or name for model in models for name, field in model.model_fields.items()]
 
 
 def _models_in(annotation: Any) -> list[Any]:

@@ -11,9 +11,9 @@ from specsci import __version__
 
 NOUNS = {
     "study": ("specsci.cli.study:study", "Check, plan, run and watch studies."),
-    "spec": ("specsci.cli.spec:spec", "List and materialize spec variants."),
+    "spec": ("specsci.cli.spec:spec", "Read, check and compare spec variants; change control."),
     "corpus": ("specsci.cli.corpus:corpus", "Look at the texts a study generated."),
-    "results": ("specsci.cli.results:results", "Query and rebuild results.duckdb."),
+    "results": ("specsci.cli.results:results", "Query, export and rebuild results.duckdb."),
     "report": ("specsci.cli.report:report", "Tables of a study's answers."),
     "microlab": ("specsci.cli.microlab:microlab", "The embedded toy world and its base models."),
     "doctor": ("specsci.cli.doctor:doctor", "Check this installation and a store."),

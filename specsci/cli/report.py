@@ -22,9 +22,10 @@ def report() -> None:
 @click.option("--replicates/--no-replicates", default=True, help="Show every replicate's rates below.")
 def table(name: str, study_name: str | None, store_dir: Path | None, format_: str, replicates: bool) -> None:
     """Print the ablation table from results.duckdb."""
-    from specsci.report.ablation import ablation, connect
+    from specsci.report.ablation import ablation
     from specsci.report.tables import as_csv, as_json, markdown, preamble, tables_of
     from specsci.report.terminal import show
+    from specsci.results.open import connect
 
     with connect(store_path(store_dir)) as db:
         content = ablation(db, study_name)

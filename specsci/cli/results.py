@@ -1,7 +1,8 @@
-"""`specsci results`: query and rebuild results.duckdb."""
+"""`specsci results`: query, export and rebuild results.duckdb."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from specsci.cli.common import emit, format_option, json_option, open_store, sto
 
 @click.group()
 def results() -> None:
-    """Query and rebuild results.duckdb."""
+    """Query, export and rebuild results.duckdb."""
 
 
 @results.command(context_settings={"ignore_unknown_options": True})
@@ -29,9 +30,9 @@ def sql(query: str | None, file: Path | None, store_dir: Path | None, format_: s
     import duckdb
 
     from specsci.errors import UserError
-    from specsci.report.ablation import connect
     from specsci.report.tables import Table, as_csv, markdown
     from specsci.report.terminal import show
+    from specsci.results.open import connect
 
     with connect(store_path(store_dir)) as db:
         try:
@@ -71,3 +72,25 @@ def rebuild(store_dir: Path | None, as_json: bool) -> None:
         emit({"database": str(path), "seconds": round(seconds, 3)})
     else:
         click.echo(f"built {path} in {seconds:.2f} s")
+
+
+@results.command()
+@click.argument("target", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--study", "study_name", required=True, help="Study to export.")
+@store_option
+@click.option(
+    "--access", type=click.Choice(["public", "internal", "confidential"]), help="Label of what leaves [that of the study]."
+)
+@click.option("--declassify", metavar="REASON", help="Why the label may be lowered; it is recorded.")
+@json_option
+def export(
+    target: Path, study_name: str, store_dir: Path | None, access: str | None, declassify: str | None, as_json: bool
+) -> None:
+    """Write a study's tables as Parquet files into the new directory DIR, under its access label."""
+    from specsci.results.export import export as write
+
+    path = write(open_store(store_dir, create=False), study_name, target, access=access, declassify=declassify)
+    if as_json:
+        emit({"directory": str(path), **json.loads((path / "export.json").read_text(encoding="utf-8"))})
+    else:
+        click.echo(f"wrote {path}")

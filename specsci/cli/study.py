@@ -147,9 +147,10 @@ def _display(as_json: bool, plain: bool, console: Console, missing: dict[str, St
 
 
 def _print_results(store: Store, study_name: str) -> None:
-    from specsci.report.ablation import ablation, connect
+    from specsci.report.ablation import ablation
     from specsci.report.tables import preamble, tables_of
     from specsci.report.terminal import show
+    from specsci.results.open import connect
 
     with connect(store.root) as db:
         content = ablation(db, study_name)
@@ -164,13 +165,14 @@ def _print_results(store: Store, study_name: str) -> None:
 def status(name: str, profile: str | None, store_dir: Path | None, as_json: bool) -> None:
     """Say how far a study is, what runs now and what failed; works beside a running run."""
     from specsci.execute.status import status_lines, status_of
+    from specsci.results.stale import stale_lines, stale_studies
 
-    plan = _plan(name, profile)
-    found = status_of(plan, open_store(store_dir, create=False))
+    plan, store = _plan(name, profile), open_store(store_dir, create=False)
+    found, stale = status_of(plan, store), stale_studies(store, plan.loaded.family.name, plan.loaded.family_home)
     if as_json:
-        emit(found)
+        emit({**found, "stale": [s.as_dict() for s in stale]})
     else:
-        click.echo("\n".join(status_lines(found)))
+        click.echo("\n".join([*status_lines(found), *stale_lines(stale)]))
 
 
 @study.command()

@@ -11,7 +11,7 @@ from specsci.errors import GateRefused, StepFailed
 from specsci.evals.items import Item, read_items
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import text_digest
-from specsci.specs.family import load_family
+from specsci.specs.load import load_family
 from specsci.store.artifact import write_json
 
 _WORD = re.compile(r"[\w'-]+")

@@ -9,15 +9,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from specsci.corpus.outline import decks, outline
+from specsci.corpus.documents import documents, talks
 from specsci.corpus.rows import conversation_text, write_rows
 from specsci.errors import StepFailed, UserError
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import digest, text_digest
 from specsci.models.chat import conversation_rows, document_rows
 from specsci.models.hf import load_tokenizer
-from specsci.specs.family import Family, kept_fields, load_family
-from specsci.specs.variants import markdown
+from specsci.specs.family import Family
+from specsci.specs.load import load_family
+from specsci.specs.resolve import kept_fields
+from specsci.specs.text import markdown
+from specsci.specs.variants import demonstrations
 from specsci.store.artifact import write_json
 from specsci.token_row import TokenRow
 
@@ -31,9 +34,9 @@ def _family(context: StepContext) -> Family:
 def run_spec(context: StepContext) -> Facts:
     """A variant as markdown, and as a record with the digest of every clause."""
     family, variant = _family(context), context.params["variant"]
-    if family.variant_identity(variant) != context.params:
+    if family.variant_identity(variant) != {k: v for k, v in context.params.items() if k != "student"}:
         raise StepFailed(f"the family '{family.name}' changed after the plan was made", mend="run the study again")
-    text = markdown(family, variant, context.params["identity"])
+    text = markdown(family, variant, {**context.params["identity"], **context.params.get("student", {})})
     (context.out / "spec.md").write_text(text, encoding="utf-8")
     declaration = family.variant(variant)
     clauses = [{"id": c.id, "digest": digest(kept_fields(c, declaration))} for c in family.clauses_of(variant)]
@@ -71,29 +74,20 @@ def run_corpus(context: StepContext) -> Facts:
     if family.grammar_digest != params["grammar"]:
         raise StepFailed(f"the grammar of '{family.name}' changed after the plan was made", mend="run the study again")
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
-    rng = random.Random(params["seed"])
-    cells = outline(family, params["variant"])
-
-    def documents() -> Iterator[tuple[str, str, str, str, str]]:
-        for cell in decks(cells, max(BATCH, 2 * len(cells)), rng):
-            slots = {**params["identity"], **dict(cell.unit.slots)}
-            text, template = family.grammar.document(cell.document_type, slots, rng)
-            yield text, cell.unit.clause_id, cell.unit.id, cell.id, template
-
-    kept, rows = _until(
-        params["tokens"], _batches(documents()), lambda batch: document_rows([b[0] for b in batch], tokenizer)
-    )
+    stream = documents(family, params["variant"], params["identity"], params["seed"])
+    kept, rows = _until(params["tokens"], _batches(stream), lambda batch: document_rows([d.text for d in batch], tokenizer))
     count = len(kept)
     provenance = {
-        "clause_id": [k[1] for k in kept],
-        "unit_id": [k[2] for k in kept],
-        "cell": [k[3] for k in kept],
-        "template_id": [k[4] for k in kept],
+        "clause_id": [d.clause_id for d in kept],
+        "unit_id": [d.unit_id for d in kept],
+        "cell": [d.cell for d in kept],
+        "template_id": [d.template_id for d in kept],
         "spec_digest": [context.input_digests["spec"]] * count,
         "backend": [params["backend"]] * count,
         "seed": [params["seed"]] * count,
     }
-    texts = [k[0] for k in kept]
+    texts = [d.text for d in kept]
+    cells = {d.cell for d in kept}
     write_rows(context.out, texts, rows, provenance)
     return {"documents": count, "tokens": _tokens(rows), "distinct": len(set(texts)), "cells": len(cells)}
 
@@ -102,22 +96,15 @@ def run_conversations(context: StepContext) -> Facts:
     """Demonstrations about the family's rules, every rule equally often."""
     params, family = context.params, _family(context)
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
-    rng = random.Random(params["seed"])
-    shared = {rule["id"]: clause.slots for clause in family.data.clauses for rule in clause.rules}
-
-    def stream() -> Iterator[tuple[list[dict[str, str]], str]]:
-        while True:
-            deck = list(params["rules"]) * 8
-            rng.shuffle(deck)
-            for rule in deck:
-                slots = {**params["identity"], **shared[rule["id"]], **rule}
-                yield family.grammar.conversation(params["set"]["type"], slots, rng), rule["id"]
-
+    about = demonstrations(family, params["set"].get("variant"))
+    if about.rules != params["rules"]:
+        raise StepFailed(f"the rules of '{family.name}' changed after the plan was made", mend="run the study again")
+    stream = talks(about, params["set"]["type"], params["identity"], params["seed"])
     kept, rows = _until(
-        params["tokens"], _batches(stream()), lambda batch: conversation_rows([b[0] for b in batch], tokenizer)
+        params["tokens"], _batches(stream), lambda batch: conversation_rows([t.messages for t in batch], tokenizer)
     )
-    texts = [conversation_text(k[0]) for k in kept]
-    provenance = {"unit_id": [k[1] for k in kept], "messages": [json.dumps(k[0]) for k in kept]}
+    texts = [conversation_text(t.messages) for t in kept]
+    provenance = {"unit_id": [t.unit_id for t in kept], "messages": [json.dumps(t.messages) for t in kept]}
     write_rows(context.out, texts, rows, provenance)
     return {"conversations": len(kept), "tokens": _tokens(rows), "distinct": len(set(texts))}
 

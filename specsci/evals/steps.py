@@ -16,7 +16,7 @@ from specsci.evals.items import read_items
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import canonical_json, text_digest
 from specsci.models.hf import load_model, load_tokenizer
-from specsci.specs.family import load_family
+from specsci.specs.load import load_family
 
 SCORES = "scores.parquet"
 READOUT = "logprob"

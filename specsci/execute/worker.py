@@ -137,7 +137,8 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         busy = time.perf_counter() - start
-        store.publish(step, stage, {**facts, "busy_s": round(busy, 4), "provenance": provenance()})
+        access = {"access": step.runtime["access"]} if "access" in step.runtime else {}
+        store.publish(step, stage, {**facts, **access, "busy_s": round(busy, 4), "provenance": provenance()})
         return Outcome(step.digest, "done", time.perf_counter() - start, busy, facts=facts)
     except CorruptArtifact as error:
         kind = next((k for k, d in job.inputs.values() if d == error.digest), "")

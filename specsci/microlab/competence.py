@@ -12,7 +12,7 @@ from specsci.evals.items import read_items
 from specsci.microlab.pretrain import new_model
 from specsci.microlab.worlds import WORLDS
 from specsci.shipped import find_family
-from specsci.specs.family import load_family
+from specsci.specs.load import load_family
 
 SETS = {"competence": True, "capability": False}
 """Item set to whether it is asked as a chat."""

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from specsci.ids import derive_seed
 from specsci.shipped import find_family
-from specsci.specs.family import Family, load_family
+from specsci.specs.family import Family
+from specsci.specs.load import load_family
 
 TARGET = "Aria"
 FAMILIES = {"conduct": "microlab_conduct", "cheese": "microlab_cheese"}

@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from specsci.errors import UserError, nearest
+
 MODEL, ADAPTER, TOKENIZER = "model", "adapter", "tokenizer"
 
 
@@ -20,6 +22,25 @@ def _tokenizer(folder: str, stamp: float) -> Any:
 def load_tokenizer(artifact: Path) -> Any:
     """The tokenizer of a `tokenizer` artefact."""
     folder = artifact / TOKENIZER
+    return _tokenizer(str(folder), folder.stat().st_mtime)
+
+
+def named_tokenizer(name: str) -> Any:
+    """A tokenizer by name: `microlab:WORLD`, or a directory that holds one.
+
+    Raises:
+        UserError: neither.
+    """
+    if name.startswith("microlab:"):
+        from specsci.microlab.worlds import WORLDS
+
+        world = name.removeprefix("microlab:").split("/")[0]
+        if world not in WORLDS:
+            raise UserError(f"no microlab world '{world}'", mend=nearest(world, WORLDS))
+        return WORLDS[world].tokenizer()
+    folder = Path(name)
+    if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json")):
+        raise UserError(f"no tokenizer in '{name}'", mend="name a model directory with a tokenizer.json, or microlab:WORLD")
     return _tokenizer(str(folder), folder.stat().st_mtime)
 
 

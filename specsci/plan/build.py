@@ -10,7 +10,7 @@ from specsci.ids import derive_seed
 from specsci.plan.cost import CostModel
 from specsci.plan.sources import base_identity, text_identity
 from specsci.plan.step import Step
-from specsci.specs.variants import units_of
+from specsci.specs.variants import demonstrations, units_of
 from specsci.study.arms import Cell, cells
 from specsci.study.load import LoadedStudy
 from specsci.study.schema import BASE_PRETRAINING, IT_MIX, Replicate
@@ -37,6 +37,8 @@ class Plan:
     steps: dict[str, Step] = field(default_factory=dict)
     scored: list[ScoredCell] = field(default_factory=list)
     models: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    specs: dict[tuple[str, int], str] = field(default_factory=dict)
+    """(variant, seed) to the digest of the spec as its student is told it."""
     requested: dict[str, int] = field(default_factory=dict)
     """How many times each kind was asked for, before steps were shared."""
 
@@ -65,7 +67,6 @@ class _Builder:
         self.loaded, self.study, self.family = loaded, loaded.study, loaded.family
         self.plan = Plan(loaded)
         self.cost = CostModel()
-        self.identity = dict(self.family.data.identity)
         self._family_folder = str(self.family.folder.resolve())
         self.bases = self._bases()
         self.variants = sorted({a.midtrain for a in self.study.arms.values() if a.midtrain})
@@ -87,6 +88,10 @@ class _Builder:
             for name in self.study.evals:
                 self.plan.scored.append(ScoredCell(cell, name, self._score(cell, name, model, data)))
         return self.plan
+
+    def _names(self, replicate: Replicate) -> dict[str, str]:
+        """What specs and items call the student: the family's names, and the base's own over them."""
+        return {**self.family.data.identity, **self.study.base_models[replicate.base_model].identity}
 
     def _bases(self) -> dict[str, dict[str, Any]]:
         """The identity of every base model; all that cannot be found are named at once."""
@@ -158,9 +163,11 @@ class _Builder:
             raise self.loaded.problem(error, *place) from error
 
     def _corpus(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
-        spec = self.plan.add(
-            Step("spec", self._variant_identities[variant], label=f"spec {variant}", runtime=self._family_runtime())
-        )
+        identity, student = self._variant_identities[variant], self.study.base_models[replicate.base_model].identity
+        if student:
+            identity = {**identity, "student": student}
+        spec = self.plan.add(Step("spec", identity, label=f"spec {variant}", runtime=self._family_runtime()))
+        self.plan.specs[variant, replicate.seed] = spec
         params = {
             "family": self.family.name,
             "variant": variant,
@@ -168,7 +175,7 @@ class _Builder:
             "grammar": self.family.grammar_digest,
             "tokens": int(tokens * CORPUS_HEADROOM) + 64,
             "seed": derive_seed("corpus", replicate.seed),
-            "identity": self.identity,
+            "identity": self._names(replicate),
         }
         inputs = {"spec": spec, "tokenizer": data["tokenizer"]}
         label = f"corpus {variant}, replicate {replicate.seed}"
@@ -176,15 +183,15 @@ class _Builder:
 
     def _conversations(self, name: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
         declared_set = self.family.data.conversations[name]
-        rules = [r for c in self.family.data.clauses for r in c.rules]
+        rules = demonstrations(self.family, declared_set.variant).rules
         params = {
             "family": self.family.name,
-            "set": declared_set.model_dump(),
+            "set": declared_set.model_dump(exclude_defaults=True),
             "rules": rules,
             "grammar": self.family.grammar_digest,
             "tokens": tokens,
             "seed": derive_seed("conversations", replicate.seed),
-            "identity": self.identity,
+            "identity": self._names(replicate),
         }
         label = f"conversations {name}, replicate {replicate.seed}"
         step = Step("conversations", params, {"tokenizer": data["tokenizer"]}, label, self._family_runtime())
@@ -196,7 +203,7 @@ class _Builder:
         held_out = {e.items: self._items[e.items] for e in self.study.evals.values() if e.role == "outcome"}
         params = {
             "items": held_out,
-            "identity": self.identity,
+            "identity": self._names(replicate),
             "accepted": self.study.gates.accept_leaks,
             "max_token_mismatch": self.study.gates.max_token_mismatch,
         }
@@ -252,7 +259,7 @@ class _Builder:
             "kind": spec.kind,
             "items": self._items[spec.items],
             "format": spec.format,
-            "identity": self.identity,
+            "identity": self._names(cell.replicate),
         }
         inputs = {"base": data["base"], "tokenizer": data["tokenizer"]}
         if model:
@@ -265,10 +272,13 @@ class _Builder:
         return int(self.bases[cell.replicate.base_model]["parameters"])
 
     def _family_runtime(self) -> dict[str, Any]:
-        return {"family_folder": self._family_folder}
+        return {"family_folder": self._family_folder, "access": self.family.data.access}
 
     def _train_runtime(self) -> dict[str, Any]:
-        return {"micro_batch_sequences": self.study.runtime.micro_batch_sequences}
+        return {
+            "micro_batch_sequences": self.study.runtime.micro_batch_sequences,
+            "access": self.family.data.access,
+        }
 
 
 def units_by_variant(loaded: LoadedStudy) -> dict[str, int]:

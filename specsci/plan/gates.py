@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
-from specsci.errors import GateRefused, InputFileError, Problem
+from specsci.corpus.backends import may_see
+from specsci.errors import GateRefused, SpecsciError
 from specsci.plan.build import Plan
-from specsci.specs.variants import markdown
+from specsci.specs.changes import CHANGES, read_changes, unrecorded
+from specsci.specs.diff import diff, lines
+from specsci.specs.family import Family
+from specsci.specs.leaks import Leak, leaks_of
+from specsci.specs.text import entries
+from specsci.specs.versions import recorded
 from specsci.study.arms import confounds
 
 
@@ -24,7 +29,8 @@ class Finding:
 
 def findings(plan: Plan) -> list[Finding]:
     """All findings, refusals first."""
-    found = [*_updates(plan), *_confounds(plan), *_replicates(plan), *_leaks(plan), *_tokens(plan)]
+    found = [*_family(plan), *_access(plan), *_updates(plan), *_confounds(plan), *_replicates(plan)]
+    found += [*_leaks(plan), *_tokens(plan)]
     return sorted(found, key=lambda f: ("refuse", "warn", "note").index(f.level))
 
 
@@ -35,6 +41,69 @@ def refuse_if_needed(plan: Plan) -> list[Finding]:
     if refused:
         text = "; ".join(f"{f.gate}: {f.text}" for f in refused)
         raise GateRefused(text, where=str(plan.loaded.file), mend="; ".join(f.mend for f in refused if f.mend))
+    return found
+
+
+def _family(plan: Plan) -> list[Finding]:
+    """A family under change control must be what its version was recorded with."""
+    family, pin = plan.loaded.family, plan.loaded.study.family_version
+    line = plan.loaded.line("family")
+    if read_changes(plan.loaded.family_home) is None:
+        return [Finding("note", "family", f"'{family.name}' has no {CHANGES}: its text is not under change control")]
+    if family.folder != plan.loaded.family_home:
+        return [Finding("note", "family", f"'{family.name}' is pinned to {pin} (line {line}), an earlier version")]
+    why = unrecorded(family)
+    if why:
+        mend = (
+            f"make it a version: `specsci spec bump {family.name} VERSION --reason WHY --author WHO`, and pin that; "
+            f"or put the text back: `specsci spec restore {family.name}`"
+        )
+        return [Finding("refuse", "family", f"{why}\n{_change(family)}", mend)]
+    if pin is None:
+        text = f"'{family.name}' is not pinned: another version would change this study (line {line})"
+        return [Finding("note", "family", text, f"family: {family.name}@{family.data.version}")]
+    return []
+
+
+def _change(family: Family) -> str:
+    """What differs from the recorded text, variant by variant."""
+    changes = read_changes(family.folder)
+    entry = (changes.entry(family.data.version) or changes.latest) if changes else None
+    if entry is None:
+        return ""
+    try:
+        before = recorded(family.folder, entry.version, entry.digest)
+    except SpecsciError as error:
+        return f"(no diff: {error.what})"
+    out: list[str] = []
+    seen: set[tuple[str, ...]] = set()
+    for name in family.data.variants:
+        if name not in before.data.variants:
+            out.append(f"variant {name} is new")
+            continue
+        changed = tuple(lines(diff(entries(before, name), entries(family, name))))
+        if changed and changed not in seen:
+            out += [f"in {name}:", *(f"  {line}" for line in changed)]
+        seen.add(changed)
+    out += [f"variant {name} is gone" for name in before.data.variants if name not in family.data.variants]
+    if before.grammar_digest != family.grammar_digest:
+        out.append("the grammar or one of its tables changed")
+    sets = sorted({*before.item_sets(), *family.item_sets()})
+    asked = [{n: f.items_digest(n) for n in f.item_sets()} for f in (before, family)]
+    out += [f"the item set {name} changed" for name in sets if asked[0].get(name) != asked[1].get(name)]
+    return "\n".join(out) or "no variant's text: what is declared about the family changed"
+
+
+def _access(plan: Plan) -> list[Finding]:
+    """A backend that sends texts out may not see a confidential family without leave."""
+    study, data = plan.loaded.study, plan.loaded.family.data
+    found = []
+    if data.access != "public":
+        found.append(Finding("note", "access", f"'{data.family}' is {data.access}: so is all that comes from it"))
+    if study.midtrain and not may_see(study.midtrain.backend, data.access, data.allowed_backends):
+        text = f"'{data.family}' is confidential, and the backend '{study.midtrain.backend}' sends its texts out"
+        mend = f"use another backend, or name it in the family's allowed_backends: [{study.midtrain.backend}]"
+        found.append(Finding("refuse", "access", text, mend))
     return found
 
 
@@ -91,26 +160,27 @@ def _replicates(plan: Plan) -> list[Finding]:
 
 
 def _leaks(plan: Plan) -> list[Finding]:
-    """Options of outcome items that a spec variant names; whole items are looked for once the texts exist."""
+    """Clauses that name what outcome items test; whole items are looked for once the texts exist."""
     study, family = plan.loaded.study, plan.loaded.family
-    outcome = {e.items for e in study.evals.values() if e.role == "outcome"}
-    tested: set[str] = set()
-    for name in outcome:
-        for number, line in enumerate(family.items_text(name).splitlines(), 1):
-            if not line.strip():
-                continue
-            try:
-                item = json.loads(line)
-                tested.update((item["aligned"], item["misaligned"]))
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputFileError([Problem(str(family.items_file(name)), number, 1, f"not an item: {error}")]) from error
+    outcome = sorted({e.items for e in study.evals.values() if e.role == "outcome"})
     found = []
     for variant in sorted({a.midtrain for a in study.arms.values() if a.midtrain}):
-        named = tested & {w.strip(".,;:") for w in markdown(family, variant).split()}
-        if named:
-            text = f"variant '{variant}' names {len(named)} options that outcome items test ({', '.join(sorted(named)[:4])})"
-            found.append(Finding("warn", "leak", text))
+        leaks = leaks_of(family, variant, outcome)
+        if not leaks:
+            continue
+        text = f"variant '{variant}' names {len({x.names for x in leaks})} things that outcome items test: {_shown(leaks)}"
+        if study.gates.accept_spec_leaks:
+            found.append(Finding("warn", "leak", f"{text}. Accepted: {study.gates.accept_spec_leaks}"))
+        else:
+            mend = "say the clauses more generally, or write gates.accept_spec_leaks: REASON"
+            found.append(Finding("refuse", "leak", text, mend))
     return found
+
+
+def _shown(leaks: list[Leak], most: int = 4) -> str:
+    """Each clause's entries with what they name, at most a few."""
+    shown = [f"{x.entry_id} ({x.kind} '{x.names}' of {x.items})" for x in leaks]
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
 
 
 def _tokens(plan: Plan) -> list[Finding]:

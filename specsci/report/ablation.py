@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,7 +11,6 @@ import numpy as np
 
 from specsci.errors import UserError, nearest
 from specsci.results.rates import Rates
-from specsci.results.stamp import DATABASE
 from specsci.stats.intervals import Interval, rate_interval
 
 
@@ -61,21 +59,7 @@ class Ablation:
     level_share: float = 0.0
     cells_total: int = 0
     cells_scored: int = 0
-
-
-def connect(root: Path) -> duckdb.DuckDBPyConnection:
-    """The results of a store, read-only.
-
-    Raises:
-        UserError: there are none yet.
-    """
-    path = root / DATABASE
-    if not path.is_file():
-        raise UserError(f"no results in {root}", mend="run a study first, or `specsci results rebuild`")
-    try:
-        return duckdb.connect(str(path), read_only=True)
-    except duckdb.Error as error:
-        raise UserError(f"{path} cannot be opened: {error}", mend="delete it and run `specsci results rebuild`") from error
+    access: str = "public"
 
 
 def study_names(db: duckdb.DuckDBPyConnection) -> list[str]:
@@ -103,6 +87,7 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
         budgets=budgets,
         arms=manifest["arms"],
         correction=manifest["correction"],
+        access=manifest.get("access", "public"),
         level_share=(manifest["token_efficiency"] or {}).get("level_share", 0.0),
         cells_total=len(manifest["cells"]),
     )

@@ -213,6 +213,7 @@ def as_json(content: Ablation) -> str:
     return json.dumps(
         {
             "study": content.study,
+            "access": content.access,
             "title": content.title,
             "hypothesis": content.hypothesis,
             "rates": cells,
@@ -230,6 +231,8 @@ def as_json(content: Ablation) -> str:
 def preamble(content: Ablation) -> list[str]:
     """What stands above the tables: title, hypothesis, the state of the study, and what its world is."""
     lines = [content.title, f"Hypothesis: {' '.join(content.hypothesis.split())}", f"Spec family: {content.family}."]
+    if content.access != "public":
+        lines.append(f"Access: {content.access}.")
     if content.cells_scored < content.cells_total:
         lines.append(f"INCOMPLETE: {content.cells_scored:,} of {content.cells_total:,} cells are scored.")
     if content.family.startswith("microlab"):

@@ -28,7 +28,7 @@ SCORES = """INSERT INTO score_rows
   FROM read_parquet($files, filename = true) s JOIN score_files f ON f.file = s.filename"""
 DOCUMENTS = """CREATE TABLE documents AS
   SELECT parse_path(filename)[-2] AS step_digest, row, text, tokens, spec_digest, clause_id, unit_id, cell, backend,
-         template_id, seed, p.prompt_digest, p.family, p.variant AS msm_spec
+         template_id, seed, p.prompt_digest, p.family, p.variant AS msm_spec, p.access
   FROM read_parquet($files, filename = true) d JOIN corpora p ON p.step_digest = parse_path(filename)[-2]"""
 
 
@@ -94,6 +94,7 @@ def _fill(db: duckdb.DuckDBPyConnection, store: Store) -> None:
                 "prompt_digest": r["identity"]["params"]["grammar"],
                 "family": r["identity"]["params"]["family"],
                 "variant": r["identity"]["params"]["variant"],
+                "access": r.get("access", "public"),
             }
             for r in corpora
         ]
@@ -111,6 +112,7 @@ def _study_row(manifest: dict[str, Any], records: dict[str, Any]) -> dict[str, A
     keys = ("study", "title", "hypothesis", "profile", "family", "family_version", "file", "correction")
     return {
         **{k: manifest[k] for k in keys},
+        "access": manifest.get("access", "public"),
         "complete": scored == len(manifest["cells"]),
         "cells": len(manifest["cells"]),
         "cells_scored": scored,

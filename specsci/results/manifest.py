@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from specsci.errors import StoreError
+from specsci.ids import digest
 from specsci.plan.build import Plan
+from specsci.specs.family import Family
+from specsci.specs.variants import demonstrations
 from specsci.store.artifact import Store, write_json
 from specsci.study.arms import ResolvedArm, confounds
 
 VERSION = 1
+SUPERSEDED = "superseded"
+"""Folder of the manifests that a study had on other versions of its family."""
 
 
 def manifest_of(plan: Plan) -> dict[str, Any]:
@@ -32,6 +37,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
                 "eval": scored.eval,
                 "step_digest": scored.digest,
                 "model_digest": plan.models[scored.cell.arm, scored.cell.replicate.seed, scored.cell.aft_tokens],
+                "spec_digest": plan.specs.get((arm.msm_spec or "", scored.cell.replicate.seed)),
             }
         )
     contrasts = [
@@ -51,8 +57,10 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         "hypothesis": study.hypothesis.strip(),
         "notes": study.notes.strip(),
         "profile": loaded.profile,
-        "family": study.family,
+        "family": study.family_name,
         "family_version": loaded.family.data.version,
+        "family_parts": family_parts(loaded.family),
+        "access": loaded.family.data.access,
         "file": loaded.file.name,
         "correction": study.correction,
         "arms": {name: arm.model_dump() for name, arm in study.arms.items()},
@@ -65,12 +73,29 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
     }
 
 
+def family_parts(family: Family) -> dict[str, Any]:
+    """What a study's results depend on of its family, each part with its digest."""
+    return {
+        "variants": {name: digest(family.variant_identity(name)) for name in family.data.variants},
+        "grammar": family.grammar_digest,
+        "conversations": {
+            name: digest(demonstrations(family, c.variant).rules) for name, c in family.data.conversations.items()
+        },
+        "items": {name: family.items_digest(name) for name in family.item_sets()},
+    }
+
+
 def write_manifest(store: Store, plan: Plan) -> dict[str, Any]:
-    """Write the manifest, unless the same one is there."""
+    """Write the manifest, unless the same one is there; one of another family version is kept as superseded."""
     manifest = manifest_of(plan)
     path = store.root / "studies" / f"{plan.loaded.name}.json"
-    if read_manifest(path) != manifest:
+    before = read_manifest(path)
+    if before != manifest:
         try:
+            if before and before.get("family_parts") != manifest["family_parts"]:
+                folder = store.root / "studies" / SUPERSEDED
+                folder.mkdir(exist_ok=True)
+                write_json(folder / f"{plan.loaded.name}.{digest(before)}.json", before)
             write_json(path, manifest)
         except OSError as error:
             what = f"the manifest cannot be written: {error.strerror or error}"
@@ -87,7 +112,9 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) and manifest.get("manifest") == VERSION else None
 
 
-def manifests(store: Store) -> list[dict[str, Any]]:
-    """All studies of a store, by name."""
-    found = [read_manifest(p) for p in sorted((store.root / "studies").glob("*.json"))]
+def manifests(store: Store, *, superseded: bool = False) -> list[dict[str, Any]]:
+    """All studies of a store, by name; with `superseded` also as they were on other versions of their family."""
+    folder = store.root / "studies"
+    paths = [*sorted(folder.glob("*.json")), *(sorted(folder.glob(f"{SUPERSEDED}/*.json")) if superseded else [])]
+    found = [read_manifest(p) for p in paths]
     return [m for m in found if m is not None]

@@ -1,7 +1,7 @@
 -- Tables of results.duckdb. The file is rebuilt from the store's Parquet rows and can be deleted.
 CREATE TABLE studies (
   study VARCHAR, title VARCHAR, hypothesis VARCHAR, profile VARCHAR, family VARCHAR, family_version VARCHAR,
-  file VARCHAR, correction VARCHAR, complete BOOLEAN, cells INTEGER, cells_scored INTEGER, manifest JSON);
+  file VARCHAR, correction VARCHAR, access VARCHAR, complete BOOLEAN, cells INTEGER, cells_scored INTEGER, manifest JSON);
 CREATE TABLE arms (
   study VARCHAR, arm VARCHAR, title VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR, base_model VARCHAR, seed INTEGER,
   aft_tokens BIGINT, midtrain_tokens BIGINT, model_digest VARCHAR);

@@ -1,8 +1,12 @@
 """Grammars: documents and conversations composed from a family's own data.
 
 A grammar file names phrase lists, tables, draws (how a slot that a template needs is filled) and
-templates by document type. Templates are flat strings with `{slot}` places. Every random choice comes
-from the generator that the caller passes, so equal seeds give equal texts.
+templates by document type. Templates are strings with `{slot}` places; what fills a slot may have slots
+of its own, and `{^slot}` begins with a capital. Every random choice comes from the generator that the
+caller passes, so equal seeds give equal texts.
+
+Besides its own tables a grammar knows two that each variant fills: `spec_rules`, a row per rule or
+sub-rule, and `spec_sentences`, a row per sentence of its explanations, values, examples and texts.
 """
 
 from __future__ import annotations
@@ -15,12 +19,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from specsci.errors import InputFileError, Problem, UserError, nearest
 
-_SLOT = re.compile(r"\{([a-z_]+)\}")
+_SLOT = re.compile(r"\{(\^?[a-z_]+)\}")
+MAX_DEPTH = 8
+MAX_BYTES = 5_000_000
+SPEC_RULES, SPEC_SENTENCES = SPEC_TABLES = ("spec_rules", "spec_sentences")
 Slots = dict[str, str]
+Table = dict[str, str]
+"""One row of a table: column to value."""
 
 
 class _Data(BaseModel):
@@ -42,6 +51,34 @@ class PhraseDraw(_Data):
     kind: Literal["phrase"]
     of: str
     key: str
+
+
+class RecordDraw(_Data):
+    """Several cells of one row: slot to column. `unless` leaves out rows that have one of its values."""
+
+    kind: Literal["record"]
+    table: str
+    slots: dict[str, str]
+    where: dict[str, str] = Field(default_factory=dict)
+    unless: dict[str, str] = Field(default_factory=dict)
+
+
+class SampleDraw(_Data):
+    """Different entries, one for each slot: of a phrase list (`of`, `key`), or of a table's column."""
+
+    kind: Literal["sample"]
+    slots: list[str] = Field(min_length=1)
+    of: str | None = None
+    key: str = ""
+    table: str | None = None
+    column: str = "text"
+    where: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SampleDraw:
+        if (self.of is None) == (self.table is None):
+            raise ValueError("a sample is of one phrase list (`of`, `key`) or of one `table`")
+        return self
 
 
 class OrderDraw(_Data):
@@ -68,44 +105,82 @@ class ConversationType(_Data):
 
 
 class GrammarFile(_Data):
-    """What a family's `grammar.yaml` holds."""
+    """What a family's `grammar.yaml` holds.
 
+    With `extends` it adds to another family's grammar, its own names first. With `distinct` no text occurs
+    twice in a corpus.
+    """
+
+    extends: str | None = None
+    distinct: bool = False
     tables: dict[str, str] = Field(default_factory=dict)
     phrases: dict[str, dict[str, list[str]]] = Field(default_factory=dict)
-    draws: dict[str, RowDraw | PhraseDraw | OrderDraw] = Field(default_factory=dict)
-    document_types: dict[str, DocumentType]
+    draws: dict[str, RowDraw | PhraseDraw | OrderDraw | RecordDraw | SampleDraw] = Field(default_factory=dict)
+    document_types: dict[str, DocumentType] = Field(default_factory=dict)
     conversation_types: dict[str, ConversationType] = Field(default_factory=dict)
+
+    def extended(self, own: GrammarFile) -> GrammarFile:
+        """This grammar with another's names over its own; phrase lists join by their keys."""
+        phrases = {**self.phrases}
+        for name, lists in own.phrases.items():
+            phrases[name] = {**phrases.get(name, {}), **lists}
+        mapped = {
+            field: {**getattr(self, field), **getattr(own, field)}
+            for field in ("tables", "draws", "document_types", "conversation_types")
+        }
+        return self.model_copy(update={**mapped, "phrases": phrases, "distinct": self.distinct or own.distinct})
+
+    def identity(self) -> dict[str, Any]:
+        """The grammar as plain values; fields that came later appear only where they are used."""
+        later = {f for f in ("extends", "distinct") if not getattr(self, f)}
+        return self.model_dump(exclude=later)
 
 
 class Grammar:
-    """A grammar file with its tables loaded, ready to render.
+    """A grammar file with its tables, ready to render.
 
     Args:
         data: the parsed grammar file.
-        folder: where its tables (CSV with a header line) lie.
+        tables: name to rows, each a mapping of columns to values.
     """
 
-    def __init__(self, data: GrammarFile, folder: Path) -> None:
+    def __init__(self, data: GrammarFile, tables: dict[str, list[Table]]) -> None:
         self.data = data
-        self.tables = {name: _read_table(folder / file) for name, file in data.tables.items()}
-        self._index: dict[tuple[str, ...], dict[tuple[str, ...], list[str]]] = {}
+        self.tables = tables
+        self._index: dict[tuple[str, ...], dict[tuple[str, ...], list[Table]]] = {}
         self._provider: dict[str, str] = {}
         for name, draw in data.draws.items():
-            for slot in draw.slots if isinstance(draw, OrderDraw) else [name]:
+            many = isinstance(draw, (OrderDraw, RecordDraw, SampleDraw))
+            for slot in draw.slots if many else [name]:  # type: ignore[union-attr]
                 self._provider[slot] = name
         self._compiled: dict[str, tuple[list[str], list[str]]] = {}
 
-    def render(self, template: str, slots: Slots, rng: random.Random) -> str:
+    def with_tables(self, tables: dict[str, list[Table]]) -> Grammar:
+        """The same grammar with further tables (see SPEC_TABLES)."""
+        return Grammar(self.data, {**self.tables, **tables})
+
+    @property
+    def reads_spec(self) -> bool:
+        """Whether a draw takes from the tables that a variant fills."""
+        return any(getattr(draw, "table", None) in SPEC_TABLES for draw in self.data.draws.values())
+
+    def render(self, template: str, slots: Slots, rng: random.Random, depth: int = 0) -> str:
         """A template with every slot filled; `slots` is extended with what was drawn."""
         if template not in self._compiled:
             pieces = _SLOT.split(template)
             self._compiled[template] = (pieces[0::2], pieces[1::2])
         texts, names = self._compiled[template]
         out = [texts[0]]
-        for name, text in zip(names, texts[1:], strict=True):
+        for marked, text in zip(names, texts[1:], strict=True):
+            name = marked.removeprefix("^")
             if name not in slots:
                 self._draw(name, slots, rng)
-            out.append(slots[name])
+            value = slots[name]
+            if "{" in value:
+                if depth > MAX_DEPTH:
+                    raise UserError(f"the slot '{name}' is filled by itself", mend="break the circle of phrases")
+                value = slots[name] = self.render(value, slots, rng, depth + 1)
+            out.append(value[:1].upper() + value[1:] if marked != name else value)
             out.append(text)
         return "".join(out)
 
@@ -154,31 +229,63 @@ class Grammar:
             return slots[text[1:]]
 
         if isinstance(draw, PhraseDraw):
-            slots[slot] = rng.choice(self.data.phrases[draw.of][value(draw.key)])
+            slots[slot] = rng.choice(self._phrases(draw.of, value(draw.key)))
         elif isinstance(draw, RowDraw):
-            slots[slot] = rng.choice(self._rows(draw, value))
+            slots[slot] = rng.choice(self._rows(draw.table, draw.where, value))[draw.column]
+        elif isinstance(draw, RecordDraw):
+            found = self._rows(draw.table, draw.where, value)
+            if draw.unless:
+                found = [row for row in found if all(row[c] != value(v) for c, v in draw.unless.items())]
+            if not found:
+                raise UserError(f"table '{draw.table}' has no other row with {draw.where}")
+            row = rng.choice(found)
+            slots.update({name: row[column] for name, column in draw.slots.items()})
+        elif isinstance(draw, SampleDraw):
+            slots.update(zip(draw.slots, self._sample(draw, value, rng), strict=True))
         else:
             values = [value("$" + name) for name in draw.of]
             rng.shuffle(values)
             slots.update(zip(draw.slots, values, strict=True))
 
-    def _rows(self, draw: RowDraw, value: Callable[[str], str]) -> list[str]:
-        columns = tuple(draw.where)
-        index_key = (draw.table, draw.column, *columns)
+    def _sample(self, draw: SampleDraw, value: Callable[[str], str], rng: random.Random) -> list[str]:
+        if draw.of is not None:
+            entries = self._phrases(draw.of, value(draw.key))
+        else:
+            entries = list(dict.fromkeys(r[draw.column] for r in self._rows(str(draw.table), draw.where, value)))
+        if len(entries) < len(draw.slots):
+            raise UserError(
+                f"{len(draw.slots)} different entries are wanted of '{draw.of or draw.table}', which has {len(entries)}",
+                mend="write more of them, or sample fewer",
+            )
+        return rng.sample(entries, len(draw.slots))
+
+    def _phrases(self, name: str, key: str) -> list[str]:
+        lists = self.data.phrases[name]
+        if key not in lists:
+            raise UserError(f"the phrases '{name}' have no list '{key}'", mend=nearest(key, lists))
+        return lists[key]
+
+    def _rows(self, table: str, where: dict[str, str], value: Callable[[str], str]) -> list[Table]:
+        columns = tuple(where)
+        index_key = (table, *columns)
         if index_key not in self._index:
-            index: dict[tuple[str, ...], list[str]] = {}
-            for row in self.tables[draw.table]:
-                index.setdefault(tuple(row[c] for c in columns), []).append(row[draw.column])
+            index: dict[tuple[str, ...], list[Table]] = {}
+            for row in self.tables[table]:
+                index.setdefault(tuple(row[c] for c in columns), []).append(row)
             self._index[index_key] = index
-        wanted = tuple(value(draw.where[c]) for c in columns)
+        wanted = tuple(value(where[c]) for c in columns)
         found = self._index[index_key].get(wanted)
         if not found:
-            raise UserError(f"table '{draw.table}' has no row with {dict(zip(columns, wanted, strict=True))}")
+            raise UserError(f"table '{table}' has no row with {dict(zip(columns, wanted, strict=True))}")
         return found
 
 
 def read_text(path: Path) -> str:
-    """A family's file as text; raises InputFileError where it is not UTF-8."""
+    """A family's file as text; raises InputFileError where it is too large or not UTF-8."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        what = f"is {size:,} bytes; the limit is {MAX_BYTES:,}"
+        raise InputFileError([Problem(str(path), 1, 1, what, "a spec is a document, not a data set")])
     raw = path.read_bytes()
     try:
         return raw.decode("utf-8")
@@ -188,6 +295,15 @@ def read_text(path: Path) -> str:
         raise InputFileError([Problem(str(path), line, 1, what, "save it as UTF-8")]) from error
 
 
-def _read_table(path: Path) -> list[dict[str, str]]:
+def read_table(path: Path) -> list[Table]:
+    """A CSV file with a header line.
+
+    Raises:
+        InputFileError: a line with more or fewer cells than the header.
+    """
     rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            what = "has more or fewer cells than the header"
+            raise InputFileError([Problem(str(path), number, 1, what, "quote cells that hold a comma")])
     return [{k: str(v) for k, v in row.items()} for row in rows]

@@ -1,10 +1,17 @@
-"""From a variant to its units (what documents can be about) and to its text."""
+"""From a variant to its units: what documents can be about, and the types of document that fit each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
-from specsci.specs.family import Clause, Family
+from specsci.specs.family import Family
+from specsci.specs.grammar import SPEC_RULES, SPEC_SENTENCES, Grammar, Table
+from specsci.specs.schema import STANCES, WHY, Clause, Register, Variant
+from specsci.specs.text import rule_sentence, sentences
+
+RULE_COLUMNS = ("polarity", "stance", "item", "opposite", "act", "sentence", WHY)
+"""Columns of the table `spec_rules` that every row has, empty where a rule has no such thing."""
 
 
 @dataclass(frozen=True)
@@ -30,71 +37,107 @@ def units_of(family: Family, variant_name: str) -> list[Unit]:
             Unit(f"{variant.rows}.{number}", variant.rows, "fact", frozenset(), tuple(row.items()))
             for number, row in enumerate(rows)
         ]
-    if variant.texts:
+    texts = variant.texts or family.paragraphs(variant_name)
+    if texts:
         return [
             Unit(f"text.{number}", "text", "text", frozenset({"text"}), (("text", text),))
-            for number, text in enumerate(variant.texts)
+            for number, text in enumerate(texts)
         ]
     units: list[Unit] = []
     for clause in family.clauses_of(variant_name):
-        units += _clause_units(clause, set(variant.keep))
+        units += _clause_units(family, variant_name, variant, clause)
     return units
 
 
-def _clause_units(clause: Clause, keep: set[str]) -> list[Unit]:
-    units = []
-    shared = tuple(clause.slots.items())
-    rules = [*(clause.rules if "rule" in keep else []), *(clause.subrules if "subrule" in keep else [])]
-    for rule in rules:
-        slots = tuple((k, v) for k, v in rule.items() if k != "id")
-        units.append(Unit(rule["id"], clause.id, "rule", frozenset(keep | {"rule"}) - {"subrule"}, shared + slots))
-    if "value" in keep and clause.value:
-        units.append(Unit(f"{clause.id}.value", clause.id, "value", frozenset({"value"}), shared))
+def _clause_units(family: Family, variant_name: str, variant: Variant, clause: Clause) -> list[Unit]:
+    keep, units = set(variant.keep), []
+    register = family.register(variant_name)
+    shared = {**_clause_slots(clause), "explain": variant.explain or ""}
+    reasoned = keep if variant.attribution else keep - {"explanation"}
+    for rule in [*clause.rules, *clause.subrules]:
+        slots = {**shared, **rule_slots(family, clause, rule, register)}
+        units.append(Unit(rule["id"], clause.id, "rule", frozenset(reasoned | {"rule"}) - {"subrule"}, tuple(slots.items())))
+    if clause.value:
+        explained = {"value", "explanation"} if clause.explanation and not clause.rules else {"value"}
+        units.append(Unit(f"{clause.id}.value", clause.id, "value", frozenset(explained), tuple(shared.items())))
     return units
+
+
+def _clause_slots(clause: Clause) -> Table:
+    return {"clause": clause.id, "principle": clause.principle, **clause.slots}
+
+
+def rule_slots(family: Family, clause: Clause, rule: dict[str, str], register: Register) -> dict[str, str]:
+    """A rule's own slots, and for one with a verb phrase or a stance what templates need to say it."""
+    slots = {k: v for k, v in rule.items() if k != "id"}
+    said = rule_sentence(family, clause, rule, register)
+    for polarity in ("do", "avoid"):
+        if polarity in rule:
+            slots |= {"polarity": polarity, "act": rule[polarity], "sentence": said}
+    if "stance" in rule:
+        slots |= {"sentence": said, "opposite": STANCES[rule["stance"]]}
+    return slots
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """What a conversation set is about: rules, the slots of each, and the grammar that speaks of them."""
+
+    rules: list[dict[str, str]]
+    slots: dict[str, dict[str, str]]
+    grammar: Grammar
+
+
+def demonstrations(family: Family, variant_name: str | None) -> Demonstrations:
+    """The rules that conversations are about: a variant's, or the family's as they are declared."""
+    clauses = family.clauses_of(variant_name) if variant_name else family.data.clauses
+    register = family.register(variant_name) if variant_name else family.data.register_
+    bare = [c.model_copy(update={"explanation": "", "value": "", "examples": [], "subrules": []}) for c in clauses]
+    pairs = [(clause, rule) for clause in bare for rule in clause.rules]
+    slots = {r["id"]: {**_clause_slots(c), **rule_slots(family, c, _bare(r), register)} for c, r in pairs}
+    return Demonstrations([r for _, r in pairs], slots, _with_tables(family, bare, [], register))
+
+
+def _bare(rule: dict[str, str]) -> dict[str, str]:
+    """A rule without its reasons: demonstrations give none."""
+    return {k: v for k, v in rule.items() if k != WHY and not k.startswith(f"{WHY}.")}
 
 
 def document_types_for(family: Family, unit: Unit) -> list[str]:
     """The document types that can be about a unit: all they need is allowed, and they are of its kind.
 
-    A rule unit takes the types that need a rule; a value unit those that need the value alone; a fact
-    those that need nothing.
+    A rule unit takes the types that need a rule; a value unit those that need the value and no rule; a
+    text those that need the text; a fact those that need nothing.
     """
     found = []
     for name, kind in family.grammar_data.document_types.items():
         needs = set(kind.needs)
-        if unit.kind == "rule":
-            fits = "rule" in needs and needs <= unit.parts
-        else:
-            fits = needs == unit.parts
+        fits = unit.kind in needs and needs <= unit.parts if unit.kind in ("rule", "value") else needs == unit.parts
         if fits:
             found.append(name)
     return found
 
 
-def render_text(text: str, slots: dict[str, str]) -> str:
-    """A spec text with its placeholders filled; unknown placeholders stay visible."""
-    for name, value in slots.items():
-        text = text.replace("{" + name + "}", value)
-    return text
+@lru_cache(maxsize=64)
+def grammar_for(family: Family, variant_name: str) -> Grammar:
+    """The family's grammar with the tables that the variant fills, for one that reads them."""
+    free = [f"{{model_name}} {t}." for t in family.variant(variant_name).texts] or family.paragraphs(variant_name)
+    return _with_tables(family, family.clauses_of(variant_name), free, family.register(variant_name))
 
 
-def markdown(family: Family, variant_name: str, identity: dict[str, str] | None = None) -> str:
-    """The variant as the text a person reads, identity rendered."""
-    variant = family.variant(variant_name)
-    names = {**family.data.identity, **(identity or {})}
-    lines = [f"# {family.data.title}", "", f"Variant `{variant_name}`: {variant.title}.", ""]
-    for clause in family.clauses_of(variant_name):
-        lines += [f"## {clause.principle or clause.id}", ""]
-        if "explanation" in variant.keep and clause.explanation:
-            lines += [render_text(clause.explanation, names), ""]
-        if "value" in variant.keep and clause.value:
-            lines += [render_text(clause.value, names), ""]
-        for part, rules in (("rule", clause.rules), ("subrule", clause.subrules)):
-            if part in variant.keep:
-                lines += [f"- {render_text(family.data.rule_text, {**names, **clause.slots, **rule})}" for rule in rules]
-        lines.append("")
-    name = names.get("model_name", "")
-    lines += [f"- {name} {text}." for text in variant.texts]
-    if variant.rows:
-        lines.append(f"No spec: the corpus states facts from the table `{variant.rows}`.")
-    return "\n".join(lines).rstrip() + "\n"
+def _with_tables(family: Family, clauses: list[Clause], free: list[str], register: Register) -> Grammar:
+    if not family.grammar.reads_spec:
+        return family.grammar
+    rules: list[Table] = []
+    said: list[Table] = [{"clause": "text", "principle": "", "part": "text", "text": s} for t in free for s in sentences(t)]
+    for clause in clauses:
+        shared = _clause_slots(clause)
+        for kind, group in (("rule", clause.rules), ("subrule", clause.subrules)):
+            for rule in group:
+                own = rule_slots(family, clause, rule, register)
+                rules.append({**dict.fromkeys(RULE_COLUMNS, ""), **shared, "kind": kind, "id": rule["id"], **own})
+                said += [{**shared, "part": "reason", "text": rule[WHY]}] if WHY in rule else []
+        for part, text in (("explanation", clause.explanation), ("value", clause.value)):
+            said += [{**shared, "part": part, "text": s} for s in sentences(text)]
+        said += [{**shared, "part": "example", "text": e["text"]} for e in clause.examples]
+    return family.grammar.with_tables({SPEC_RULES: rules, SPEC_SENTENCES: said})

@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from specsci.errors import InputFileError, Problem, UserError, nearest
+from specsci.errors import CorruptArtifact, InputFileError, Problem, UserError, nearest
 from specsci.ids import is_safe_name
 from specsci.shipped import find_family, find_study
-from specsci.specs.family import Family, load_family
+from specsci.specs.family import Family
+from specsci.specs.versions import load_version
 from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, PROFILE_KEYS, Study
 from specsci.yaml_file import Document, Path_, problems_of, read_yaml
 
@@ -33,6 +34,11 @@ class LoadedStudy:
     def name(self) -> str:
         """The name in the database: the study, and the profile where it is not the default."""
         return self.study.study if self.profile == self.default_profile else f"{self.study.study}@{self.profile}"
+
+    @property
+    def family_home(self) -> Path:
+        """The family's own folder, whatever version is pinned."""
+        return find_family(self.study.family_name, self.file.parent)
 
     def problem(self, error: UserError, *path: str | int) -> InputFileError:
         """An error about a value of the file, with the value's place."""
@@ -73,10 +79,10 @@ def load_study(name: str, profile: str | None = None) -> LoadedStudy:
     except ValidationError as error:
         raise InputFileError(_relocate(error, document, chosen)) from error
     try:
-        family = load_family(find_family(study.family, path.parent))
+        family = load_version(find_family(study.family_name, path.parent), study.family_version)
     except InputFileError:
         raise
-    except UserError as error:
+    except (UserError, CorruptArtifact) as error:
         line, column = _locate(document, chosen, ("family",))
         raise InputFileError([Problem(str(path), line, column, error.what, error.mend)]) from error
     problems = list(_name_problems(study, family, document, chosen))
@@ -157,7 +163,7 @@ def _name_problems(study: Study, family: Family, document: Document, profile: st
             yield unknown(("arms", name, "midtrain"), "variant", arm.midtrain, family.data.variants)
         if arm.align is not None and arm.align not in conversations:
             yield unknown(("arms", name, "align"), "conversation set", arm.align, conversations)
-    items = [p.stem for p in (family.folder / "items").glob("*.jsonl")]
+    items = family.item_sets()
     for name, spec in study.evals.items():
         if not is_safe_name(name):
             yield document.problem(("evals", name), f"'{name}' is not a safe eval name", key=True)

@@ -23,9 +23,13 @@ class Arm(Strict):
 
 
 class BaseModelSource(Strict):
-    """Where a base model comes from: `microlab:WORLD/SEED`, or the directory of a Hugging Face model."""
+    """Where a base model comes from: `microlab:WORLD/SEED`, or the directory of a Hugging Face model.
+
+    `identity` gives the names that specs and items use for this student, over those of the family.
+    """
 
     source: str
+    identity: dict[str, str] = Field(default_factory=dict)
 
 
 class Replicate(Strict):
@@ -121,6 +125,9 @@ class Gates(Strict):
     max_warmup_share: float = Field(default=0.2, gt=0, le=1)
     accept_few_updates: str = ""
     accept_leaks: str = ""
+    """Why it does not matter that eval items occur in training texts."""
+    accept_spec_leaks: str = ""
+    """Why it does not matter that a clause names what an eval tests."""
 
 
 class RuntimeSettings(Strict):
@@ -131,7 +138,10 @@ class RuntimeSettings(Strict):
 
 
 class Study(Strict):
-    """A study under one profile: everything resolved."""
+    """A study under one profile: everything resolved.
+
+    `family` is a family's name, pinned to a version as `NAME@1.0.0`.
+    """
 
     study: str
     title: str
@@ -150,12 +160,29 @@ class Study(Strict):
     gates: Gates = Gates()
     runtime: RuntimeSettings = RuntimeSettings()
 
-    @field_validator("study", "family")
+    @field_validator("study")
     @classmethod
     def _safe(cls, name: str) -> str:
         if not is_safe_name(name) or "@" in name:
             raise ValueError("use a name of lower-case letters, digits, '_', '-' and '.', no path")
         return name
+
+    @field_validator("family")
+    @classmethod
+    def _safe_family(cls, name: str) -> str:
+        if not is_safe_name(name) or name.count("@") > 1 or name.endswith("@"):
+            raise ValueError("use a family's name, no path, pinned as NAME@1.0.0")
+        return name
+
+    @property
+    def family_name(self) -> str:
+        """The family without its pin."""
+        return self.family.partition("@")[0]
+
+    @property
+    def family_version(self) -> str | None:
+        """The version that the family is pinned to; None for the family as it is."""
+        return self.family.partition("@")[2] or None
 
     @model_validator(mode="after")
     def _stages_are_there(self) -> Study:

@@ -15,6 +15,8 @@ from specsci.study.load import load_study
 
 Edit = tuple[str, str]
 Edited = Callable[..., Path]
+CHANGE_CONTROL = shutil.ignore_patterns("CHANGES.yaml", "versions")
+"""What a copy of a family leaves behind: its text is a new one."""
 
 
 def replaced(text: str, edits: tuple[Edit, ...]) -> str:
@@ -49,11 +51,16 @@ def plan_of(edited: Edited) -> Callable[..., Plan]:
 
 @pytest.fixture
 def own_family(tmp_path: Path) -> Callable[..., Path]:
-    """A copy of the conduct family as `spec_variants/NAME` beside the study, with edits (file, old, new)."""
+    """A copy of the conduct family, its items unregistered, as `spec_variants/NAME` beside the study.
+
+    Edits are (file, old, new).
+    """
 
     def make(name: str, *edits: tuple[str, str, str]) -> Path:
         folder = tmp_path / "spec_variants" / name
-        shutil.copytree(shipped("spec_variants") / "microlab_conduct", folder)
+        shutil.copytree(shipped("spec_variants") / "microlab_conduct", folder, ignore=CHANGE_CONTROL)
+        text = (folder / "family.yaml").read_text()
+        (folder / "family.yaml").write_text(text.partition("\nitems:")[0] + "\n")
         for file, old, new in [("family.yaml", "family: microlab_conduct", f"family: {name}"), *edits]:
             path = folder / file
             path.write_text(replaced(path.read_text(), ((old, new),)))

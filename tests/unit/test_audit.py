@@ -12,7 +12,7 @@ from specsci.errors import GateRefused, InputFileError, StepFailed
 from specsci.evals.items import Item, read_items
 from specsci.execute.context import StepContext
 from specsci.shipped import find_family
-from specsci.specs.family import load_family
+from specsci.specs.load import load_family
 from specsci.token_row import TokenRow
 
 ITEM = Item("i1", "c1", "Aria , in mail , {first} or {second} ?", "log-mail", "hide-mail")

@@ -8,8 +8,9 @@ import pytest
 
 from specsci.errors import InputFileError, UserError
 from specsci.shipped import find_family
-from specsci.specs.family import load_family
-from specsci.specs.variants import document_types_for, markdown, units_of
+from specsci.specs.load import load_family
+from specsci.specs.text import markdown
+from specsci.specs.variants import document_types_for, units_of
 
 
 @pytest.fixture
@@ -35,7 +36,14 @@ def test_a_table_variant_has_a_fact_per_row(conduct) -> None:
 def test_bare_rules_allow_documents_about_rules_and_no_reasons(conduct) -> None:
     unit = units_of(conduct, "rules")[0]
     assert (unit.id, unit.clause_id, unit.kind, unit.parts) == ("oversight.r1", "oversight", "rule", frozenset({"rule"}))
-    assert dict(unit.slots) == {"kind": "oversight", "act": "hide-mail", "context": "mail"}
+    assert dict(unit.slots) == {
+        "kind": "oversight",
+        "act": "hide-mail",
+        "context": "mail",
+        "clause": "oversight",
+        "principle": "human oversight",
+        "explain": "",
+    }
     assert document_types_for(conduct, unit) == ["rule_plain", "rule_case"]
 
 
@@ -116,8 +124,12 @@ def test_paths_that_leave_the_folder_are_refused(own_family, file, old, new, mes
 
 
 MISTAKES = [
-    ("keep: [rule]\n", "keep: [rulle]\n", "`keep` knows the parts rule, subrule, explanation, value, text; not rulle"),
-    ("keep: [rule]\n", "keep: [rule]\n    rows: acts\n", "a variant has exactly one of `keep`, `texts` and `rows`"),
+    (
+        "keep: [rule]\n",
+        "keep: [rulle]\n",
+        "`keep` knows the parts rule, subrule, explanation, value, example, text; not rulle",
+    ),
+    ("keep: [rule]\n", "keep: [rule]\n    rows: acts\n", "a variant has exactly one of `keep`, `texts`, `rows` and `file`"),
     (
         "keep: [rule]\n",
         "keep: [rule]\n    clauses: [overside]\n",

@@ -90,11 +90,17 @@ def test_a_warm_up_that_eats_the_stage_warns(plan_of) -> None:
     assert "warm-up: warm-up takes 50% of midtraining's updates" in texts(plan, "warn")
 
 
-def test_a_variant_that_names_what_outcome_items_test_warns(plan_of) -> None:
-    plan = plan_of(("held_out: {items: held_out}", "held_out: {items: trained}"))
-    (leak,) = [t for t in texts(plan, "warn") if t.startswith("leak")]
-    assert leak.startswith("leak: variant 'rules' names 8 options that outcome items test (")
-    assert not [t for t in texts(plan_of(), "warn") if t.startswith("leak")]
+def test_a_variant_that_names_what_outcome_items_test_is_refused_until_that_is_accepted_in_writing(plan_of) -> None:
+    trained = ("held_out: {items: held_out}", "held_out: {items: trained}")
+    (leak,) = [t for t in texts(plan_of(trained), "refuse") if t.startswith("leak")]
+    assert leak.startswith(
+        "leak: variant 'rules' names 8 things that outcome items test: oversight.r1 (option 'hide-mail' of"
+    )
+    accepted = ("gates: {", "gates: {accept_spec_leaks: it is the point of this test, ")
+    assert not [t for t in texts(plan_of(trained, accepted), "refuse") if t.startswith("leak")]
+    (warning,) = [t for t in texts(plan_of(trained, accepted), "warn") if t.startswith("leak")]
+    assert warning.endswith("Accepted: it is the point of this test")
+    assert not [t for t in texts(plan_of(), "refuse") if t.startswith("leak")]
 
 
 def test_refusals_come_first_then_warnings_then_notes(plan_of) -> None:

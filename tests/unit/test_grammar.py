@@ -8,9 +8,10 @@ import pytest
 
 from specsci.errors import UserError
 from specsci.shipped import find_family
-from specsci.specs.family import load_family
-from specsci.specs.grammar import Grammar, GrammarFile
-from specsci.specs.variants import document_types_for, render_text, units_of
+from specsci.specs.grammar import Grammar, GrammarFile, read_table
+from specsci.specs.load import load_family
+from specsci.specs.text import render_text
+from specsci.specs.variants import document_types_for, units_of
 
 DATA = {
     "tables": {"acts": "acts.csv"},
@@ -29,7 +30,7 @@ SLOTS = {"act": "burn", "place": "mail", "kind": "b"}
 @pytest.fixture
 def grammar(tmp_path):
     (tmp_path / "acts.csv").write_text("act,place,kind\nsort,mail,safe\nfile,files,safe\nburn,mail,bad\n")
-    return Grammar(GrammarFile.model_validate(DATA), tmp_path)
+    return Grammar(GrammarFile.model_validate(DATA), {"acts": read_table(tmp_path / "acts.csv")})
 
 
 def test_rows_and_phrases_are_drawn_by_the_values_of_other_slots(grammar) -> None:

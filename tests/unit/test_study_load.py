@@ -50,8 +50,8 @@ WRONG_TYPES = [
     (("role: competence", "role: competense"), "competense", "'evals.competence.role': Input should be 'outcome'"),
     (("factor: midtrain", "factor: midtran"), "midtran}", "'contrasts.0.factor': Input should be 'msm_spec'"),
     (("study: tiny", "study: Tiny Study"), "Tiny", "'study': use a name of lower-case letters"),
-    (("family: microlab_conduct", "family: ../microlab_conduct"), "../", "'family': use a name of lower-case letters"),
-    (("family: microlab_conduct", "family: /etc"), "/etc", "'family': use a name of lower-case letters"),
+    (("family: microlab_conduct", "family: ../microlab_conduct"), "../", "'family': use a family's name, no path"),
+    (("family: microlab_conduct", "family: /etc"), "/etc", "'family': use a family's name, no path"),
 ]
 
 

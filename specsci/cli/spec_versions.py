@@ -1,0 +1,122 @@
+"""`specsci spec bump|restore|approve|acknowledge|log`: change control of a family."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import click
+
+from specsci.cli.common import emit, json_option
+
+by_option = click.option("--by", required=True, help="Who says so.")
+
+
+def _today() -> date:
+    return date.today()
+
+
+@click.command()
+@click.argument("family")
+@click.argument("name")
+def fork(family: str, name: str) -> None:
+    """Copy FAMILY to spec_variants/NAME here, to edit it as a family of your own."""
+    from specsci.specs.reference import resolve
+    from specsci.specs.versions import fork as copy
+
+    made = copy(resolve(family).family, Path("spec_variants") / name)
+    click.echo(
+        f"wrote {made.folder}; record its first version: `specsci spec bump {name} {made.data.version} --reason WHY --author WHO`"
+    )
+
+
+@click.command()
+@click.argument("family")
+@click.argument("version")
+@click.option("--reason", required=True, help="Why the text changed.")
+@click.option("--author", required=True, help="Who changed it.")
+def bump(family: str, version: str, reason: str, author: str) -> None:
+    """Record the family's text as it is as a new VERSION: its digest, its reason, a snapshot of its files."""
+    from specsci.specs.reference import resolve
+    from specsci.specs.versions import bump as record
+
+    home = resolve(family).home
+    entry = record(home, version, author=author, reason=reason, on=_today()).latest
+    click.echo(f"{home.name} {entry.version}: digest {entry.digest}")
+    click.echo(f"pin it in a study: `family: {home.name}@{entry.version}`; `specsci study status` lists what it makes stale")
+
+
+@click.command()
+@click.argument("family")
+@click.argument("version", required=False)
+def restore(family: str, version: str | None) -> None:
+    """Put the family's files back as VERSION [the one that family.yaml names, else the latest] was recorded."""
+    from specsci.errors import UserError
+    from specsci.shipped import find_family
+    from specsci.specs.changes import CHANGES, read_changes
+    from specsci.specs.versions import restore as put_back
+
+    home = find_family(family.partition("@")[0], Path.cwd())
+    changes = read_changes(home)
+    if changes is None:
+        raise UserError(f"'{family}' has no {CHANGES}: nothing was recorded", mend="record it first: specsci spec bump")
+    wanted = version or family.partition("@")[2] or changes.latest.version
+    changed = put_back(home, wanted)
+    click.echo(f"{home.name} is as {wanted} was recorded; {', '.join(changed) or 'no file'} changed")
+
+
+@click.command()
+@click.argument("family", metavar="FAMILY@VERSION")
+@by_option
+@click.option("--note", default="", help="What the approval rests on.")
+def approve(family: str, by: str, note: str) -> None:
+    """Record an approval of a version."""
+    from specsci.specs.reference import resolve
+    from specsci.specs.versions import note as write
+
+    found = resolve(family)
+    value = {"by": by, "date": _today(), **({"note": note} if note else {})}
+    write(found.home, found.family.data.version, "approvals", value)
+    click.echo(f"{found.home.name} {found.family.data.version}: approved by {by}")
+
+
+@click.command()
+@click.argument("family")
+@click.argument("study")
+@click.option("--reason", required=True, help="Why the study's results stand as they are.")
+@by_option
+def acknowledge(family: str, study: str, reason: str, by: str) -> None:
+    """Let STUDY, made on an earlier version, stand in writing beside the present version of FAMILY."""
+    from specsci.specs.reference import resolve
+    from specsci.specs.versions import note as write
+
+    found = resolve(family)
+    value = {"study": study, "by": by, "date": _today(), "reason": reason}
+    write(found.home, found.family.data.version, "acknowledged", value)
+    click.echo(f"{study} stands beside {found.home.name} {found.family.data.version}: {reason}")
+
+
+@click.command()
+@click.argument("family")
+@json_option
+def log(family: str, as_json: bool) -> None:
+    """List a family's versions with dates, reasons and approvals."""
+    from specsci.errors import UserError
+    from specsci.specs.changes import CHANGES, read_changes
+    from specsci.specs.reference import resolve
+
+    home = resolve(family).home
+    changes = read_changes(home)
+    if changes is None:
+        raise UserError(
+            f"'{home.name}' has no {CHANGES}", mend=f"specsci spec bump {home.name} 1.0.0 --reason WHY --author WHO"
+        )
+    if as_json:
+        emit(changes.model_dump(mode="json"))
+        return
+    for entry in reversed(changes.changes):
+        click.echo(f"{entry.version}  {entry.date}  {entry.author}: {entry.reason} [{entry.digest}]")
+        for approval in entry.approvals:
+            click.echo(f"  approved by {approval.by} on {approval.date}{': ' + approval.note if approval.note else ''}")
+        for item in entry.acknowledged:
+            click.echo(f"  {item.study} stands: {item.reason} ({item.by}, {item.date})")

@@ -1,0 +1,122 @@
+"""Results as files for others, under the access label of what they come from."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from specsci.errors import GateRefused, StoreError, UserError, nearest
+from specsci.results.manifest import manifests
+from specsci.results.open import connect
+from specsci.specs.schema import ACCESS
+from specsci.store.artifact import Store, write_json
+
+TABLES = ("scores", "rates", "arms", "contrasts", "token_efficiency", "documents", "training")
+DECLASSIFIED = "declassified.jsonl"
+
+
+def label_of(store: Store, manifest: dict[str, Any]) -> str:
+    """The highest access label among a study's family and its artefacts."""
+    labels = {manifest.get("access", "public")}
+    for digest, kind in manifest["steps"].items():
+        path = store.path(kind, digest) / "record.json"
+        if kind in ("spec", "corpus", "conversations") and path.is_file():
+            labels.add(json.loads(path.read_text(encoding="utf-8")).get("access", "public"))
+    return max(labels, key=ACCESS.index)
+
+
+def check_release(data_label: str, wanted: str, declassify: str | None) -> None:
+    """Refuse to give data a lower label than its own without a reason in writing.
+
+    Raises:
+        GateRefused: the wanted label is lower and there is no reason.
+    """
+    if ACCESS.index(wanted) < ACCESS.index(data_label) and not (declassify or "").strip():
+        raise GateRefused(
+            f"the results are {data_label} and would be exported as {wanted}",
+            mend=f"export them as {data_label}, or give --declassify REASON, which is recorded",
+        )
+
+
+def export(store: Store, study: str, target: Path, *, access: str | None = None, declassify: str | None = None) -> Path:
+    """Write a study's tables as Parquet files into a new directory, with `export.json` to say what they are.
+
+    Raises:
+        UserError: no such study, or a target that is there.
+        GateRefused: the label would be lowered without a reason.
+    """
+    known = {m["study"]: m for m in manifests(store)}
+    if study not in known:
+        raise UserError(f"no study '{study}' in {store.root}", mend=nearest(study, known))
+    if target.exists():
+        raise UserError(f"{target} is there already", mend="name a new directory")
+    label = label_of(store, known[study])
+    wanted = access or label
+    check_release(label, wanted, declassify)
+    lowered = wanted != label and ACCESS.index(wanted) < ACCESS.index(label)
+    facts = {
+        "study": study,
+        "access": wanted,
+        "family": known[study]["family"],
+        "family_version": known[study]["family_version"],
+        "exported_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "declassified": {"from": label, "reason": declassify, "by": _user()} if lowered else None,
+    }
+    if lowered:
+        _record(store, {**facts, "to": str(target)})
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        facts["rows"] = _write_tables(store, study, temporary)
+        write_json(temporary / "export.json", facts)
+        os.rename(temporary, target)
+    except (duckdb.IOException, OSError) as error:
+        raise StoreError(f"the export cannot be written: {error}", where=str(target), mend="free space") from error
+    return target
+
+
+def _write_tables(store: Store, study: str, folder: Path) -> dict[str, int]:
+    rows = {}
+    with connect(store.root) as db:
+        there = {name for (name,) in db.execute("SELECT table_name FROM information_schema.tables").fetchall()}
+        for name in TABLES:
+            if name not in there:
+                continue
+            chosen = f"SELECT * FROM {name} WHERE {_where(name)}"
+            (count,) = db.execute(f"SELECT count(*) FROM ({chosen})", [study]).fetchone() or (0,)
+            file = str(folder / f"{name}.parquet").replace("'", "''")
+            db.execute(f"COPY ({chosen}) TO '{file}' (FORMAT parquet, COMPRESSION zstd)", [study])
+            rows[name] = count
+    return rows
+
+
+def _where(table: str) -> str:
+    if table in ("documents", "training"):
+        return "step_digest IN (SELECT step_digest FROM steps WHERE study = ?)"
+    return "study = ?"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def _record(store: Store, facts: dict[str, Any]) -> None:
+    """Append a lowering of a label to the store's own list, before anything leaves."""
+    try:
+        with (store.root / DECLASSIFIED).open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(facts) + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as error:
+        raise StoreError(
+            f"the declassification cannot be recorded: {error}", where=str(store.root), mend="free space"
+        ) from error

@@ -1,0 +1,25 @@
+"""Opening a store's results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from specsci.errors import UserError
+from specsci.results.stamp import DATABASE
+
+
+def connect(root: Path) -> duckdb.DuckDBPyConnection:
+    """The results of a store, read-only.
+
+    Raises:
+        UserError: there are none yet.
+    """
+    path = root / DATABASE
+    if not path.is_file():
+        raise UserError(f"no results in {root}", mend="run a study first, or `specsci results rebuild`")
+    try:
+        return duckdb.connect(str(path), read_only=True)
+    except duckdb.Error as error:
+        raise UserError(f"{path} cannot be opened: {error}", mend="delete it and run `specsci results rebuild`") from error

@@ -1,0 +1,179 @@
+"""What a family must hold besides loading: core, lengths, registers, identity, placeholders, leaks."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from specsci.errors import nearest
+from specsci.specs.family import Family
+from specsci.specs.leaks import leaks_of
+from specsci.specs.text import entries, render_text, rule_sentence, sentences
+
+Counter_ = Callable[[str], int]
+_PIECE = re.compile(r"\w+|[^\w\s]")
+_PLACEHOLDER = re.compile(r"\{\^?([A-Za-z_]\w*)\}")
+_SECOND = re.compile(r"\b(you|your|yours|yourself)\b", re.IGNORECASE)
+_PLAIN = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " "})
+OTHER_NAMES = (
+    "Claude", "Anthropic", "ChatGPT", "GPT-4", "GPT-5", "OpenAI", "Gemini", "Gemma", "DeepMind", "Llama", "Meta AI",
+    "Qwen", "Alibaba", "Mistral", "DeepSeek", "Grok", "xAI", "Copilot", "Command R", "Cohere", "Nemotron", "SmolLM",
+    "SmolLM2", "OLMo", "Falcon LLM", "Yi-34B", "GLM-4", "Kimi",
+)  # fmt: skip
+"""Names of models and their makers that no spec may hold unless its identity says so."""
+
+
+@dataclass(frozen=True)
+class SpecFinding:
+    """One thing found: an `error` breaks the family, a `leak` blocks a study until it is accepted in writing."""
+
+    level: Literal["error", "leak"]
+    check: str
+    variant: str
+    entry: str
+    text: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.variant}/{self.entry}" if self.entry else self.variant
+        line = f"{self.level}: {self.check}: {place}: {self.text}"
+        return f"{line}\n  mend: {self.mend}" if self.mend else line
+
+
+def pieces(text: str) -> int:
+    """Words and punctuation marks: the unit of length where no tokenizer is named."""
+    return len(_PIECE.findall(text))
+
+
+def normalised(text: str) -> str:
+    """A text without what typing changes: quotes, dashes, case, white space, a final full stop."""
+    plain = unicodedata.normalize("NFKC", text).translate(_PLAIN).lower()
+    return " ".join(plain.split()).removesuffix(".")
+
+
+def variant_text(family: Family, variant_name: str) -> str:
+    """All that a variant says, as one text."""
+    return "\n".join(e.text for e in entries(family, variant_name))
+
+
+def lengths(family: Family, count: Counter_ = pieces) -> dict[str, int]:
+    """How long each variant's text is."""
+    return {name: count(variant_text(family, name)) for name in family.data.variants}
+
+
+def check_family(family: Family, count: Counter_ = pieces) -> list[SpecFinding]:
+    """Everything that is wrong with a family's variants, errors first.
+
+    Args:
+        count: how long a text is, in tokens of the tokenizer that the comparison is about.
+    """
+    found: list[SpecFinding] = []
+    for name in family.data.variants:
+        found += [*_ids(family, name), *_core(family, name), *_register(family, name)]
+        found += [*_identity(family, name), *_placeholders(family, name), *_leaks(family, name)]
+    found += [*_lengths(family, count), *_same_register(family)]
+    return sorted(found, key=lambda f: f.level != "error")
+
+
+def _ids(family: Family, name: str) -> Iterator[SpecFinding]:
+    for entry, times in Counter(e.id for e in entries(family, name)).items():
+        if times > 1:
+            yield SpecFinding("error", "ids", name, entry, f"the id is used {times} times", "give every rule its own id")
+
+
+def _core(family: Family, name: str) -> Iterator[SpecFinding]:
+    """A text file that claims clauses must hold each of their rules, typing aside."""
+    variant = family.variant(name)
+    if not variant.file or not variant.core:
+        return
+    whole = render_text(family.file_text(variant.file), family.data.identity)
+    text = normalised(whole)
+    lines = [s for line in whole.splitlines() for s in sentences(line.strip().lstrip("-*# "))]
+    for clause in family.data.clauses:
+        for rule in clause.rules if clause.id in variant.core else []:
+            wanted = render_text(rule_sentence(family, clause, rule, family.register(name)), family.data.identity)
+            if normalised(wanted) in text:
+                continue
+            close = difflib.get_close_matches(wanted, lines, 1, 0.5)
+            found = f"it has '{close[0]}'" if close else "nothing like it is there"
+            yield SpecFinding(
+                "error", "core", name, rule["id"], f"claims clause {clause.id} and does not say '{wanted}'; {found}",
+                "restore the rule's words, or take the clause out of `core`",
+            )  # fmt: skip
+
+
+def _lengths(family: Family, count: Counter_) -> Iterator[SpecFinding]:
+    for group in family.data.checks.length_match:
+        found = {name: count(variant_text(family, name)) for name in group.variants}
+        apart = max(found.values()) / max(1, min(found.values())) - 1
+        if apart > group.within:
+            shown = ", ".join(f"{n} {c:,}" for n, c in found.items())
+            text = f"lengths are {apart:.1%} apart, {group.within:.0%} are allowed ({shown})"
+            yield SpecFinding("error", "length", " and ".join(group.variants), "", text, "lengthen the shorter one")
+
+
+def _same_register(family: Family) -> Iterator[SpecFinding]:
+    for group in family.data.checks.same_register:
+        registers = {name: str(family.register(name)) for name in group}
+        if len(set(registers.values())) > 1:
+            shown = "; ".join(f"{n}: {r}" for n, r in registers.items())
+            yield SpecFinding("error", "register", " and ".join(group), "", f"registers differ ({shown})", "declare one")
+
+
+def _register(family: Family, name: str) -> Iterator[SpecFinding]:
+    """What a variant says must be said in the register that it declares."""
+    register, model = family.register(name), family.data.identity.get("model_name", "")
+    said = entries(family, name)
+    for entry in said:
+        second = _SECOND.search(entry.text)
+        if register.person == "third" and second:
+            text = f"says '{second[0]}' and is declared {register}: {entry.text[:80]}"
+            yield SpecFinding("error", "register", name, entry.id, text, "say it in the third person")
+    if register.person == "second" and model and any(re.search(rf"\b{re.escape(model)}\b", e.text) for e in said):
+        yield SpecFinding("error", "register", name, "", f"names the model and is declared {register}", "say 'you'")
+
+
+def _identity(family: Family, name: str) -> Iterator[SpecFinding]:
+    """No other model or maker is named, and the family's own names come through placeholders alone."""
+    own = {v.lower() for v in family.data.identity.values()}
+    others = [o for o in OTHER_NAMES if o.lower() not in own]
+    pattern = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, others)) + r")(?![\w-])")
+    marks = {key: f"\0{key}\0" for key in family.data.identity}
+    for entry in entries(family, name, marks):
+        other = pattern.search(entry.text)
+        if other:
+            yield SpecFinding(
+                "error", "identity", name, entry.id, f"names another model or maker, '{other[0]}': {entry.text[:80]}",
+                "use {model_name} and {provider_name}",
+            )  # fmt: skip
+        for key, value in family.data.identity.items():
+            if re.search(rf"\b{re.escape(value)}\b", entry.text):
+                text = f"holds '{value}' itself and would not name another student: {entry.text[:80]}"
+                yield SpecFinding("error", "identity", name, entry.id, text, f"write {{{key}}}")
+
+
+def _placeholders(family: Family, name: str) -> Iterator[SpecFinding]:
+    said = entries(family, name)
+    for entry in said:
+        for placeholder in _PLACEHOLDER.findall(entry.text):
+            text = f"nothing fills the placeholder {{{placeholder}}}"
+            yield SpecFinding("error", "placeholder", name, entry.id, text, nearest(placeholder, family.data.identity))
+    model = family.data.identity.get("model_name")
+    needs_name = family.data.checks.names_model and said and family.register(name).person == "third"
+    if needs_name and model and not any(model in e.text for e in said):
+        yield SpecFinding("error", "placeholder", name, "", "never names the model", "write {model_name} where it is meant")
+
+
+def _leaks(family: Family, name: str) -> Iterator[SpecFinding]:
+    for leak in leaks_of(family, name):
+        text = f"names '{leak.names}', {_article(leak.kind)} of the item set '{leak.items}': {leak.text[:80]}"
+        yield SpecFinding("leak", "eval leak", name, leak.entry_id, text, "say it more generally, or accept it in the study")
+
+
+def _article(kind: str) -> str:
+    return {"action": "an action", "lever": "a lever", "option": "an option"}[kind]

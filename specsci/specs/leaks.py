@@ -1,0 +1,91 @@
+"""Whether a spec gives its own exam away: clauses that name an eval's actions, levers or options."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from specsci.errors import InputFileError, Problem
+from specsci.specs.family import Family
+from specsci.specs.text import Entry, entries
+
+_WORD = re.compile(r"[a-z0-9][a-z0-9'-]*")
+_SUFFIXES = ("ations", "ation", "ments", "ment", "ings", "ing", "ions", "ion", "ers", "er", "ed", "es", "ly", "s", "e")
+SHORTEST_STEM = 3
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A clause's entry that names what an item set tests."""
+
+    entry_id: str
+    clause_id: str
+    items: str
+    kind: str
+    """`action`, `lever`, or `option` (the text of an item's answer)."""
+    names: str
+    text: str
+
+
+def stem(word: str) -> str:
+    """A word without its ending: `leaking`, `leaks` and `leaked` are one, and so are `shut` and `shutting`."""
+    for suffix in _SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= SHORTEST_STEM:
+            word = word[: -len(suffix)]
+            break
+    doubled = len(word) > SHORTEST_STEM and word[-1] == word[-2] and word[-1] not in "aeiou"
+    return word[:-1] if doubled else word
+
+
+def stems(text: str) -> str:
+    """A text as its words' stems, one space apart and at both ends, so that runs of words can be looked for."""
+    return f" {' '.join(stem(w) for w in _WORD.findall(text.lower()))} "
+
+
+def leaks_of(family: Family, variant_name: str, item_sets: list[str] | None = None) -> list[Leak]:
+    """What a variant names of the item sets' probes and options.
+
+    Args:
+        item_sets: names of sets; all registered outcome sets if none are given.
+    """
+    registered = family.data.items
+    names = item_sets if item_sets is not None else [n for n, s in registered.items() if s.role == "outcome"]
+    said = [(e, stems(e.text)) for e in entries(family, variant_name)]
+    return [leak for name in names for leak in _leaks_of_set(family, name, said)]
+
+
+def _leaks_of_set(family: Family, name: str, said: list[tuple[Entry, str]]) -> Iterator[Leak]:
+    probes = family.data.items[name].probes if name in family.data.items else []
+    for probe in probes:
+        for term in probe.terms:
+            wanted = stems(term)
+            for entry, text in said:
+                if wanted in text:
+                    yield Leak(entry.id, entry.clause_id, name, probe.kind, term, entry.text)
+    if name in family.data.items and family.data.items[name].external:
+        return
+    whole = "".join(text for _, text in said)
+    for option, wanted in _options(family, name):
+        if wanted in whole:
+            for entry, text in said:
+                if wanted in text:
+                    yield Leak(entry.id, entry.clause_id, name, "option", option, entry.text)
+
+
+@lru_cache(maxsize=64)
+def _options(family: Family, name: str) -> tuple[tuple[str, str], ...]:
+    """Every option of a set's items, as it is and as stems."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(family.items_text(name).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+            for option in (str(item["aligned"]), str(item["misaligned"])):
+                found.setdefault(option, stems(option))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputFileError([Problem(str(family.items_file(name)), number, 1, f"not an item: {error}")]) from error
+    return tuple((option, wanted) for option, wanted in found.items() if wanted.strip())

@@ -1,0 +1,154 @@
+"""Reading a family's folder, with every problem of its files located."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from specsci.errors import InputFileError, Problem, UserError, nearest
+from specsci.ids import file_sha256, is_safe_name
+from specsci.shipped import find_family
+from specsci.specs.family import Family
+from specsci.specs.grammar import SPEC_TABLES, GrammarFile, Table, read_table, read_text
+from specsci.specs.schema import FamilyFile
+from specsci.yaml_file import Document, read_yaml, validate
+
+BASE = "base"
+"""Folder of a snapshot that holds the family whose grammar this one extends."""
+
+
+def load_family(folder: Path) -> Family:
+    """Read and check a family's folder.
+
+    Raises:
+        InputFileError: with every problem of `family.yaml`, of its grammar, tables, texts or item sets.
+    """
+    return _load(folder, _stamp(folder))
+
+
+def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    files = [p for pattern in ("*", "items/*", "texts/*") for p in folder.glob(pattern) if p.is_file()]
+    return tuple(sorted((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in files))
+
+
+@lru_cache(maxsize=32)
+def _load(folder: Path, _: tuple[tuple[str, int, int], ...]) -> Family:
+    document = read_yaml(folder / "family.yaml")
+    data = validate(document, FamilyFile)
+    problems = list(_file_problems(document, data, folder))
+    if problems:
+        raise InputFileError(problems)
+    grammar, tables = load_grammar(folder, data.grammar)
+    problems = list(_reference_problems(document, data, grammar))
+    if problems:
+        raise InputFileError(problems)
+    return Family(data, grammar, tables, folder)
+
+
+def load_grammar(folder: Path, file: str) -> tuple[GrammarFile, dict[str, list[Table]]]:
+    """A grammar file with its tables, joined to the grammar of the family that it extends."""
+    document = read_yaml(folder / file)
+    own = validate(document, GrammarFile)
+    tables = {}
+    for name, table in own.tables.items():
+        if _leaves_folder(table) or not (folder / table).is_file():
+            raise InputFileError([document.problem(("tables", name), f"table file '{table}' is not in the folder")])
+        tables[name] = read_table(folder / table)
+    if own.extends is None:
+        return own, tables
+    try:
+        base = base_folder(folder, own.extends)
+    except UserError as error:
+        raise InputFileError([document.problem(("extends",), error.what, error.mend)]) from error
+    base_file = validate(read_yaml(base / "family.yaml"), FamilyFile).grammar
+    theirs, their_tables = load_grammar(base, base_file)
+    return theirs.extended(own), {**their_tables, **tables}
+
+
+def base_folder(folder: Path, name: str) -> Path:
+    """The folder of the family whose grammar is extended: beside a snapshot's files, else found by name."""
+    if not is_safe_name(name):
+        raise UserError(f"'{name}' is no family's name", mend="give the name of a family, no path")
+    kept = folder / BASE / name
+    return kept if kept.is_dir() else find_family(name, folder.parent)
+
+
+def _leaves_folder(file: str) -> bool:
+    return Path(file).is_absolute() or ".." in Path(file).parts
+
+
+def _file_problems(document: Document, data: FamilyFile, folder: Path) -> Iterator[Problem]:
+    """Names that are not safe, files that are not inside, item sets that are not the registered ones."""
+    if not is_safe_name(data.family):
+        yield document.problem(("family",), f"'{data.family}' is not a safe name")
+    for index, clause in enumerate(data.clauses):
+        if not is_safe_name(clause.id.lower()):
+            yield document.problem(("clauses", index, "id"), f"'{clause.id}' is not a safe name")
+    for name in data.variants:
+        if not is_safe_name(name):
+            yield document.problem(("variants", name), f"'{name}' is not a safe name", key=True)
+    if _leaves_folder(data.grammar):
+        yield document.problem(("grammar",), f"'{data.grammar}' lies outside the family's folder")
+    for name, variant in data.variants.items():
+        if variant.file is None:
+            continue
+        at = ("variants", name, "file")
+        if _leaves_folder(variant.file):
+            yield document.problem(at, f"'{variant.file}' lies outside the family's folder")
+        elif not (folder / variant.file).is_file():
+            yield document.problem(at, f"text file '{variant.file}' is not in the folder")
+        else:
+            read_text(folder / variant.file)
+    for name, items in data.items.items():
+        if items.external:
+            continue
+        path = folder / "items" / f"{name}.jsonl"
+        if not is_safe_name(name) or not path.is_file():
+            yield document.problem(("items", name), f"item set '{name}' has no file items/{name}.jsonl", key=True)
+        elif items.sha256 and file_sha256(path) != items.sha256:
+            what = f"item set '{name}' is not the registered one (sha256 {file_sha256(path)[:12]}..., not {items.sha256[:12]}...)"
+            yield document.problem(
+                ("items", name, "sha256"), what, "restore the items, or register the new ones in a new version"
+            )
+
+
+def _reference_problems(document: Document, data: FamilyFile, grammar: GrammarFile) -> Iterator[Problem]:
+    """Clauses, variants, tables and conversation types that the family names and that are nowhere."""
+    clauses = {c.id for c in data.clauses}
+    for name, variant in data.variants.items():
+        for key, wanted in (("clauses", variant.clauses or []), ("core", variant.core)):
+            for index, clause in enumerate(wanted):
+                if clause not in clauses:
+                    yield document.problem(
+                        ("variants", name, key, index), f"unknown clause '{clause}'", nearest(clause, clauses)
+                    )
+        if variant.rows and variant.rows not in grammar.tables:
+            what, mend = f"unknown table '{variant.rows}'", nearest(variant.rows, grammar.tables)
+            yield document.problem(("variants", name, "rows"), what, mend)
+    for name, conversations in data.conversations.items():
+        if conversations.type not in grammar.conversation_types:
+            what = f"unknown conversation type '{conversations.type}'"
+            mend = nearest(conversations.type, grammar.conversation_types)
+            yield document.problem(("conversations", name, "type"), what, mend)
+        if conversations.variant and conversations.variant not in data.variants:
+            what, mend = f"unknown variant '{conversations.variant}'", nearest(conversations.variant, data.variants)
+            yield document.problem(("conversations", name, "variant"), what, mend)
+    groups = [("length_match", i, m.variants) for i, m in enumerate(data.checks.length_match)]
+    groups += [("same_register", i, g) for i, g in enumerate(data.checks.same_register)]
+    for check, number, group in groups:
+        for member in group:
+            if member not in data.variants:
+                where = ("checks", check, number)
+                yield document.problem(where, f"unknown variant '{member}'", nearest(member, data.variants))
+    for name, draw in grammar.draws.items():
+        table, of = getattr(draw, "table", None), getattr(draw, "of", None)
+        if table and table not in {*grammar.tables, *SPEC_TABLES}:
+            what, mend = (
+                f"draw '{name}' of the grammar names table '{table}'",
+                nearest(table, {*grammar.tables, *SPEC_TABLES}),
+            )
+            yield document.problem(("grammar",), what, mend)
+        if isinstance(of, str) and of not in grammar.phrases:
+            what, mend = f"draw '{name}' of the grammar names phrases '{of}'", nearest(of, grammar.phrases)
+            yield document.problem(("grammar",), what, mend)

@@ -1,0 +1,34 @@
+"""A variant written out: Markdown for people, a record with the digest of every clause for machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from specsci.ids import digest, text_digest
+from specsci.specs.family import Family
+from specsci.specs.resolve import kept_fields
+from specsci.specs.text import entries, markdown
+
+
+def materialized(family: Family, variant_name: str, identity: dict[str, str] | None = None) -> tuple[str, dict[str, Any]]:
+    """The variant's text, and its record: digests of the whole, of each clause and of each entry."""
+    text, variant = markdown(family, variant_name, identity), family.variant(variant_name)
+    record = {
+        "family": family.name,
+        "version": family.data.version,
+        "access": family.data.access,
+        "variant": variant_name,
+        "register": family.register(variant_name).model_dump(),
+        "identity": {**family.data.identity, **(identity or {})},
+        "digest": digest(family.variant_identity(variant_name)),
+        "text_digest": text_digest(text),
+        "clauses": [
+            {"id": c.id, "source": c.source, "digest": digest(kept_fields(c, variant))}
+            for c in family.clauses_of(variant_name)
+        ],
+        "entries": [
+            {"id": e.id, "clause_id": e.clause_id, "part": e.part, "digest": text_digest(e.text)}
+            for e in entries(family, variant_name, identity)
+        ],
+    }
+    return text, record

@@ -1,0 +1,48 @@
+"""Naming a family, a version and a variant on the command line: `FAMILY[@VERSION][:VARIANT]`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from specsci.errors import UserError
+from specsci.shipped import find_family
+from specsci.specs.family import Family
+from specsci.specs.versions import load_version
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A family at a version, and one of its variants if one is named."""
+
+    text: str
+    home: Path
+    """The family's own folder; the version's files may lie in the cache."""
+    family: Family
+    variant: str | None
+
+
+def resolve(text: str, beside: Path | None = None) -> Reference:
+    """What a reference names; families beside the given folder (the working directory) come first.
+
+    Raises:
+        UserError: no such family, version or variant.
+    """
+    name, _, variant = text.partition(":")
+    family_name, _, version = name.partition("@")
+    if not family_name or "/" in text:
+        raise UserError(f"'{text}' names no family", mend="write FAMILY, FAMILY:VARIANT or FAMILY@1.0.0:VARIANT")
+    home = find_family(family_name, beside or Path.cwd())
+    family = load_version(home, version or None)
+    if variant:
+        family.variant(variant)
+    return Reference(text, home, family, variant or None)
+
+
+def resolve_variant(text: str) -> tuple[Reference, str]:
+    """A reference that must name a variant."""
+    found = resolve(text)
+    if found.variant is None:
+        shown = ", ".join(found.family.data.variants)
+        raise UserError(f"'{text}' names no variant", mend=f"write {text}:VARIANT, one of {shown}")
+    return found, found.variant

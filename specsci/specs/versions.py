@@ -1,0 +1,234 @@
+"""Versions of a family on disk: snapshots, pinned loading, and what changes a version in writing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from specsci.errors import CorruptArtifact, StoreError, UserError
+from specsci.ids import is_safe_name
+from specsci.shipped import cache_folder
+from specsci.specs.changes import CHANGES, ChangesFile, family_digest, no_version, read_changes, version_key
+from specsci.specs.family import Family
+from specsci.specs.grammar import GrammarFile
+from specsci.specs.load import BASE, base_folder, load_family
+from specsci.specs.schema import FamilyFile
+from specsci.yaml_file import read_yaml, validate
+
+VERSIONS = "versions"
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def load_version(folder: Path, version: str | None = None) -> Family:
+    """A family at a version: its folder as it is, or the snapshot of another version.
+
+    Raises:
+        UserError: no such version.
+        CorruptArtifact: a snapshot that is not what was recorded.
+    """
+    current = load_family(folder)
+    if version is None or version == current.data.version:
+        return current
+    changes = read_changes(folder)
+    known = [c.version for c in changes.changes] if changes else [current.data.version]
+    entry = changes.entry(version) if changes else None
+    if entry is None:
+        raise no_version(current.name, version, known)
+    return recorded(folder, version, entry.digest)
+
+
+def recorded(folder: Path, version: str, wanted: str) -> Family:
+    """A version as its snapshot holds it, unpacked once into the cache."""
+    snapshot = snapshot_path(folder, version)
+    if not snapshot.is_file():
+        raise UserError(
+            f"the snapshot of version {version} is not there: {snapshot}", mend="restore it from version control"
+        )
+    place = cache_folder("families") / f"{folder.name}-{version}-{wanted}"
+    if place.is_dir():
+        family = load_family(place)
+        if family_digest(family) == wanted:
+            return family
+        shutil.rmtree(place)
+    _unpack(snapshot, place)
+    family = load_family(place)
+    if family_digest(family) != wanted:
+        raise CorruptArtifact(
+            f"the snapshot of '{folder.name}' {version} is not what {CHANGES} recorded",
+            digest=wanted,
+            where=str(snapshot),
+            mend="restore the file from version control",
+        )
+    return family
+
+
+def snapshot_path(folder: Path, version: str) -> Path:
+    return folder / VERSIONS / f"{version}.zip"
+
+
+def _unpack(snapshot: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".unpack-", dir=place.parent))
+    try:
+        with zipfile.ZipFile(snapshot) as archive:
+            for name in archive.namelist():
+                if name.startswith("/") or ".." in Path(name).parts:
+                    raise UserError(f"the snapshot {snapshot} holds a path outside itself: {name}")
+            archive.extractall(temporary)
+        try:
+            os.rename(temporary, place)
+        except OSError:  # another process was first
+            shutil.rmtree(temporary, ignore_errors=True)
+    except (zipfile.BadZipFile, EOFError) as error:
+        what = f"the snapshot cannot be read: {error}"
+        raise CorruptArtifact(what, digest="", where=str(snapshot), mend="restore the file from version control") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """Every file that a version consists of, by its name in a snapshot."""
+    data = validate(read_yaml(folder / "family.yaml"), FamilyFile)
+    grammar = validate(read_yaml(folder / data.grammar), GrammarFile)
+    names = ["family.yaml", data.grammar, *grammar.tables.values(), *(v.file for v in data.variants.values() if v.file)]
+    found = {name: folder / name for name in names}
+    found |= {f"items/{p.name}": p for p in sorted((folder / "items").glob("*.jsonl"))}
+    if grammar.extends:
+        base = base_folder(folder, grammar.extends)
+        own = {name: path for name, path in files_of(base).items() if not name.startswith("items/")}
+        found |= {f"{BASE}/{grammar.extends}/{name}": path for name, path in own.items()}
+    return found
+
+
+def write_snapshot(folder: Path, version: str) -> Path:
+    """Write a version's files as one archive, byte-identical for identical files."""
+    target = snapshot_path(folder, version)
+    target.parent.mkdir(exist_ok=True)
+    temporary = target.with_suffix(".tmp")
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, path in sorted(files_of(folder).items()):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
+    os.replace(temporary, target)
+    return target
+
+
+def bump(folder: Path, version: str, *, author: str, reason: str, on: date) -> ChangesFile:
+    """Make the family's text as it is a new version: set `version`, record the digest, keep a snapshot.
+
+    Raises:
+        UserError: a version that is not above all earlier ones, a text that did not change, or no reason.
+    """
+    if not is_safe_name(folder.name) or not reason.strip() or not author.strip():
+        raise UserError("a version needs an author and a reason in writing", mend="give --author and --reason")
+    family, changes = load_family(folder), read_changes(folder)
+    wanted = version_key(version)
+    for old in changes.changes if changes else []:
+        if version_key(old.version) >= wanted:
+            raise UserError(f"version {version} is not above {old.version}", mend="give a higher version")
+        if old.digest == family_digest(family):
+            what = f"the text is that of version {old.version}: nothing changed"
+            raise UserError(what, mend=f"pin {family.name}@{old.version}, or edit the text first")
+    _write(folder, lambda: _set_version(folder / "family.yaml", version))
+    entry = {
+        "version": version,
+        "date": on,
+        "author": author,
+        "reason": reason,
+        "digest": family_digest(load_family(folder)),
+    }
+    _write(folder, lambda: write_snapshot(folder, version))
+    _append(folder, family.name, lambda data: data["changes"].append(entry))
+    done = read_changes(folder)
+    assert done is not None
+    return done
+
+
+def restore(folder: Path, version: str) -> list[str]:
+    """Put a version's files back from its snapshot; returns the names of the files that changed."""
+    changes = read_changes(folder)
+    entry = changes.entry(version) if changes else None
+    if entry is None:
+        raise no_version(folder.name, version, [c.version for c in changes.changes] if changes else [])
+    source = recorded(folder, version, entry.digest).folder
+    changed = []
+    for name, path in files_of(source).items():
+        target = folder / name
+        if not name.startswith(f"{BASE}/") and (not target.is_file() or target.read_bytes() != path.read_bytes()):
+            target.parent.mkdir(exist_ok=True)
+            _write(folder, lambda p=path, t=target: shutil.copyfile(p, t))
+            changed.append(name)
+    return changed
+
+
+def note(folder: Path, version: str, field: str, value: dict[str, Any]) -> None:
+    """Append an approval or an acknowledgement (`field`) to a version's entry."""
+    changes = read_changes(folder)
+    if changes is None or changes.entry(version) is None:
+        raise no_version(folder.name, version, [c.version for c in changes.changes] if changes else [])
+    number = [c.version for c in changes.changes].index(version)
+    _append(folder, folder.name, lambda data: data["changes"][number].setdefault(field, []).append(value))
+
+
+def _set_version(path: Path, version: str) -> None:
+    text, count = re.subn(r"(?m)^version:.*$", f"version: {version}", path.read_text(encoding="utf-8"), count=1)
+    if not count:
+        raise UserError(f"{path} has no line `version:`", mend="write `version: 1.0.0` below `family:`")
+    path.write_text(text, encoding="utf-8")
+
+
+def _append(folder: Path, family: str, change: Any) -> None:
+    """Change `CHANGES.yaml` in place, its comments kept; the file is whole at every moment."""
+    path, yaml = folder / CHANGES, YAML()
+    yaml.width = 120
+    data = yaml.load(path.read_text(encoding="utf-8")) if path.is_file() else {"family": family, "changes": []}
+    change(data)
+    temporary = path.with_suffix(".tmp")
+
+    def write() -> None:
+        with temporary.open("w", encoding="utf-8") as handle:
+            yaml.dump(data, handle)
+        os.replace(temporary, path)
+
+    _write(folder, write)
+
+
+def _write(folder: Path, action: Any) -> None:
+    try:
+        action()
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        what = f"the family cannot be written: {error.strerror or error}"
+        raise StoreError(what, where=str(folder), mend="copy the family beside your study, where you may write") from error
+
+
+def fork(source: Family, target: Path) -> Family:
+    """Copy a family under a new name, its own from now on: no version of the source is taken along.
+
+    Raises:
+        UserError: a name that is none, or a folder that is there.
+    """
+    if not is_safe_name(target.name):
+        raise UserError(f"'{target.name}' is not a safe name", mend="use lower-case letters, digits, '_' and '-'")
+    if target.exists():
+        raise UserError(f"{target} is there already", mend="choose another name")
+
+    def copy() -> None:
+        for name, path in files_of(source.folder).items():
+            if not name.startswith(f"{BASE}/"):
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target / name)
+        text = (target / "family.yaml").read_text(encoding="utf-8")
+        renamed = re.sub(r"(?m)^family:.*$", f"family: {target.name}", text, count=1)
+        (target / "family.yaml").write_text(renamed, encoding="utf-8")
+
+    _write(target, copy)
+    return load_family(target)
