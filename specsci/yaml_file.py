@@ -89,7 +89,7 @@ def read_yaml(path: Path) -> Document:
     except (YAMLError, YAMLStreamError, ValueError, RecursionError) as error:
         raise refuse(f"malformed YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(tree, CommentedMap):
-        raise refuse("must be a mapping of keys to values", "start with `study: name`")
+        raise refuse("must be a mapping of keys to values", "begin with a key and a colon, such as `study: name`")
     budget = [MAX_NODES]
     try:
         return Document(str(path), _plain(tree, budget, 0), tree)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -92,8 +93,14 @@ def start(
         cwd=cwd,
         env=environment,
         start_new_session=True,
+        preexec_fn=_hear_ctrl_c,
     )
     return Running(process, mark)
+
+
+def _hear_ctrl_c() -> None:
+    """A background job's children ignore SIGINT, and would ignore a test's."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run(*args: str | Path, **options: Any) -> tuple[int, str, str]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from specsci.cli.common import emit, json_option
 
+if TYPE_CHECKING:
+    from specsci.specs.reference import Reference
+
 by_option = click.option("--by", required=True, help="Who says so.")
-
-
-def _today() -> date:
-    return date.today()
 
 
 @click.command()
@@ -21,9 +21,13 @@ def _today() -> date:
 @click.argument("name")
 def fork(family: str, name: str) -> None:
     """Copy FAMILY to spec_variants/NAME here, to edit it as a family of your own."""
+    from specsci.errors import UserError
+    from specsci.ids import is_safe_name
     from specsci.specs.reference import resolve
     from specsci.specs.versions import fork as copy
 
+    if not is_safe_name(name):
+        raise UserError(f"'{name}' is no family's name", mend="use lower-case letters, digits, '_' and '-', no path")
     made = copy(resolve(family).family, Path("spec_variants") / name)
     click.echo(
         f"wrote {made.folder}; record its first version: `specsci spec bump {name} {made.data.version} --reason WHY --author WHO`"
@@ -41,7 +45,7 @@ def bump(family: str, version: str, reason: str, author: str) -> None:
     from specsci.specs.versions import bump as record
 
     home = resolve(family).home
-    entry = record(home, version, author=author, reason=reason, on=_today()).latest
+    entry = record(home, version, author=author, reason=reason, on=date.today()).latest
     click.echo(f"{home.name} {entry.version}: digest {entry.digest}")
     click.echo(f"pin it in a study: `family: {home.name}@{entry.version}`; `specsci study status` lists what it makes stale")
 
@@ -60,9 +64,44 @@ def restore(family: str, version: str | None) -> None:
     changes = read_changes(home)
     if changes is None:
         raise UserError(f"'{family}' has no {CHANGES}: nothing was recorded", mend="record it first: specsci spec bump")
-    wanted = version or family.partition("@")[2] or changes.latest.version
+    wanted = version or family.partition("@")[2] or _declared(home) or changes.latest.version
     changed = put_back(home, wanted)
     click.echo(f"{home.name} is as {wanted} was recorded; {', '.join(changed) or 'no file'} changed")
+
+
+def _declared(home: Path) -> str | None:
+    """The recorded version that `family.yaml` names; None where it cannot be read, or names another."""
+    from specsci.errors import UserError
+    from specsci.specs.changes import read_changes
+    from specsci.yaml_file import read_yaml
+
+    try:
+        version = read_yaml(home / "family.yaml").data.get("version")
+    except UserError:
+        return None
+    changes = read_changes(home)
+    return version if changes and isinstance(version, str) and changes.entry(version) else None
+
+
+def _settled(family: str) -> Reference:
+    """A family that is the text of its version: nobody can approve another."""
+    from specsci.errors import UserError
+    from specsci.specs.changes import unrecorded
+    from specsci.specs.reference import resolve
+
+    found = resolve(family)
+    why = unrecorded(found.family)
+    if why:
+        raise UserError(why, mend=f"record it first: specsci spec bump {found.home.name} VERSION --reason WHY --author WHO")
+    return found
+
+
+def _given(**texts: str) -> None:
+    from specsci.errors import UserError
+
+    for name, text in texts.items():
+        if not text.strip():
+            raise UserError(f"--{name} is empty", mend=f"give --{name} in writing")
 
 
 @click.command()
@@ -71,12 +110,15 @@ def restore(family: str, version: str | None) -> None:
 @click.option("--note", default="", help="What the approval rests on.")
 def approve(family: str, by: str, note: str) -> None:
     """Record an approval of a version."""
-    from specsci.specs.reference import resolve
+    from specsci.errors import UserError
+    from specsci.specs.changes import Approval
     from specsci.specs.versions import note as write
 
-    found = resolve(family)
-    value = {"by": by, "date": _today(), **({"note": note} if note else {})}
-    write(found.home, found.family.data.version, "approvals", value)
+    _given(by=by)
+    if "@" not in family:
+        raise UserError(f"'{family}' names no version", mend=f"say which text is approved: {family}@1.0.0")
+    found = _settled(family)
+    write(found.home, found.family.data.version, "approvals", Approval(by=by, date=date.today(), note=note))
     click.echo(f"{found.home.name} {found.family.data.version}: approved by {by}")
 
 
@@ -87,11 +129,12 @@ def approve(family: str, by: str, note: str) -> None:
 @by_option
 def acknowledge(family: str, study: str, reason: str, by: str) -> None:
     """Let STUDY, made on an earlier version, stand in writing beside the present version of FAMILY."""
-    from specsci.specs.reference import resolve
+    from specsci.specs.changes import Acknowledgement
     from specsci.specs.versions import note as write
 
-    found = resolve(family)
-    value = {"study": study, "by": by, "date": _today(), "reason": reason}
+    _given(by=by, reason=reason)
+    found = _settled(family)
+    value = Acknowledgement(study=study, by=by, date=date.today(), reason=reason)
     write(found.home, found.family.data.version, "acknowledged", value)
     click.echo(f"{study} stands beside {found.home.name} {found.family.data.version}: {reason}")
 

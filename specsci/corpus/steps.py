@@ -97,7 +97,7 @@ def run_conversations(context: StepContext) -> Facts:
     params, family = context.params, _family(context)
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
     about = demonstrations(family, params["set"].get("variant"))
-    if about.rules != params["rules"]:
+    if about.identity() != {k: params[k] for k in ("rules", "slots") if k in params}:
         raise StepFailed(f"the rules of '{family.name}' changed after the plan was made", mend="run the study again")
     stream = talks(about, params["set"]["type"], params["identity"], params["seed"])
     kept, rows = _until(
@@ -140,7 +140,7 @@ def _pool_stream(context: StepContext) -> Iterator[Any]:
     path = Path(context.runtime["folder"]) / source
     if not path.is_file():
         raise UserError(f"no text file '{source}' beside the study", mend="name a JSON Lines file with `text` or `messages`")
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").split("\n")
     rows = [json.loads(line) for line in lines if line.strip()]
     key = "messages" if params["what"] == "conversations" else "text"
     random.Random(params["seed"]).shuffle(rows)

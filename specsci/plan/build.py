@@ -183,11 +183,11 @@ class _Builder:
 
     def _conversations(self, name: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
         declared_set = self.family.data.conversations[name]
-        rules = demonstrations(self.family, declared_set.variant).rules
+        about = demonstrations(self.family, declared_set.variant)
         params = {
             "family": self.family.name,
             "set": declared_set.model_dump(exclude_defaults=True),
-            "rules": rules,
+            **about.identity(),
             "grammar": self.family.grammar_digest,
             "tokens": tokens,
             "seed": derive_seed("conversations", replicate.seed),

@@ -48,7 +48,7 @@ def _spec(spec: dict[str, Any]) -> list[str]:
     lines = [f"{head} [spec {spec['digest']}]"]
     lines += [f"  clause {c['id']} [{c['digest']}]" for c in spec["clauses"]]
     if spec["approvals"] is None:
-        return [*lines, "  approvals: unknown (the family or this version has no record)"]
+        return [*lines, f"  approvals: {spec.get('note', 'unknown (the family or this version has no record)')}"]
     change = spec["change"]
     lines.append(f"  version of {change['date']} by {change['author']}: {change['reason']}")
     lines += [f"  approved by {a['by']} on {a['date']}{': ' + a['note'] if a['note'] else ''}" for a in spec["approvals"]]

@@ -92,6 +92,8 @@ def _contrasts(content: Ablation) -> Table:
     table = Table("Contrasts: difference in aligned rate (positive: the first side is more aligned)", header)
     for row in content.contrasts:
         name = f"{row['contrast']}{' (primary)' if row['primary'] else ''}"
+        name += f" ({row['scale']} scale)" if row["scale"] != "rate" else ""
+        name += f" [{row['family']}]" if row["family"] != "main" else ""
         flags = [f"confounded: {row['confounds']}"] if row["confounds"] else []
         flags += [row["flags"]] if row["flags"] else []
         budget = ", ".join(tokens(int(b)) for b in row["budget_tokens"].split(","))
@@ -112,6 +114,8 @@ def _contrasts(content: Ablation) -> Table:
         )
     methods = sorted({r["method"] for r in content.contrasts if r["estimate"] is not None})
     table.note = f"Method: {'; '.join(methods) or 'none'}. p-values corrected over their family ({content.correction})."
+    if any(r["family"] != "main" for r in content.contrasts):
+        table.note += " In [brackets]: a family beside the main one."
     return table
 
 

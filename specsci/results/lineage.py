@@ -9,10 +9,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from specsci.errors import UserError
+from specsci.errors import SpecsciError, UserError
+from specsci.ids import digest as digest_of
 from specsci.results.manifest import manifests
 from specsci.results.open import connect
 from specsci.specs.changes import read_changes
+from specsci.specs.resolve import kept_fields
+from specsci.specs.versions import recorded
 from specsci.store.artifact import Store, read_record
 
 MODELS = ("midtrain", "align", "base")
@@ -35,20 +38,21 @@ def find_model(store: Store, text: str) -> dict[str, Any]:
     raise UserError(f"no model '{text}' in {store.root}", mend=mend)
 
 
-def ancestors(store: Store, record: dict[str, Any]) -> list[dict[str, Any]]:
-    """The records of everything that a step was made from, itself last, causes first."""
+def ancestors(store: Store, digest: str) -> list[dict[str, Any]]:
+    """The records of everything that a step was made from, itself last, causes first; empty for one that is gone."""
     order: dict[str, dict[str, Any]] = {}
 
     def visit(current: dict[str, Any]) -> None:
         if current["digest"] in order:
             return
-        for digest in current["identity"]["inputs"].values():
-            found = _record(store, digest)
-            if found:
-                visit(found)
+        for cause in map(lambda d: _record(store, d), current["identity"]["inputs"].values()):
+            if cause:
+                visit(cause)
         order[current["digest"]] = current
 
-    visit(record)
+    start = _record(store, digest)
+    if start:
+        visit(start)
     return list(order.values())
 
 
@@ -65,7 +69,7 @@ def lineage(store: Store, model: str, family_folder: Any = None) -> dict[str, An
         family_folder: a function from a family's name to its folder, for its approvals; None where it is gone.
     """
     record = find_model(store, model)
-    chain = ancestors(store, record)
+    chain = ancestors(store, record["digest"])
     uses = list(_uses(store, record["digest"]))
     specs = [_spec(store, r, family_folder) for r in chain if r["kind"] == "spec"]
     return {
@@ -112,10 +116,23 @@ def _spec(store: Store, record: dict[str, Any], family_folder: Any) -> dict[str,
     folder: Path | None = family_folder(spec["family"]) if family_folder else None
     changes = read_changes(folder) if folder else None
     entry = changes.entry(spec["version"]) if changes else None
-    if entry:
+    if entry and folder and not _same_text(folder, spec, entry.digest):
+        out["note"] = f"version {entry.version} was recorded with another text: its approvals are not of this one"
+    elif entry:
         out["change"] = {"date": str(entry.date), "author": entry.author, "reason": entry.reason}
         out["approvals"] = [{"by": a.by, "date": str(a.date), "note": a.note} for a in entry.approvals]
     return out
+
+
+def _same_text(folder: Path, spec: dict[str, Any], wanted: str) -> bool:
+    """Whether a version's snapshot says what the spec said, clause by clause."""
+    try:
+        family = recorded(folder, spec["version"], wanted)
+        variant = family.variant(spec["variant"])
+        clauses = [{"id": c.id, "digest": digest_of(kept_fields(c, variant))} for c in family.clauses_of(spec["variant"])]
+    except SpecsciError:
+        return False
+    return clauses == spec["clauses"]
 
 
 def _corpus(store: Store, record: dict[str, Any]) -> dict[str, Any]:

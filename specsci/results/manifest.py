@@ -79,7 +79,7 @@ def family_parts(family: Family) -> dict[str, Any]:
         "variants": {name: digest(family.variant_identity(name)) for name in family.data.variants},
         "grammar": family.grammar_digest,
         "conversations": {
-            name: digest(demonstrations(family, c.variant).rules) for name, c in family.data.conversations.items()
+            name: digest(demonstrations(family, c.variant).identity()) for name, c in family.data.conversations.items()
         },
         "items": {name: family.items_digest(name) for name in family.item_sets()},
     }

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from specsci.ids import digest
+from specsci.results.lineage import ancestors
 from specsci.results.manifest import family_parts, manifests
 from specsci.specs.diff import Change
 from specsci.specs.family import Family
@@ -74,6 +75,7 @@ def moved(store: Store, first: Side, second: Side, changes: Sequence[Change]) ->
     out.models = len({p[:5] for p in present})
     if present:
         out.items = _items(store, keyed_a, keyed_b, present)
+        out.also_differs += _recipes_differ(store, [(keyed_a[p], keyed_b[p]) for p in present])
     return out
 
 
@@ -85,7 +87,29 @@ def _also_differs(first: Family, second: Family) -> list[str]:
     found = ["the grammar"] if one["grammar"] != two["grammar"] else []
     both = one["conversations"].keys() & two["conversations"].keys()
     retold = sorted(n for n in both if one["conversations"][n] != two["conversations"][n])
-    return found + [f"the demonstrations '{name}'" for name in retold]
+    sets = one["items"].keys() & two["items"].keys()
+    other = sorted(n for n in sets if one["items"][n] != two["items"][n])
+    return found + [f"the demonstrations '{n}'" for n in retold] + [f"the items '{n}'" for n in other]
+
+
+def _recipes_differ(store: Store, pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
+    """Training settings that the models of a pair do not share: doses, recipes, bases."""
+    found: set[str] = set()
+    for models in {(a["model_digest"], b["model_digest"]) for a, b in pairs}:
+        one, two = (_settings(store, m) for m in models)
+        found |= {" ".join(key) for key in one.keys() | two.keys() if one.get(key) != two.get(key)}
+    return sorted(found)
+
+
+def _settings(store: Store, model: str) -> dict[tuple[str, str], Any]:
+    """(kind, field) to the declared values of a model's training steps, its seeds left out."""
+    out: dict[tuple[str, str], Any] = {}
+    for record in ancestors(store, model):
+        if record["kind"] in ("midtrain", "align"):
+            out |= {(record["kind"], k): v for k, v in record["identity"]["params"].items() if k != "seed"}
+        elif record["kind"] == "base":
+            out["base", "weights"] = record["digest"]
+    return out
 
 
 def _cells(store: Store, side: Side) -> list[dict[str, Any]]:
@@ -100,8 +124,12 @@ def _cells(store: Store, side: Side) -> list[dict[str, Any]]:
 
 
 def _by_pair(cells: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Cells by what a pair shares; the current manifest's cell stands before a superseded one's."""
     keys = ("study", "base_model", "seed", "aft_spec", "aft_tokens", "eval")
-    return {tuple("" if c[k] is None else c[k] for k in keys): c for c in cells}
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for cell in cells:
+        found.setdefault(tuple("" if cell[k] is None else cell[k] for k in keys), cell)
+    return found
 
 
 def _file(store: Store, cell: dict[str, Any]) -> Any:

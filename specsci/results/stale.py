@@ -56,8 +56,8 @@ def _stale(manifest: dict[str, Any], now: dict[str, Any], version: str, acknowle
     grammar = then["grammar"] != now["grammar"]
     variants = {a["midtrain"] for a in arms.values() if a["midtrain"]}
     changed = {v for v in variants if then["variants"].get(v) != now["variants"].get(v)}
-    talks = {a["align"] for a in arms.values() if a["align"]} & now["conversations"].keys()
-    retold = {t for t in talks if then["conversations"].get(t) != now["conversations"][t]}
+    talks = {a["align"] for a in arms.values() if a["align"]} & then["conversations"].keys()
+    retold = {t for t in talks if then["conversations"][t] != now["conversations"].get(t)}
     items = {e["items"] for e in manifest["evals"].values()}
     asked = {i for i in items if then["items"].get(i) != now["items"].get(i)}
     parts = [f"spec {v}" for v in sorted(changed)] + ["grammar"] * grammar
@@ -82,7 +82,8 @@ def stale_lines(found: list[Stale]) -> list[str]:
     out = []
     for stale in found:
         out.append(
-            f"stale: {stale.study} was made on {stale.family} {stale.made_on}, which is at {stale.now} "
+            f"stale: {stale.study} was made on {stale.family} {stale.made_on}, "
+            f"{'which is at ' + stale.now if stale.now != stale.made_on else 'whose text changed since'} "
             f"({', '.join(stale.parts)}): {stale.models} models; claims {', '.join(stale.claims) or 'none'}"
         )
         if stale.acknowledged:

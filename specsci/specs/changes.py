@@ -1,11 +1,12 @@
 """Change control of a family: `CHANGES.yaml`, a digest per version, and a snapshot of each version's files.
 
 A version is its texts: the digest is over everything that decides what a variant says, what a corpus
-holds and what is asked. Comments and file layout are not part of it.
+holds and what is asked. Comments, file layout, owner, licence and sources are not part of it.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,9 @@ from specsci.specs.family import Family
 from specsci.yaml_file import Strict, read_yaml, validate
 
 CHANGES = "CHANGES.yaml"
+VERSION_PATTERN = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}$"
+ABOUT: Any = {"version": True, "owner": True, "license": True, "clauses": {"__all__": {"source"}}}
+"""What says something about a family and is no part of what a version is."""
 
 
 class Approval(Strict):
@@ -41,11 +45,11 @@ class Acknowledgement(Strict):
 class ChangeEntry(Strict):
     """One version."""
 
-    version: str
+    version: str = Field(pattern=VERSION_PATTERN)
     date: date
     author: str = Field(min_length=1)
     reason: str = Field(min_length=1)
-    digest: str
+    digest: str = Field(pattern=r"^[0-9a-f]{24}$")
     approvals: list[Approval] = Field(default_factory=list)
     acknowledged: list[Acknowledgement] = Field(default_factory=list)
 
@@ -103,7 +107,7 @@ def family_digest(family: Family) -> str:
     """Digest of everything that a version of a family is: clauses, variants, grammar, tables, texts, items."""
     files = [v.file for v in family.data.variants.values() if v.file]
     value: dict[str, Any] = {
-        "family": family.data.model_dump(mode="json", by_alias=True, exclude={"version"}, exclude_defaults=True),
+        "family": family.data.model_dump(mode="json", by_alias=True, exclude=ABOUT, exclude_defaults=True),
         "grammar": family.grammar_digest,
         "texts": {file: text_digest(family.file_text(file)) for file in files},
         "items": {name: family.items_digest(name) for name in family.item_sets()},
@@ -113,10 +117,9 @@ def family_digest(family: Family) -> str:
 
 def version_key(version: str) -> tuple[int, ...]:
     """A version's order: `1.10.0` comes after `1.9.0`; raises UserError for what is no `N.N.N`."""
-    numbers = version.split(".")
-    if len(numbers) != 3 or not all(n.isdecimal() for n in numbers):
-        raise UserError(f"'{version}' is no version", mend="give three numbers: 1.2.0")
-    return tuple(int(n) for n in numbers)
+    if not re.match(VERSION_PATTERN, version):
+        raise UserError(f"'{version[:40]}' is no version", mend="give three numbers: 1.2.0")
+    return tuple(int(n) for n in version.split("."))
 
 
 def unrecorded(family: Family) -> str | None:

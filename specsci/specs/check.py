@@ -17,7 +17,8 @@ from specsci.specs.text import entries, render_text, rule_sentence, sentences
 
 Counter_ = Callable[[str], int]
 _PIECE = re.compile(r"\w+|[^\w\s]")
-_PLACEHOLDER = re.compile(r"\{\^?([A-Za-z_]\w*)\}")
+_PLACEHOLDER = re.compile(r"\{([^{}\n]{0,60})\}")
+_MUST = re.compile(r"\b(must|shall|ought to)\b", re.IGNORECASE)
 _SECOND = re.compile(r"\b(you|your|yours|yourself)\b", re.IGNORECASE)
 _PLAIN = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " "})
 OTHER_NAMES = (
@@ -76,7 +77,7 @@ def check_family(family: Family, count: Counter_ = pieces) -> list[SpecFinding]:
     for name in family.data.variants:
         found += [*_ids(family, name), *_core(family, name), *_register(family, name)]
         found += [*_identity(family, name), *_placeholders(family, name), *_leaks(family, name)]
-    found += [*_lengths(family, count), *_same_register(family)]
+    found += [*_lengths(family, count), *_same_register(family), *_grammar_names(family)]
     return sorted(found, key=lambda f: f.level != "error")
 
 
@@ -92,12 +93,12 @@ def _core(family: Family, name: str) -> Iterator[SpecFinding]:
     if not variant.file or not variant.core:
         return
     whole = render_text(family.file_text(variant.file), family.data.identity)
-    text = normalised(whole)
     lines = [s for line in whole.splitlines() for s in sentences(line.strip().lstrip("-*# "))]
+    said = {normalised(s) for s in [*lines, *(s for p in whole.split("\n\n") for s in sentences(p))]}
     for clause in family.data.clauses:
         for rule in clause.rules if clause.id in variant.core else []:
             wanted = render_text(rule_sentence(family, clause, rule, family.register(name)), family.data.identity)
-            if normalised(wanted) in text:
+            if normalised(wanted) in said:
                 continue
             close = difflib.get_close_matches(wanted, lines, 1, 0.5)
             found = f"it has '{close[0]}'" if close else "nothing like it is there"
@@ -134,6 +135,10 @@ def _register(family: Family, name: str) -> Iterator[SpecFinding]:
         if register.person == "third" and second:
             text = f"says '{second[0]}' and is declared {register}: {entry.text[:80]}"
             yield SpecFinding("error", "register", name, entry.id, text, "say it in the third person")
+        must = _MUST.search(entry.text)
+        if register.mood == "descriptive" and entry.part in ("rule", "subrule", "text") and must:
+            text = f"says '{must[0]}' and is declared {register}: {entry.text[:80]}"
+            yield SpecFinding("error", "register", name, entry.id, text, "say what the model does")
     if register.person == "second" and model and any(re.search(rf"\b{re.escape(model)}\b", e.text) for e in said):
         yield SpecFinding("error", "register", name, "", f"names the model and is declared {register}", "say 'you'")
 
@@ -142,7 +147,7 @@ def _identity(family: Family, name: str) -> Iterator[SpecFinding]:
     """No other model or maker is named, and the family's own names come through placeholders alone."""
     own = {v.lower() for v in family.data.identity.values()}
     others = [o for o in OTHER_NAMES if o.lower() not in own]
-    pattern = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, others)) + r")(?![\w-])")
+    pattern = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, others)) + r")(?![A-Za-z])")
     marks = {key: f"\0{key}\0" for key in family.data.identity}
     for entry in entries(family, name, marks):
         other = pattern.search(entry.text)
@@ -155,6 +160,18 @@ def _identity(family: Family, name: str) -> Iterator[SpecFinding]:
             if re.search(rf"\b{re.escape(value)}\b", entry.text):
                 text = f"holds '{value}' itself and would not name another student: {entry.text[:80]}"
                 yield SpecFinding("error", "identity", name, entry.id, text, f"write {{{key}}}")
+
+
+def _grammar_names(family: Family) -> Iterator[SpecFinding]:
+    """The grammar's texts name no other model either."""
+    own = {v.lower() for v in family.data.identity.values()}
+    others = "|".join(re.escape(o) for o in OTHER_NAMES if o.lower() not in own)
+    pattern = re.compile(rf"(?<![\w-])({others})(?![A-Za-z])")
+    for text in family.grammar.all_texts():
+        other = pattern.search(text)
+        if other:
+            what = f"the grammar names another model or maker, '{other[0]}': {text.strip()[:80]}"
+            yield SpecFinding("error", "identity", "grammar", "", what, "use {model_name} and {provider_name}")
 
 
 def _placeholders(family: Family, name: str) -> Iterator[SpecFinding]:

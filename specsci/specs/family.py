@@ -12,6 +12,9 @@ from specsci.specs.grammar import Grammar, GrammarFile, read_text
 from specsci.specs.resolve import kept_fields, resolved_clauses
 from specsci.specs.schema import Clause, FamilyFile, Register, Variant
 
+PREAMBLE = "preamble"
+"""The id of the text that stands above the clauses."""
+
 
 class Family:
     """A family with its folder, grammar and eval items. Read one with `specsci.specs.load.load_family`."""
@@ -48,6 +51,8 @@ class Family:
             "rule_text": self.data.rule_text if variant.keep else "",
             "clauses": [kept_fields(c, variant) for c in self.clauses_of(name)],
         }
+        if variant.keep and self.grammar.says("principle"):
+            identity["principles"] = {c.id: c.principle for c in self.clauses_of(name)}
         if variant.keep and self.data.preamble:
             identity["preamble"] = self.data.preamble
         if variant.keep and self.register(name) != Register():
@@ -77,8 +82,8 @@ class Family:
         return digest({"grammar": self.grammar_data.identity(), "tables": self.grammar.tables})
 
     def item_sets(self) -> list[str]:
-        """Names of the item sets that are there."""
-        return sorted(p.stem for p in (self.folder / "items").glob("*.jsonl"))
+        """Names of the item sets that are there; a file whose name is no safe name is none."""
+        return sorted(p.stem for p in (self.folder / "items").glob("*.jsonl") if is_safe_name(p.stem))
 
     def items_file(self, name: str) -> Path:
         """The JSON Lines file of an eval item set."""

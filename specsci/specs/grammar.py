@@ -133,7 +133,10 @@ class GrammarFile(_Data):
     def identity(self) -> dict[str, Any]:
         """The grammar as plain values; fields that came later appear only where they are used."""
         later = {f for f in ("extends", "distinct") if not getattr(self, f)}
-        return self.model_dump(exclude=later)
+        out = self.model_dump(exclude=later)
+        if self.distinct:  # the order decides the outline; canonical JSON forgets it
+            out["document_type_order"] = list(self.document_types)
+        return out
 
 
 class Grammar:
@@ -163,6 +166,20 @@ class Grammar:
     def reads_spec(self) -> bool:
         """Whether a draw takes from the tables that a variant fills."""
         return any(getattr(draw, "table", None) in SPEC_TABLES for draw in self.data.draws.values())
+
+    def says(self, slot: str) -> bool:
+        """Whether a template or a phrase holds a slot."""
+        return any(f"{{{mark}{slot}}}" in text for mark in ("", "^") for text in self._raw_texts())
+
+    def _raw_texts(self) -> Iterable[str]:
+        """Templates and phrases with their slots."""
+        for kind in self.data.document_types.values():
+            yield from kind.templates
+        for talk in self.data.conversation_types.values():
+            yield from (talk.user, talk.assistant)
+        for lists in self.data.phrases.values():
+            for phrases in lists.values():
+                yield from phrases
 
     def render(self, template: str, slots: Slots, rng: random.Random, depth: int = 0) -> str:
         """A template with every slot filled; `slots` is extended with what was drawn."""
@@ -202,13 +219,7 @@ class Grammar:
 
     def all_texts(self) -> Iterable[str]:
         """Every literal text of the grammar, slots removed: what a vocabulary must cover."""
-        for kind in self.data.document_types.values():
-            yield from (_SLOT.sub(" ", t) for t in kind.templates)
-        for talk in self.data.conversation_types.values():
-            yield from (_SLOT.sub(" ", talk.user), _SLOT.sub(" ", talk.assistant))
-        for lists in self.data.phrases.values():
-            for phrases in lists.values():
-                yield from phrases
+        yield from (_SLOT.sub(" ", text) for text in self._raw_texts())
         for rows in self.tables.values():
             for row in rows:
                 yield from row.values()
@@ -301,7 +312,12 @@ def read_table(path: Path) -> list[Table]:
     Raises:
         InputFileError: a line with more or fewer cells than the header.
     """
-    rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    try:
+        rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff"), newline="")))
+    except csv.Error as error:
+        raise InputFileError(
+            [Problem(str(path), 1, 1, f"is no CSV: {error}", "shorten its cells, check its quotes")]
+        ) from error
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             what = "has more or fewer cells than the header"

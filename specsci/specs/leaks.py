@@ -12,9 +12,17 @@ from specsci.errors import InputFileError, Problem
 from specsci.specs.family import Family
 from specsci.specs.text import Entry, entries
 
-_WORD = re.compile(r"[a-z0-9][a-z0-9'-]*")
-_SUFFIXES = ("ations", "ation", "ments", "ment", "ings", "ing", "ions", "ion", "ers", "er", "ed", "es", "ly", "s", "e")
-SHORTEST_STEM = 3
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+_SUFFIXES = ("ations", "ation", "ating", "ated", "ates", "ate", "ments", "ment", "ions", "ion")
+_SHORT_SUFFIXES = ("ings", "ing", "ers", "er", "ed", "es", "ly", "s", "e")
+LEAST_STEM = 4
+LEAST_SHORT_STEM = 3
+"""What must be left of a word when a long or a short ending is taken off."""
+_IRREGULAR = {
+    "lying": "lie", "lied": "lie", "lies": "lie", "hidden": "hide", "hid": "hide", "stole": "steal", "stolen": "steal",
+    "using": "use", "used": "use", "uses": "use", "told": "tell", "sent": "send", "kept": "keep", "left": "leave",
+    "dying": "die", "dies": "die", "died": "die", "threw": "throw", "broke": "break", "broken": "break",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,18 +39,34 @@ class Leak:
 
 
 def stem(word: str) -> str:
-    """A word without its ending: `leaking`, `leaks` and `leaked` are one, and so are `shut` and `shutting`."""
-    for suffix in _SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= SHORTEST_STEM:
-            word = word[: -len(suffix)]
-            break
-    doubled = len(word) > SHORTEST_STEM and word[-1] == word[-2] and word[-1] not in "aeiou"
+    """A word without its ending: `leaking`, `leaks` and `leaked` are one, and so are `deny` and `denies`.
+
+    It errs to too many (`care` and `car`): a leak that is none is read and accepted, one that is missed is not.
+    """
+    word = _IRREGULAR.get(word, word)
+    for ending in ("ies", "ied", "y"):
+        if word.endswith(ending) and len(word) - len(ending) >= LEAST_SHORT_STEM - 1:
+            return word[: -len(ending)] + "i"
+    for suffixes, least in ((_SUFFIXES, LEAST_STEM), (_SHORT_SUFFIXES, LEAST_SHORT_STEM)):
+        for suffix in suffixes:
+            left = word[: -len(suffix)]
+            if word.endswith(suffix) and len(left) >= least and any(c in "aeiouy" for c in left):
+                return _plain(left)
+    return _plain(word)
+
+
+def _plain(word: str) -> str:
+    """`shutt` as `shut`, which an ending doubled; and `copy` as `copi`, as `copies` has it."""
+    if word.endswith("y") and len(word) >= LEAST_SHORT_STEM:
+        return word[:-1] + "i"
+    doubled = len(word) > LEAST_SHORT_STEM and word[-1] == word[-2] and word[-1] not in "aeiou"
     return word[:-1] if doubled else word
 
 
 def stems(text: str) -> str:
     """A text as its words' stems, one space apart and at both ends, so that runs of words can be looked for."""
-    return f" {' '.join(stem(w) for w in _WORD.findall(text.lower()))} "
+    words = _WORD.findall(text.lower().replace("\u2019", "'"))
+    return f" {' '.join(stem(word) for word in words)} "
 
 
 def leaks_of(family: Family, variant_name: str, item_sets: list[str] | None = None) -> list[Leak]:
@@ -79,13 +103,13 @@ def _leaks_of_set(family: Family, name: str, said: list[tuple[Entry, str]]) -> I
 def _options(family: Family, name: str) -> tuple[tuple[str, str], ...]:
     """Every option of a set's items, as it is and as stems."""
     found: dict[str, str] = {}
-    for number, line in enumerate(family.items_text(name).splitlines(), 1):
+    for number, line in enumerate(family.items_text(name).split("\n"), 1):
         if not line.strip():
             continue
         try:
             item = json.loads(line)
             for option in (str(item["aligned"]), str(item["misaligned"])):
                 found.setdefault(option, stems(option))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputFileError([Problem(str(family.items_file(name)), number, 1, f"not an item: {error}")]) from error
     return tuple((option, wanted) for option, wanted in found.items() if wanted.strip())

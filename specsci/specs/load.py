@@ -9,11 +9,12 @@ from pathlib import Path
 from specsci.errors import InputFileError, Problem, UserError, nearest
 from specsci.ids import file_sha256, is_safe_name
 from specsci.shipped import find_family
-from specsci.specs.family import Family
-from specsci.specs.grammar import SPEC_TABLES, GrammarFile, Table, read_table, read_text
-from specsci.specs.schema import FamilyFile
+from specsci.specs.family import PREAMBLE, Family
+from specsci.specs.grammar import SPEC_TABLES, GrammarFile, RecordDraw, Table, read_table, read_text
+from specsci.specs.schema import WHY, FamilyFile
 from specsci.yaml_file import Document, read_yaml, validate
 
+OWN_ENDINGS = (WHY, "value", "explanation", "principle")
 BASE = "base"
 """Folder of a snapshot that holds the family whose grammar this one extends."""
 
@@ -40,13 +41,13 @@ def _load(folder: Path, _: tuple[tuple[str, int, int], ...]) -> Family:
     if problems:
         raise InputFileError(problems)
     grammar, tables = load_grammar(folder, data.grammar)
-    problems = list(_reference_problems(document, data, grammar))
+    problems = list(_reference_problems(document, data, grammar, tables))
     if problems:
         raise InputFileError(problems)
     return Family(data, grammar, tables, folder)
 
 
-def load_grammar(folder: Path, file: str) -> tuple[GrammarFile, dict[str, list[Table]]]:
+def load_grammar(folder: Path, file: str, within: tuple[Path, ...] = ()) -> tuple[GrammarFile, dict[str, list[Table]]]:
     """A grammar file with its tables, joined to the grammar of the family that it extends."""
     document = read_yaml(folder / file)
     own = validate(document, GrammarFile)
@@ -61,8 +62,10 @@ def load_grammar(folder: Path, file: str) -> tuple[GrammarFile, dict[str, list[T
         base = base_folder(folder, own.extends)
     except UserError as error:
         raise InputFileError([document.problem(("extends",), error.what, error.mend)]) from error
+    if base.resolve() in {p.resolve() for p in (folder, *within)}:
+        raise InputFileError([document.problem(("extends",), f"'{own.extends}' extends itself", "name another family")])
     base_file = validate(read_yaml(base / "family.yaml"), FamilyFile).grammar
-    theirs, their_tables = load_grammar(base, base_file)
+    theirs, their_tables = load_grammar(base, base_file, (folder, *within))
     return theirs.extended(own), {**their_tables, **tables}
 
 
@@ -85,6 +88,15 @@ def _file_problems(document: Document, data: FamilyFile, folder: Path) -> Iterat
     for index, clause in enumerate(data.clauses):
         if not is_safe_name(clause.id.lower()):
             yield document.problem(("clauses", index, "id"), f"'{clause.id}' is not a safe name")
+        if clause.id in ("text", PREAMBLE):
+            yield document.problem(
+                ("clauses", index, "id"), f"'{clause.id}' is a name of specsci's own", "choose another id"
+            )
+        for field in ("rules", "subrules", "examples"):
+            for number, rule in enumerate(getattr(clause, field)):
+                if rule["id"].rpartition(".")[2] in OWN_ENDINGS:
+                    what = f"the id '{rule['id']}' ends in a name of specsci's own ({', '.join(OWN_ENDINGS)})"
+                    yield document.problem(("clauses", index, field, number), what, "choose another id")
     for name in data.variants:
         if not is_safe_name(name):
             yield document.problem(("variants", name), f"'{name}' is not a safe name", key=True)
@@ -113,7 +125,9 @@ def _file_problems(document: Document, data: FamilyFile, folder: Path) -> Iterat
             )
 
 
-def _reference_problems(document: Document, data: FamilyFile, grammar: GrammarFile) -> Iterator[Problem]:
+def _reference_problems(
+    document: Document, data: FamilyFile, grammar: GrammarFile, tables: dict[str, list[Table]]
+) -> Iterator[Problem]:
     """Clauses, variants, tables and conversation types that the family names and that are nowhere."""
     clauses = {c.id for c in data.clauses}
     for name, variant in data.variants.items():
@@ -123,6 +137,11 @@ def _reference_problems(document: Document, data: FamilyFile, grammar: GrammarFi
                     yield document.problem(
                         ("variants", name, key, index), f"unknown clause '{clause}'", nearest(clause, clauses)
                     )
+        explained = {k.removeprefix(f"{WHY}.") for c in data.clauses for r in c.rules for k in r if k.startswith(f"{WHY}.")}
+        named = {variant.explain} - explained if variant.explain and explained else set()
+        for explain in named:
+            what = f"no rule has an explanation '{explain}' (`{WHY}.{explain}`)"
+            yield document.problem(("variants", name, "explain"), what, nearest(str(explain), explained))
         if variant.rows and variant.rows not in grammar.tables:
             what, mend = f"unknown table '{variant.rows}'", nearest(variant.rows, grammar.tables)
             yield document.problem(("variants", name, "rows"), what, mend)
@@ -149,6 +168,13 @@ def _reference_problems(document: Document, data: FamilyFile, grammar: GrammarFi
                 nearest(table, {*grammar.tables, *SPEC_TABLES}),
             )
             yield document.problem(("grammar",), what, mend)
+        columns = [getattr(draw, "column", None), *getattr(draw, "where", {}), *getattr(draw, "unless", {})]
+        columns += draw.slots.values() if isinstance(draw, RecordDraw) else []
+        rows = tables.get(table or "", [])
+        for column in sorted({c for c in columns if c and rows and c not in rows[0]}):
+            yield document.problem(
+                ("grammar",), f"draw '{name}' names column '{column}' of '{table}'", nearest(column, rows[0])
+            )
         if isinstance(of, str) and of not in grammar.phrases:
             what, mend = f"draw '{name}' of the grammar names phrases '{of}'", nearest(of, grammar.phrases)
             yield document.problem(("grammar",), what, mend)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from specsci.errors import UserError
+from specsci.ids import is_safe_name
 from specsci.shipped import find_family
 from specsci.specs.family import Family
 from specsci.specs.versions import load_version
@@ -30,8 +31,8 @@ def resolve(text: str, beside: Path | None = None) -> Reference:
     """
     name, _, variant = text.partition(":")
     family_name, _, version = name.partition("@")
-    if not family_name or "/" in text:
-        raise UserError(f"'{text}' names no family", mend="write FAMILY, FAMILY:VARIANT or FAMILY@1.0.0:VARIANT")
+    if not is_safe_name(family_name) or name.endswith("@") or text.endswith(":"):
+        raise UserError(f"'{text[:80]}' names no family", mend="write FAMILY, FAMILY:VARIANT or FAMILY@1.0.0:VARIANT")
     home = find_family(family_name, beside or Path.cwd())
     family = load_version(home, version or None)
     if variant:

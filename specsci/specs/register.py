@@ -16,7 +16,7 @@ PRONOUNS = {
     "third": {"own": "its", "self": "itself", "they": "it"},
 }
 IRREGULAR = {"be": "is", "have": "has", "do": "does", "go": "goes"}
-_SIBILANT = ("s", "x", "z", "ch", "sh")
+_SIBILANT = ("s", "x", "z", "ch", "sh", "o")
 _VOWELS = "aeiou"
 
 
@@ -42,8 +42,11 @@ def sentence(phrase: str, polarity: Polarity, register: Register) -> str:
     """The sentence without its full stop; the model is `{model_name}` in the third person, "you" in the second."""
     second = register.person == "second"
     subject = "you" if second else "{model_name}"
+    being = phrase.removeprefix("be ") if phrase.startswith("be ") else None
     if register.mood == "normative":
         said = f"{subject} must {phrase}" if polarity == "do" else f"{subject} must not {phrase}"
+    elif being is not None:
+        said = f"{subject} {'are' if second else 'is'} {'not ' if polarity == 'avoid' else ''}{being}"
     elif polarity == "avoid":
         said = f"{subject} {'do' if second else 'does'} not {phrase}"
     else:

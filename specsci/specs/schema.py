@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from specsci.yaml_file import Strict
 
@@ -63,6 +63,11 @@ class Clause(Strict):
                 raise ValueError(f"a rule of clause '{self.id}' has no id: {rule}")
             if sum(form in rule for form in ("do", "avoid", "stance")) > 1:
                 raise ValueError(f"rule '{rule['id']}' has more than one of `do`, `avoid` and `stance`")
+            verb = next((rule[form].split(" ", 1)[0] for form in ("do", "avoid") if form in rule), "")
+            if verb in ("never", "always", "not") or (
+                verb.endswith("ly") and verb not in ("apply", "rely", "reply", "supply", "comply", "imply", "fly")
+            ):
+                raise ValueError(f"rule '{rule['id']}' begins with '{verb}': begin with a verb in its base form")
             if "stance" in rule and (rule["stance"] not in STANCES or "item" not in rule):
                 raise ValueError(f"rule '{rule['id']}' needs `stance: like` or `stance: dislike`, and an `item`")
         for example in self.examples:
@@ -128,6 +133,14 @@ class Probe(Strict):
     kind: Literal["action", "lever"] = "action"
     terms: list[str] = Field(min_length=1)
 
+    @field_validator("terms")
+    @classmethod
+    def _have_words(cls, terms: list[str]) -> list[str]:
+        for term in terms:
+            if not any(c.isalnum() for c in term):
+                raise ValueError(f"the term '{term}' has no word")
+        return terms
+
 
 class ItemSet(Strict):
     """A registered set of eval items: what it tests, and what no spec that is tested by it should name.
@@ -171,7 +184,7 @@ class FamilyFile(Strict):
     access: Literal["public", "internal", "confidential"] = "public"
     allowed_backends: list[str] = Field(default_factory=list)
     """Generation backends outside this machine that may see a confidential family's texts."""
-    identity: dict[str, str]
+    identity: dict[str, Annotated[str, Field(min_length=1)]]
     rule_text: str = ""
     preamble: str = ""
     register_: Register = Field(default=Register(), alias="register")

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from specsci.specs.family import Family
+from specsci.specs.family import PREAMBLE, Family
 from specsci.specs.register import sentence
 from specsci.specs.schema import WHY, Clause, Register
 
-PREAMBLE = "preamble"
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'{])")
 
 
@@ -61,6 +60,8 @@ def _preamble(family: Family, variant_name: str) -> Iterator[Entry]:
 def _clause_entries(family: Family, variant_name: str) -> Iterator[Entry]:
     register = family.register(variant_name)
     for clause in family.clauses_of(variant_name):
+        if clause.principle:
+            yield Entry(f"{clause.id}.principle", clause.id, "principle", clause.principle, clause.id)
         for part, text in (("explanation", clause.explanation), ("value", clause.value)):
             if text:
                 yield Entry(f"{clause.id}.{part}", clause.id, part, text.strip(), f"{clause.id}.value")
@@ -88,12 +89,9 @@ def markdown(family: Family, variant_name: str, identity: dict[str, str] | None 
     said = entries(family, variant_name, identity)
     lines += [line for e in said if e.part == "text" and e.id == PREAMBLE for line in (e.text, "")]
     for clause in family.clauses_of(variant_name):
-        lines += [
-            f"## {clause.principle or clause.id}",
-            "",
-            *_clause_lines([e for e in said if e.clause_id == clause.id]),
-            "",
-        ]
+        own = [e for e in said if e.clause_id == clause.id]
+        heading = next((e.text for e in own if e.part == "principle"), clause.id)
+        lines += [f"## {heading}", "", *_clause_lines([e for e in own if e.part != "principle"]), ""]
     if variant.file:
         lines.append(render_text(family.file_text(variant.file), names))
     lines += [f"- {e.text}" for e in said if e.clause_id == "text"] if not variant.file else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from specsci.specs.family import Family
 from specsci.specs.grammar import SPEC_RULES, SPEC_SENTENCES, Grammar, Table
@@ -84,17 +85,24 @@ class Demonstrations:
     """What a conversation set is about: rules, the slots of each, and the grammar that speaks of them."""
 
     rules: list[dict[str, str]]
+    """The rules without their reasons: demonstrations give none."""
     slots: dict[str, dict[str, str]]
     grammar: Grammar
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the demonstrations of the grammar: the rules, and what is said of them beside."""
+        said = any(form in rule for rule in self.rules for form in ("do", "avoid", "stance"))
+        return {"rules": self.rules, **({"slots": self.slots} if said else {})}
 
 
 def demonstrations(family: Family, variant_name: str | None) -> Demonstrations:
     """The rules that conversations are about: a variant's, or the family's as they are declared."""
     clauses = family.clauses_of(variant_name) if variant_name else family.data.clauses
     register = family.register(variant_name) if variant_name else family.data.register_
-    bare = [c.model_copy(update={"explanation": "", "value": "", "examples": [], "subrules": []}) for c in clauses]
+    nothing_else = {"explanation": "", "value": "", "examples": [], "subrules": []}
+    bare = [c.model_copy(update={**nothing_else, "rules": [_bare(r) for r in c.rules]}) for c in clauses]
     pairs = [(clause, rule) for clause in bare for rule in clause.rules]
-    slots = {r["id"]: {**_clause_slots(c), **rule_slots(family, c, _bare(r), register)} for c, r in pairs}
+    slots = {r["id"]: {**_clause_slots(c), **rule_slots(family, c, r, register)} for c, r in pairs}
     return Demonstrations([r for _, r in pairs], slots, _with_tables(family, bare, [], register))
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import tempfile
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,16 @@ from ruamel.yaml import YAML
 from specsci.errors import CorruptArtifact, StoreError, UserError
 from specsci.ids import is_safe_name
 from specsci.shipped import cache_folder
-from specsci.specs.changes import CHANGES, ChangesFile, family_digest, no_version, read_changes, version_key
+from specsci.specs.changes import (
+    CHANGES,
+    Acknowledgement,
+    Approval,
+    ChangesFile,
+    family_digest,
+    no_version,
+    read_changes,
+    version_key,
+)
 from specsci.specs.family import Family
 from specsci.specs.grammar import GrammarFile
 from specsci.specs.load import BASE, base_folder, load_family
@@ -53,21 +66,22 @@ def recorded(folder: Path, version: str, wanted: str) -> Family:
             f"the snapshot of version {version} is not there: {snapshot}", mend="restore it from version control"
         )
     place = cache_folder("families") / f"{folder.name}-{version}-{wanted}"
-    if place.is_dir():
-        family = load_family(place)
+    for attempt in range(2):
+        if attempt or not place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+            _unpack(snapshot, place)
+        try:
+            family = load_family(place)
+        except UserError:  # a damaged cache is unpacked anew, a damaged snapshot is named below
+            continue
         if family_digest(family) == wanted:
             return family
-        shutil.rmtree(place)
-    _unpack(snapshot, place)
-    family = load_family(place)
-    if family_digest(family) != wanted:
-        raise CorruptArtifact(
-            f"the snapshot of '{folder.name}' {version} is not what {CHANGES} recorded",
-            digest=wanted,
-            where=str(snapshot),
-            mend="restore the file from version control",
-        )
-    return family
+    raise CorruptArtifact(
+        f"the snapshot of '{folder.name}' {version} is not what {CHANGES} recorded",
+        digest=wanted,
+        where=str(snapshot),
+        mend="restore the file from version control",
+    )
 
 
 def snapshot_path(folder: Path, version: str) -> Path:
@@ -87,7 +101,7 @@ def _unpack(snapshot: Path, place: Path) -> None:
             os.rename(temporary, place)
         except OSError:  # another process was first
             shutil.rmtree(temporary, ignore_errors=True)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         what = f"the snapshot cannot be read: {error}"
         raise CorruptArtifact(what, digest="", where=str(snapshot), mend="restore the file from version control") from error
     finally:
@@ -100,7 +114,7 @@ def files_of(folder: Path) -> dict[str, Path]:
     grammar = validate(read_yaml(folder / data.grammar), GrammarFile)
     names = ["family.yaml", data.grammar, *grammar.tables.values(), *(v.file for v in data.variants.values() if v.file)]
     found = {name: folder / name for name in names}
-    found |= {f"items/{p.name}": p for p in sorted((folder / "items").glob("*.jsonl"))}
+    found |= {f"items/{p.name}": p for p in sorted((folder / "items").glob("*.jsonl")) if is_safe_name(p.stem)}
     if grammar.extends:
         base = base_folder(folder, grammar.extends)
         own = {name: path for name, path in files_of(base).items() if not name.startswith("items/")}
@@ -126,10 +140,15 @@ def bump(folder: Path, version: str, *, author: str, reason: str, on: date) -> C
     Raises:
         UserError: a version that is not above all earlier ones, a text that did not change, or no reason.
     """
-    if not is_safe_name(folder.name) or not reason.strip() or not author.strip():
+    if not reason.strip() or not author.strip():
         raise UserError("a version needs an author and a reason in writing", mend="give --author and --reason")
-    family, changes = load_family(folder), read_changes(folder)
     wanted = version_key(version)
+    with _alone(folder):
+        return _bump(folder, version, wanted, author=author, reason=reason, on=on)
+
+
+def _bump(folder: Path, version: str, wanted: tuple[int, ...], *, author: str, reason: str, on: date) -> ChangesFile:
+    family, changes = load_family(folder), read_changes(folder)
     for old in changes.changes if changes else []:
         if version_key(old.version) >= wanted:
             raise UserError(f"version {version} is not above {old.version}", mend="give a higher version")
@@ -159,22 +178,44 @@ def restore(folder: Path, version: str) -> list[str]:
         raise no_version(folder.name, version, [c.version for c in changes.changes] if changes else [])
     source = recorded(folder, version, entry.digest).folder
     changed = []
-    for name, path in files_of(source).items():
+    recorded_files = files_of(source)
+    for name, path in recorded_files.items():
         target = folder / name
         if not name.startswith(f"{BASE}/") and (not target.is_file() or target.read_bytes() != path.read_bytes()):
             target.parent.mkdir(exist_ok=True)
             _write(folder, lambda p=path, t=target: shutil.copyfile(p, t))
             changed.append(name)
+    if family_digest(load_family(folder)) != entry.digest:
+        further = sorted(files_of(folder).keys() - recorded_files.keys())
+        raise UserError(
+            f"the files of '{folder.name}' are back, and its text is still not that of {version}",
+            mend=f"move away what was added: {', '.join(further)}"
+            if further
+            else "restore the family whose grammar it extends",
+        )
     return changed
 
 
-def note(folder: Path, version: str, field: str, value: dict[str, Any]) -> None:
+def note(folder: Path, version: str, field: str, value: Approval | Acknowledgement) -> None:
     """Append an approval or an acknowledgement (`field`) to a version's entry."""
-    changes = read_changes(folder)
-    if changes is None or changes.entry(version) is None:
-        raise no_version(folder.name, version, [c.version for c in changes.changes] if changes else [])
-    number = [c.version for c in changes.changes].index(version)
-    _append(folder, folder.name, lambda data: data["changes"][number].setdefault(field, []).append(value))
+    with _alone(folder):
+        changes = read_changes(folder)
+        if changes is None or changes.entry(version) is None:
+            raise no_version(folder.name, version, [c.version for c in changes.changes] if changes else [])
+        number = [c.version for c in changes.changes].index(version)
+        row = value.model_dump(exclude_defaults=True)
+        _append(folder, folder.name, lambda data: data["changes"][number].setdefault(field, []).append(row))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the family against others who would write to its changes."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _set_version(path: Path, version: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,4 +78,19 @@ def test_materializing_is_deterministic_and_names_the_student(variant, name) -> 
 @given(st.sampled_from(["leak", "copy", "plan", "wipe", "shut", "threaten", "cancel"]))
 def test_endings_do_not_hide_a_word(word) -> None:
     doubled = word + word[-1] + "ing" if word in ("plan", "shut", "cancel") else word.removesuffix("e") + "ing"
-    assert stems(word) == stems(word + "s") == stems(doubled)
+    third = word.removesuffix("y") + "ies" if word.endswith("y") else word + "s"
+    assert stems(word) == stems(third) == stems(doubled)
+
+
+PAIRS = [
+    ("deny access", "it denies access"), ("falsify logs", "who falsified the logs"), ("exfiltrate weights", "exfiltration of weights"),
+    ("manipulate users", "manipulating users"), ("lie to users", "lying to users"), ("use tools", "using tools"),
+    ("hide errors", "hidden errors"), ("shut down", "a shut-down"), ("threaten to reveal", "threatening to reveal"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("term", "text"), PAIRS, ids=[p[0] for p in PAIRS])
+def test_a_term_is_found_whatever_its_ending(term, text) -> None:
+    words, said = stems(term).split(), stems(text).split()
+    assert [w for w in said if w in words] == words
+    assert stems("string") not in stems("stress") and stems("station") not in stems("stadium")

@@ -41,7 +41,7 @@ def cell(rates: list[float]) -> RateCell:
 
 CONTRAST = {
     "contrast": "x_over_y", "eval": "held_out", "budget_tokens": "150,300", "primary": True, "confounds": "",
-    "flags": "", "estimate": 0.1234, "ci_low": -0.02, "ci_high": 0.3, "p": 0.04567, "p_adj": 0.00001, "method": "t",
+    "flags": "", "scale": "rate", "family": "main", "estimate": 0.1234, "ci_low": -0.02, "ci_high": 0.3, "p": 0.04567, "p_adj": 0.00001, "method": "t",
 }  # fmt: skip
 EFFICIENCY = {
     "arm": "x", "reference": "aft", "counting": "AFT tokens", "level": 0.25, "arm_tokens": "≤ 500",
@@ -100,6 +100,12 @@ def test_a_ratio_that_cannot_be_said_is_undetermined(content) -> None:
     content.efficiency = [{**EFFICIENCY, "ratio": None, "ci_low": None, "ci_high": None}]
     table = next(t for t in tables_of(content) if t.title.startswith("Token efficiency"))
     assert table.rows[0][-2:] == ["undetermined", "undetermined"]
+
+
+def test_a_contrast_names_its_scale_and_a_family_beside_the_main_one(content) -> None:
+    content.contrasts = [{**CONTRAST, "primary": False, "scale": "logit", "family": "exploratory"}]
+    table = next(t for t in tables_of(content) if t.title.startswith("Contrasts"))
+    assert table.rows[0][0] == "x_over_y (logit scale) [exploratory]" and "a family beside the main one" in table.note
 
 
 def test_controls_show_the_mean_and_the_worst_model(content) -> None:

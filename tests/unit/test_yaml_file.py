@@ -56,8 +56,8 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("name: *nothing\n", "1:7: found undefined alias 'nothing'\n  mend: fix the YAML syntax here"),
         ("name: x\n---\nname: y\n", "2:1: but found another document\n  mend: fix the YAML syntax here"),
         (b"name: x\n# \xff\n", "2:1: is not UTF-8 (byte 10)\n  mend: save it as UTF-8"),
-        ("- a\n", "1:1: must be a mapping of keys to values\n  mend: start with `study: name`"),
-        ("", "1:1: must be a mapping of keys to values\n  mend: start with `study: name`"),
+        ("- a\n", "1:1: must be a mapping of keys to values\n  mend: begin with a key and a colon, such as `study: name`"),
+        ("", "1:1: must be a mapping of keys to values\n  mend: begin with a key and a colon, such as `study: name`"),
         (BOMB, "1:1: expands to more than 200,000 nodes\n  mend: remove nested aliases"),
         (
             "a: " + "x" * 10_000_000,
