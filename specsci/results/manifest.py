@@ -92,7 +92,7 @@ def write_manifest(store: Store, plan: Plan) -> dict[str, Any]:
     before = read_manifest(path)
     if before != manifest:
         try:
-            if before and before.get("family_parts") != manifest["family_parts"]:
+            if before and before.get("family_parts") not in (None, manifest["family_parts"]):
                 folder = store.root / "studies" / SUPERSEDED
                 folder.mkdir(exist_ok=True)
                 write_json(folder / f"{plan.loaded.name}.{digest(before)}.json", before)

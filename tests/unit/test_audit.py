@@ -50,13 +50,13 @@ def audit(tmp_path):
     """Runs the audit step over corpora of the given texts; returns its facts and report."""
     family = load_family(find_family("microlab_conduct"))
 
-    def run(corpora: dict[str, tuple[list[str], int]], accepted: str = "", items: str | None = None):
+    def run(corpora: dict[str, tuple[list[str], int]], accepted: str = "", items: str | None = None, asked: int = 0):
         inputs, records = {}, {}
         for role, (texts, tokens) in corpora.items():
             inputs[role] = tmp_path / role
             inputs[role].mkdir()
             write_rows(inputs[role], texts, [TokenRow([1, 2])] * len(texts), {})
-            records[role] = {"tokens": tokens}
+            records[role] = {"tokens": tokens, "identity": {"params": {"tokens": asked or tokens}}}
         params = {
             "items": {"held_out": items or family.items_digest("held_out")},
             "identity": {"model_name": "Aria"},
@@ -97,6 +97,11 @@ def test_clean_texts_pass_and_token_counts_are_compared(audit) -> None:
 def test_corpora_of_unequal_length_are_refused(audit) -> None:
     with pytest.raises(GateRefused, match=r"corpora differ by 0\.60% in tokens"):
         audit({"corpus.a": (["clean"], 1000), "corpus.b": (["clean too"], 1006)})
+
+
+def test_what_the_last_document_adds_is_not_counted(audit) -> None:
+    _, report = audit({"corpus.a": (["clean"], 1000), "corpus.b": (["clean too"], 1090)}, asked=990)
+    assert report["token_mismatch"] == 0
 
 
 def test_items_that_changed_since_the_plan_fail_the_step(audit) -> None:
