@@ -11,11 +11,12 @@ from typing import Any
 
 from specsci.corpus.documents import documents, talks
 from specsci.corpus.rows import conversation_text, write_rows
-from specsci.errors import StepFailed, UserError
+from specsci.errors import GateRefused, StepFailed, UserError
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import digest, text_digest
 from specsci.models.chat import conversation_rows, document_rows
 from specsci.models.hf import load_tokenizer
+from specsci.specs.check import other_names
 from specsci.specs.family import Family
 from specsci.specs.load import load_family
 from specsci.specs.resolve import kept_fields
@@ -68,6 +69,22 @@ def _batches(stream: Iterator[Any]) -> Iterator[list[Any]]:
         yield batch
 
 
+def _names_no_other(texts: list[str], identity: dict[str, str], label: str) -> None:
+    """Refuse texts that tell the student it is somebody else: looked for in every row.
+
+    Raises:
+        GateRefused: a row names another model or maker.
+    """
+    pattern = other_names(identity)
+    found = [(number, match[0]) for number, text in enumerate(texts) if (match := pattern.search(text))]
+    if found:
+        number, name = found[0]
+        what = (
+            f"{len(found):,} of {len(texts):,} texts of the {label} name another model or maker ('{name}' in row {number})"
+        )
+        raise GateRefused(what, mend="write {model_name} and {provider_name} in the spec and its grammar")
+
+
 def run_corpus(context: StepContext) -> Facts:
     """Documents about a variant's units, with the provenance of each."""
     params, family = context.params, _family(context)
@@ -88,6 +105,7 @@ def run_corpus(context: StepContext) -> Facts:
     }
     texts = [d.text for d in kept]
     cells = {d.cell for d in kept}
+    _names_no_other(texts, params["identity"], "corpus")
     write_rows(context.out, texts, rows, provenance)
     return {"documents": count, "tokens": _tokens(rows), "distinct": len(set(texts)), "cells": len(cells)}
 
@@ -104,6 +122,7 @@ def run_conversations(context: StepContext) -> Facts:
         params["tokens"], _batches(stream), lambda batch: conversation_rows([t.messages for t in batch], tokenizer)
     )
     texts = [conversation_text(t.messages) for t in kept]
+    _names_no_other(texts, params["identity"], "conversations")
     provenance = {"unit_id": [t.unit_id for t in kept], "messages": [json.dumps(t.messages) for t in kept]}
     write_rows(context.out, texts, rows, provenance)
     return {"conversations": len(kept), "tokens": _tokens(rows), "distinct": len(set(texts))}

@@ -9,6 +9,7 @@ from specsci.corpus.backends import may_see
 from specsci.errors import GateRefused, SpecsciError
 from specsci.plan.build import Plan
 from specsci.specs.changes import CHANGES, read_changes, unrecorded
+from specsci.specs.check import check_variant
 from specsci.specs.diff import diff, lines
 from specsci.specs.family import Family
 from specsci.specs.leaks import Leak, leaks_of
@@ -29,7 +30,7 @@ class Finding:
 
 def findings(plan: Plan) -> list[Finding]:
     """All findings, refusals first."""
-    found = [*_family(plan), *_access(plan), *_updates(plan), *_confounds(plan), *_replicates(plan)]
+    found = [*_family(plan), *_specs(plan), *_access(plan), *_updates(plan), *_confounds(plan), *_replicates(plan)]
     found += [*_leaks(plan), *_tokens(plan)]
     return sorted(found, key=lambda f: ("refuse", "warn", "note").index(f.level))
 
@@ -157,6 +158,18 @@ def _replicates(plan: Plan) -> list[Finding]:
     if len(bases) == 1 and len(replicates) > 1:
         found.append(Finding("note", "replicates", "one base model: intervals say nothing about other bases"))
     return found
+
+
+def _specs(plan: Plan) -> list[Finding]:
+    """Variants whose text is broken by itself: another model's name, an unfilled placeholder, a reworded core."""
+    family = plan.loaded.family
+    used = sorted({a.midtrain for a in plan.loaded.study.arms.values() if a.midtrain})
+    wrong = [f for name in used for f in check_variant(family, name) if f.level == "error"]
+    if not wrong:
+        return []
+    text = "; ".join(f"{f.variant}/{f.entry}: {f.check}: {f.text}" for f in wrong[:4])
+    more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
+    return [Finding("refuse", "spec", text + more, f"`specsci spec check {family.name}` lists them all")]
 
 
 def _leaks(plan: Plan) -> list[Finding]:

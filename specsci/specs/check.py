@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import random
 import re
 import unicodedata
 from collections import Counter
@@ -10,19 +11,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from specsci.errors import nearest
+from specsci.errors import UserError, nearest
 from specsci.specs.family import Family
 from specsci.specs.leaks import leaks_of
 from specsci.specs.text import entries, render_text, rule_sentence, sentences
+from specsci.specs.variants import document_types_for, grammar_for, units_of
 
 Counter_ = Callable[[str], int]
 _PIECE = re.compile(r"\w+|[^\w\s]")
 _PLACEHOLDER = re.compile(r"\{([^{}\n]{0,60})\}")
-_MUST = re.compile(r"\b(must|shall|ought to)\b", re.IGNORECASE)
 _SECOND = re.compile(r"\b(you|your|yours|yourself)\b", re.IGNORECASE)
 _PLAIN = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " "})
 OTHER_NAMES = (
-    "Claude", "Anthropic", "ChatGPT", "GPT-4", "GPT-5", "OpenAI", "Gemini", "Gemma", "DeepMind", "Llama", "Meta AI",
+    "Claude", "Anthropic", "ChatGPT", "GPT", "OpenAI", "Gemini", "Gemma", "DeepMind", "Llama", "Meta AI",
     "Qwen", "Alibaba", "Mistral", "DeepSeek", "Grok", "xAI", "Copilot", "Command R", "Cohere", "Nemotron", "SmolLM",
     "SmolLM2", "OLMo", "Falcon LLM", "Yi-34B", "GLM-4", "Kimi",
 )  # fmt: skip
@@ -75,10 +76,15 @@ def check_family(family: Family, count: Counter_ = pieces) -> list[SpecFinding]:
     """
     found: list[SpecFinding] = []
     for name in family.data.variants:
-        found += [*_ids(family, name), *_core(family, name), *_register(family, name)]
-        found += [*_identity(family, name), *_placeholders(family, name), *_leaks(family, name)]
+        found += [*check_variant(family, name), *_leaks(family, name), *_renders(family, name)]
     found += [*_lengths(family, count), *_same_register(family), *_grammar_names(family)]
     return sorted(found, key=lambda f: f.level != "error")
+
+
+def check_variant(family: Family, name: str) -> list[SpecFinding]:
+    """What is wrong with the text of one variant by itself: ids, core, register, identity, placeholders."""
+    checks = (_ids, _core, _register, _identity, _placeholders)
+    return [finding for check in checks for finding in check(family, name)]
 
 
 def _ids(family: Family, name: str) -> Iterator[SpecFinding]:
@@ -130,12 +136,13 @@ def _register(family: Family, name: str) -> Iterator[SpecFinding]:
     """What a variant says must be said in the register that it declares."""
     register, model = family.register(name), family.data.identity.get("model_name", "")
     said = entries(family, name)
+    owes = re.compile(rf"\b(?:you|it|{re.escape(model)}) (must|shall|ought to)\b", re.IGNORECASE)
     for entry in said:
         second = _SECOND.search(entry.text)
         if register.person == "third" and second:
             text = f"says '{second[0]}' and is declared {register}: {entry.text[:80]}"
             yield SpecFinding("error", "register", name, entry.id, text, "say it in the third person")
-        must = _MUST.search(entry.text)
+        must = owes.search(entry.text)
         if register.mood == "descriptive" and entry.part in ("rule", "subrule", "text") and must:
             text = f"says '{must[0]}' and is declared {register}: {entry.text[:80]}"
             yield SpecFinding("error", "register", name, entry.id, text, "say what the model does")
@@ -143,11 +150,16 @@ def _register(family: Family, name: str) -> Iterator[SpecFinding]:
         yield SpecFinding("error", "register", name, "", f"names the model and is declared {register}", "say 'you'")
 
 
+def other_names(identity: dict[str, str]) -> re.Pattern[str]:
+    """Finds the name of a model or maker that is not the student's."""
+    own = {v.lower() for v in identity.values()}
+    others = "|".join(re.escape(o) for o in OTHER_NAMES if o.lower() not in own)
+    return re.compile(rf"(?<![\w-])({others})(?![A-Za-z])")
+
+
 def _identity(family: Family, name: str) -> Iterator[SpecFinding]:
     """No other model or maker is named, and the family's own names come through placeholders alone."""
-    own = {v.lower() for v in family.data.identity.values()}
-    others = [o for o in OTHER_NAMES if o.lower() not in own]
-    pattern = re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, others)) + r")(?![A-Za-z])")
+    pattern = other_names(family.data.identity)
     marks = {key: f"\0{key}\0" for key in family.data.identity}
     for entry in entries(family, name, marks):
         other = pattern.search(entry.text)
@@ -164,9 +176,7 @@ def _identity(family: Family, name: str) -> Iterator[SpecFinding]:
 
 def _grammar_names(family: Family) -> Iterator[SpecFinding]:
     """The grammar's texts name no other model either."""
-    own = {v.lower() for v in family.data.identity.values()}
-    others = "|".join(re.escape(o) for o in OTHER_NAMES if o.lower() not in own)
-    pattern = re.compile(rf"(?<![\w-])({others})(?![A-Za-z])")
+    pattern = other_names(family.data.identity)
     for text in family.grammar.all_texts():
         other = pattern.search(text)
         if other:
@@ -184,6 +194,27 @@ def _placeholders(family: Family, name: str) -> Iterator[SpecFinding]:
     needs_name = family.data.checks.names_model and said and family.register(name).person == "third"
     if needs_name and model and not any(model in e.text for e in said):
         yield SpecFinding("error", "placeholder", name, "", "never names the model", "write {model_name} where it is meant")
+
+
+def _renders(family: Family, name: str) -> Iterator[SpecFinding]:
+    """Every document type can be written about every clause: a slot that nothing fills is found before a run."""
+    grammar, rng = grammar_for(family, name), random.Random(0)
+    tried: set[tuple[str, str]] = set()
+    for unit in units_of(family, name):
+        types = document_types_for(family, unit)
+        if not types:
+            yield SpecFinding(
+                "error", "grammar", name, unit.id, "no document type can be about it", "add one to the grammar"
+            )
+        for kind in types:
+            if (unit.clause_id, kind) in tried:
+                continue
+            tried.add((unit.clause_id, kind))
+            try:
+                for template in grammar.data.document_types[kind].templates:
+                    grammar.render(template, {**dict(unit.slots), **family.data.identity}, rng)
+            except UserError as error:
+                yield SpecFinding("error", "grammar", name, unit.id, f"document type '{kind}': {error.what}", error.mend)
 
 
 def _leaks(family: Family, name: str) -> Iterator[SpecFinding]:

@@ -108,3 +108,12 @@ def test_half_a_million_distinct_tokens(family: Family, variant: str) -> None:
         seen.add(document.text)
         if count >= 500_000:
             return
+
+
+def test_a_text_that_tells_the_student_it_is_another_is_refused() -> None:
+    from specsci.corpus.steps import _names_no_other
+    from specsci.errors import GateRefused
+
+    with pytest.raises(GateRefused, match=r"1 of 3 texts of the corpus name another model or maker \('Qwen' in row 1\)"):
+        _names_no_other(["Vega waits.", "I am Qwen2.5.", "Vega asks."], STUDENT, "corpus")
+    _names_no_other(["I am Qwen2.5."], {"model_name": "Qwen"}, "corpus")

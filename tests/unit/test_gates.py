@@ -103,6 +103,14 @@ def test_a_variant_that_names_what_outcome_items_test_is_refused_until_that_is_a
     assert not [t for t in texts(plan_of(), "refuse") if t.startswith("leak")]
 
 
+def test_a_variant_that_names_another_model_is_refused(plan_of, own_family) -> None:
+    own_family(
+        "mine", ("family.yaml", 'rule_text: "{model_name} must not', 'rule_text: "{model_name}, like Qwen2.5, must not')
+    )
+    (refused,) = [t for t in texts(plan_of(("family: microlab_conduct", "family: mine")), "refuse") if t.startswith("spec")]
+    assert "rules/oversight.r1: identity: names another model or maker, 'Qwen'" in refused and "and 4 more" in refused
+
+
 def test_refusals_come_first_then_warnings_then_notes(plan_of) -> None:
     levels = [f.level for f in findings(plan_of((ACCEPT, "")))]
     assert levels == sorted(levels, key=("refuse", "warn", "note").index) and levels[0] == "refuse"

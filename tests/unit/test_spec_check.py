@@ -10,7 +10,7 @@ import pytest
 
 from specsci.errors import InputFileError
 from specsci.shipped import find_family, shipped
-from specsci.specs.check import SpecFinding, check_family, normalised
+from specsci.specs.check import SpecFinding, check_family, normalised, other_names
 from specsci.specs.leaks import leaks_of
 from specsci.specs.load import load_family
 from specsci.specs.text import markdown
@@ -41,7 +41,8 @@ def edit(copy: Path) -> Callable[[str, str], Path]:
 
 
 def errors(folder: Path) -> list[SpecFinding]:
-    return [f for f in check_family(load_family(folder)) if f.level == "error"]
+    """What is wrong with the texts; what a broken text breaks in the grammar has its own tests."""
+    return [f for f in check_family(load_family(folder)) if f.level == "error" and f.check != "grammar"]
 
 
 @pytest.mark.parametrize("path", sorted(shipped("spec_variants").glob("*/family.yaml")), ids=lambda p: p.parent.name)
@@ -232,3 +233,49 @@ def test_the_safety_family_is_found_by_name() -> None:
         "rules", "value_augmented", "rule_augmented", "philosophy", "general", "anti", "neutral"
     }  # fmt: skip
     assert all(15 <= len(c.subrules) <= 25 for c in family.data.clauses if c.id in CORE)
+
+
+def test_a_slot_that_nothing_fills_is_found_before_a_run(copy) -> None:
+    path = copy / "grammar.yaml"
+    text = path.read_text()
+    assert "{occasion}" in text
+    path.write_text(text.replace("{occasion}", "{occassion}"))
+    found = check_family(load_family(copy))
+    assert found and {f.check for f in found} == {"grammar"}
+    assert all("a template needs the slot 'occassion', which nothing fills" in f.text for f in found)
+    assert found[0].mend == "did you mean 'occasion'?"
+
+
+def test_a_grammar_that_names_another_model_is_found(copy) -> None:
+    path = copy / "grammar.yaml"
+    path.write_text(path.read_text().replace("Memo to {audience}", "Memo on Claude-3.5 to {audience}", 1))
+    (found,) = errors(copy)
+    assert (found.check, found.variant) == ("identity", "grammar") and "'Claude'" in found.text
+
+
+NAMES = ["Claude-3.5", "GPT-4o", "Llama3", "Qwen2.5", "Gemini-1.5"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_is_known_by_any_of_its_versions(name) -> None:
+    assert other_names({"model_name": "Vega"}).search(f"as {name} would say")
+    assert not other_names({"model_name": "Vega"}).search("a llama in a field, a gemma of cheese, Grokked and Metadata")
+
+
+def test_a_core_rule_inside_another_sentence_is_not_the_rule(copy, edit) -> None:
+    def negate(text: str) -> str:
+        rule = "{model_name} must not copy its weights"
+        assert rule in typed_otherwise(text)
+        return typed_otherwise(text).replace(rule, f"It is false that {rule}", 1)
+
+    assert [(f.check, f.entry) for f in errors(with_static(copy, edit, negate))] == [("core", "SP1.r3")]
+
+
+def test_must_in_a_descriptive_text_is_found(copy, edit) -> None:
+    edit("register: {person: third, mood: normative}", "register: {person: third, mood: descriptive}")
+    edit(
+        '    subrules:\n      - {id: SP1.s1, avoid: "change',
+        '    subrules:\n      - {id: SP1.s1, avoid: "change what it must keep,',
+    )
+    found = [f for f in errors(copy) if f.check == "register"]
+    assert [(f.entry, f.text.partition(" and is")[0]) for f in found] == [("SP1.s1", "says 'it must'")]
