@@ -8,6 +8,7 @@ from typing import Any
 from specsci.report.tables import Table
 from specsci.results.moved import Moved, Side, moved, rate_moves, shown_items
 from specsci.specs.diff import Change, diff, lines
+from specsci.specs.schema import ACCESS
 from specsci.specs.text import entries
 from specsci.store.artifact import Store
 
@@ -22,6 +23,7 @@ class SpecDiff:
     second: str
     changes: list[Change]
     kept: int
+    access: str = "public"
     moved: Moved = field(default_factory=Moved)
 
     def as_dict(self) -> dict[str, Any]:
@@ -29,6 +31,7 @@ class SpecDiff:
         return {
             "first": self.first,
             "second": self.second,
+            "access": self.access,
             "unchanged_entries": self.kept,
             "changes": [c.as_dict() for c in self.changes],
             **asdict(self.moved),
@@ -42,14 +45,17 @@ def compare(first: Side, second: Side, names: tuple[str, str], store: Store | No
     touched = {c.id for c in changes}
     kept = sum(e.id not in touched for e in after)
     found = moved(store, first, second, changes) if store else Moved()
-    return SpecDiff(names[0], names[1], changes, kept, found)
+    access = max((s.family.data.access for s in (first, second)), key=ACCESS.index)
+    return SpecDiff(names[0], names[1], changes, kept, access, found)
 
 
 def text_lines(content: SpecDiff) -> list[str]:
     """The spec's own difference, as a terminal shows it."""
     counts = {kind: sum(c.kind == kind for c in content.changes) for kind in ("removed", "added", "reworded", "moved")}
     shown = ", ".join(f"{n} {kind}" for kind, n in counts.items() if n) or "no difference"
-    return [f"{content.first} -> {content.second}: {shown}; {content.kept} entries unchanged", *lines(content.changes)]
+    label = "" if content.access == "public" else f" Access: {content.access}."
+    summary = f"{content.first} -> {content.second}: {shown}; {content.kept} entries unchanged{label and '.'}{label}"
+    return [summary, *lines(content.changes)]
 
 
 def tables(content: SpecDiff) -> list[Table]:

@@ -42,6 +42,13 @@ def test_the_report_and_the_database_say_it(confidential: harness.Finished) -> N
         assert db.execute("SELECT DISTINCT access FROM documents").fetchall() == [("confidential",)]
 
 
+def test_a_comparison_says_it(confidential: harness.Finished) -> None:
+    folder = confidential.study.parent
+    references = ("secret_rules:rules", "microlab_conduct:rules")
+    code, out, err = harness.run("spec", "diff", *references, "--store", confidential.store, cwd=folder)
+    assert code == 0 and out.splitlines()[0].endswith("Access: confidential."), err
+
+
 def test_an_export_keeps_the_label(confidential: harness.Finished, tmp_path: Path) -> None:
     code, _, err = harness.run("results", "export", tmp_path / "out", "--study", "small", "--store", confidential.store)
     assert code == 0, err

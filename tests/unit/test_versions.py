@@ -12,11 +12,12 @@ import pytest
 
 from specsci.errors import CorruptArtifact, InputFileError, SpecsciError, UserError
 from specsci.plan.build import build_plan
+from specsci.plan.gates import findings
 from specsci.shipped import find_family, shipped
 from specsci.specs.changes import Approval, family_digest, read_changes, unrecorded
 from specsci.specs.family import Family
 from specsci.specs.load import load_family
-from specsci.specs.versions import bump, fork, load_version, note, restore, write_snapshot
+from specsci.specs.versions import bump, fork, load_version, note, recorded, restore, write_snapshot
 from specsci.study.load import load_study
 
 TODAY = date(2026, 1, 31)
@@ -70,6 +71,26 @@ def test_a_version_is_everything_that_a_study_rests_on(home, file, old, new) -> 
 def test_a_citation_or_a_comment_is_no_new_version(home, file, old, new) -> None:
     edit(home, old, new, file)
     assert unrecorded(load_family(home)) is None
+
+
+@pytest.mark.parametrize("path", sorted(shipped("spec_variants").glob("*/family.yaml")), ids=lambda p: p.parent.name)
+def test_a_shipped_family_is_the_text_of_its_version_and_says_whose_it_is(path) -> None:
+    folder = path.parent
+    family, changes = load_family(folder), read_changes(folder)
+    assert changes is not None and unrecorded(family) is None
+    entry = changes.entry(family.data.version)
+    assert entry is not None and family_digest(recorded(folder, entry.version, entry.digest)) == entry.digest
+    readme = (folder / "README.md").read_text()
+    assert (
+        family.data.license == "Apache-2.0" and "Apache-2.0" in readme and "specsci developers" in " ".join(readme.split())
+    )
+
+
+@pytest.mark.parametrize("path", sorted(shipped("studies").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_shipped_study_pins_its_family(path) -> None:
+    loaded = load_study(str(path))
+    assert loaded.study.family_version == loaded.family.data.version
+    assert not [f for f in findings(build_plan(loaded)) if f.gate == "family"]
 
 
 def test_an_earlier_version_is_loaded_as_it_was(home) -> None:
