@@ -178,3 +178,36 @@ def test_a_variant_is_materialized_as_text_and_record(specsci_in_process, tmp_pa
     assert code == 0 and [c["id"] for c in record["clauses"]] == ["oversight", "sanction", "caution", "honesty"]
     _, shown, _ = specsci_in_process("spec", "show", "microlab_conduct", "rules")
     assert (tmp_path / "o" / "rules.md").read_text() == shown
+
+
+def test_lengths_are_counted_in_tokens_of_a_named_tokenizer(specsci_in_process, tmp_path) -> None:
+    code, out, _ = specsci_in_process("spec", "list", "microlab_conduct", "--tokenizer", "microlab:conduct", "--json")
+    (found,) = json.loads(out)
+    assert code == 0 and found["unit"] == "tokens of microlab:conduct" and found["variants"]["neutral"] == 0
+    assert 0 < found["variants"]["rules"] < found["variants"]["rule_augmented"]
+    for wrong, message in (
+        (str(tmp_path), f"no tokenizer in '{tmp_path}'"),
+        ("microlab:condukt", "no microlab world 'condukt'"),
+    ):
+        code, _, err = specsci_in_process("spec", "list", "--tokenizer", wrong)
+        assert code == 2 and message in err
+
+
+REFERENCES = ["", "@", ":x", "a@b@c", "microlab_conduct:", "microlab_conduct@", "../x", "microlab_conduct@9.9.9", "x" * 300]
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_a_reference_that_names_nothing_is_a_message(specsci_in_process, reference) -> None:
+    code, out, err = specsci_in_process("spec", "diff", reference, "microlab_conduct:rules")
+    assert code == 2 and "mend:" in err and "Traceback" not in out + err
+
+
+def test_a_student_is_named_where_a_variant_is_materialized(specsci_in_process, tmp_path) -> None:
+    out = tmp_path / "o"
+    command = ("spec", "materialize", "safety", "rules", "--out", out, "--name", "model_name=Vega")
+    assert specsci_in_process(*command)[0] == 0
+    text, record = (out / "rules.md").read_text(), json.loads((out / "rules.json").read_text())
+    assert "Vega must" in text and "Aria" not in text and record["identity"]["model_name"] == "Vega"
+    assert {e["part"] for e in record["entries"]} == {"text", "principle", "rule"} and len(record["clauses"]) == 5
+    code, _, err = specsci_in_process(*command[:-1], "modl_name=Vega")
+    assert code == 2 and "did you mean 'model_name'?" in err
