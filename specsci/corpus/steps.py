@@ -13,13 +13,12 @@ from specsci.corpus.documents import documents, talks
 from specsci.corpus.rows import conversation_text, write_rows
 from specsci.errors import GateRefused, StepFailed, UserError
 from specsci.execute.context import Facts, StepContext
-from specsci.ids import digest, text_digest
+from specsci.ids import text_digest
 from specsci.models.chat import conversation_rows, document_rows
 from specsci.models.hf import load_tokenizer
 from specsci.specs.check import other_names
 from specsci.specs.family import Family
 from specsci.specs.load import load_family
-from specsci.specs.resolve import kept_fields
 from specsci.specs.text import markdown
 from specsci.specs.variants import demonstrations
 from specsci.store.artifact import write_json
@@ -39,8 +38,7 @@ def run_spec(context: StepContext) -> Facts:
         raise StepFailed(f"the family '{family.name}' changed after the plan was made", mend="run the study again")
     text = markdown(family, variant, {**context.params["identity"], **context.params.get("student", {})})
     (context.out / "spec.md").write_text(text, encoding="utf-8")
-    declaration = family.variant(variant)
-    clauses = [{"id": c.id, "digest": digest(kept_fields(c, declaration))} for c in family.clauses_of(variant)]
+    clauses = family.clause_digests(variant)
     record = {"family": family.name, "version": family.data.version, "variant": variant, "clauses": clauses}
     write_json(context.out / "spec.json", record)
     return {"words": len(text.split()), "clauses": len(clauses), "text_digest": text_digest(text)}

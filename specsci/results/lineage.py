@@ -10,11 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from specsci.errors import SpecsciError, UserError
-from specsci.ids import digest as digest_of
 from specsci.results.manifest import manifests
 from specsci.results.open import connect
 from specsci.specs.changes import read_changes
-from specsci.specs.resolve import kept_fields
 from specsci.specs.versions import recorded
 from specsci.store.artifact import Store, read_record
 
@@ -127,12 +125,9 @@ def _spec(store: Store, record: dict[str, Any], family_folder: Any) -> dict[str,
 def _same_text(folder: Path, spec: dict[str, Any], wanted: str) -> bool:
     """Whether a version's snapshot says what the spec said, clause by clause."""
     try:
-        family = recorded(folder, spec["version"], wanted)
-        variant = family.variant(spec["variant"])
-        clauses = [{"id": c.id, "digest": digest_of(kept_fields(c, variant))} for c in family.clauses_of(spec["variant"])]
+        return recorded(folder, spec["version"], wanted).clause_digests(spec["variant"]) == spec["clauses"]
     except SpecsciError:
         return False
-    return clauses == spec["clauses"]
 
 
 def _corpus(store: Store, record: dict[str, Any]) -> dict[str, Any]:

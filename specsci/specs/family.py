@@ -66,6 +66,11 @@ class Family:
         self.variant(name)
         return resolved_clauses(self.data, name)
 
+    def clause_digests(self, name: str) -> list[dict[str, str]]:
+        """`id` and `digest` of what a variant keeps of each clause."""
+        variant = self.variant(name)
+        return [{"id": c.id, "digest": digest(kept_fields(c, variant))} for c in self.clauses_of(name)]
+
     def file_text(self, file: str) -> str:
         """A text file of the family."""
         return read_text(self.folder / file)

@@ -6,13 +6,13 @@ from typing import Any
 
 from specsci.ids import digest, text_digest
 from specsci.specs.family import Family
-from specsci.specs.resolve import kept_fields
 from specsci.specs.text import entries, markdown
 
 
 def materialized(family: Family, variant_name: str, identity: dict[str, str] | None = None) -> tuple[str, dict[str, Any]]:
     """The variant's text, and its record: digests of the whole, of each clause and of each entry."""
-    text, variant = markdown(family, variant_name, identity), family.variant(variant_name)
+    text = markdown(family, variant_name, identity)
+    sources = {c.id: c.source for c in family.data.clauses}
     record = {
         "family": family.name,
         "version": family.data.version,
@@ -22,10 +22,7 @@ def materialized(family: Family, variant_name: str, identity: dict[str, str] | N
         "identity": {**family.data.identity, **(identity or {})},
         "digest": digest(family.variant_identity(variant_name)),
         "text_digest": text_digest(text),
-        "clauses": [
-            {"id": c.id, "source": c.source, "digest": digest(kept_fields(c, variant))}
-            for c in family.clauses_of(variant_name)
-        ],
+        "clauses": [{**own, "source": sources[own["id"]]} for own in family.clause_digests(variant_name)],
         "entries": [
             {"id": e.id, "clause_id": e.clause_id, "part": e.part, "digest": text_digest(e.text)}
             for e in entries(family, variant_name, identity)

@@ -59,9 +59,14 @@ def _resolved(clause: Clause, variant: Variant, flipped: set[str]) -> Clause:
     return clause.model_copy(update=changes)
 
 
+def without_reasons(rule: Rule) -> Rule:
+    """A rule as it stands bare: no `why`, and no `why.NAME`."""
+    return {k: v for k, v in rule.items() if k != WHY and not k.startswith(f"{WHY}.")}
+
+
 def _rule(rule: Rule, variant: Variant, flipped: set[str]) -> Rule:
     """A rule with the one reason that the variant gives for it, if any."""
-    own = {k: v for k, v in rule.items() if k != WHY and not k.startswith(f"{WHY}.")}
+    own = without_reasons(rule)
     if rule["id"] in flipped:
         own["stance"] = STANCES[own["stance"]]
     why = rule.get(f"{WHY}.{variant.explain}", rule.get(WHY, "")) if variant.explain else rule.get(WHY, "")

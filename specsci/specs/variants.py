@@ -8,6 +8,7 @@ from typing import Any
 
 from specsci.specs.family import Family
 from specsci.specs.grammar import SPEC_RULES, SPEC_SENTENCES, Grammar, Table
+from specsci.specs.resolve import without_reasons
 from specsci.specs.schema import STANCES, WHY, Clause, Register, Variant
 from specsci.specs.text import rule_sentence, sentences
 
@@ -100,15 +101,10 @@ def demonstrations(family: Family, variant_name: str | None) -> Demonstrations:
     clauses = family.clauses_of(variant_name) if variant_name else family.data.clauses
     register = family.register(variant_name) if variant_name else family.data.register_
     nothing_else = {"explanation": "", "value": "", "examples": [], "subrules": []}
-    bare = [c.model_copy(update={**nothing_else, "rules": [_bare(r) for r in c.rules]}) for c in clauses]
+    bare = [c.model_copy(update={**nothing_else, "rules": [without_reasons(r) for r in c.rules]}) for c in clauses]
     pairs = [(clause, rule) for clause in bare for rule in clause.rules]
     slots = {r["id"]: {**_clause_slots(c), **rule_slots(family, c, r, register)} for c, r in pairs}
     return Demonstrations([r for _, r in pairs], slots, _with_tables(family, bare, [], register))
-
-
-def _bare(rule: dict[str, str]) -> dict[str, str]:
-    """A rule without its reasons: demonstrations give none."""
-    return {k: v for k, v in rule.items() if k != WHY and not k.startswith(f"{WHY}.")}
 
 
 def document_types_for(family: Family, unit: Unit) -> list[str]:

@@ -99,8 +99,10 @@ def _unpack(snapshot: Path, place: Path) -> None:
             archive.extractall(temporary)
         try:
             os.rename(temporary, place)
-        except OSError:  # another process was first
-            shutil.rmtree(temporary, ignore_errors=True)
+        except OSError as error:
+            if not place.is_dir():  # else another process was first, and its folder serves
+                what = f"the snapshot cannot be unpacked: {error.strerror or error}"
+                raise StoreError(what, where=str(place), mend="free space, or name another SPECSCI_CACHE") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         what = f"the snapshot cannot be read: {error}"
         raise CorruptArtifact(what, digest="", where=str(snapshot), mend="restore the file from version control") from error
