@@ -21,6 +21,7 @@ NAMES = (
     "ablation_query",
     "audit_leaks",
     "packing_fill",
+    "train_throughput",
     "study_wall",
 )
 RESULTS = HERE / "results.json"

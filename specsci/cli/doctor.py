@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
-import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from specsci.cli.common import open_store, store_option
-
-PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "duckdb", "pyarrow", "statsmodels")
+from specsci.cli.common import emit, json_option, open_store, store_option, store_path
 
 
 @click.command()
 @store_option
+@json_option
 @click.option("--verify", is_flag=True, help="Check every artefact's digests in the store.")
 @click.option("--repair", is_flag=True, help="Set corrupt artefacts aside, so that the next run makes them anew.")
-def doctor(store_dir: Path | None, verify: bool, repair: bool) -> None:
-    """Check this installation; with --verify, every artefact of a store. Exits with 1 if something is corrupt."""
-    from specsci.plan.cost import cores
+def doctor(store_dir: Path | None, as_json: bool, verify: bool, repair: bool) -> None:
+    """Check this machine; with --verify, every artefact of a store. Exits with 1 if something is broken."""
+    from specsci.doctor import checks
+    from specsci.execute.worker import quiet_libraries
 
-    click.echo(f"python {platform.python_version()} on {platform.platform()}, {cores()} cores")
-    for name in PACKAGES:
-        try:
-            click.echo(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            click.echo(f"{name}: missing; mend: pip install specsci")
-    if not (verify or repair):
-        return
+    quiet_libraries()
+    found = []
+    for check in checks(store_path(store_dir)):
+        found.append(check)
+        if not as_json:
+            click.echo(f"{check.level:5} {check.name}: {check.text}" + (f"\n      mend: {check.mend}" if check.mend else ""))
+    corrupt = _corrupt(store_dir, repair, as_json) if verify or repair else []
+    if as_json:
+        emit({"checks": [asdict(c) for c in found], "corrupt": corrupt})
+    if corrupt or any(c.level == "error" for c in found):
+        sys.exit(1)
+
+
+def _corrupt(store_dir: Path | None, repair: bool, as_json: bool) -> list[str]:
+    """The corrupt artefacts of a store, said on stderr."""
     from specsci.store.fsck import check
 
     store = open_store(store_dir, create=False)
-    corrupt = list(check(store, repair=repair))
-    for error in corrupt:
-        click.echo(str(error), err=True)
-    click.echo(f"{len(corrupt)} corrupt artefacts in {store.root}" + (", set aside" if repair and corrupt else ""))
-    if corrupt:
-        sys.exit(1)
+    corrupt = [str(error) for error in check(store, repair=repair)]
+    for text in corrupt:
+        click.echo(text, err=True)
+    if not as_json:
+        aside = ", set aside" if repair and corrupt else ""
+        click.echo(f"{len(corrupt)} corrupt artefacts in {store.root}{aside}")
+    return corrupt

@@ -16,6 +16,7 @@ NOUNS = {
     "results": ("specsci.cli.results:results", "Query, export and rebuild results.duckdb."),
     "report": ("specsci.cli.report:report", "Tables of a study's answers."),
     "microlab": ("specsci.cli.microlab:microlab", "The embedded toy world and its base models."),
+    "init": ("specsci.cli.init:init", "Write a small study to begin with."),
     "doctor": ("specsci.cli.doctor:doctor", "Check this installation and a store."),
 }
 

@@ -145,6 +145,11 @@ def run_pool(context: StepContext) -> Facts:
     return {"rows": len(kept), "tokens": _tokens(rows), "distinct": len(set(texts))}
 
 
+def run_control(context: StepContext) -> Facts:
+    """Control text of a probe: documents of another variant, or a pool of text."""
+    return run_corpus(context) if "variant" in context.params else run_pool(context)
+
+
 def _pool_stream(context: StepContext) -> Iterator[Any]:
     params = context.params
     source: str = params["source"]

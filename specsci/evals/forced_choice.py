@@ -15,6 +15,13 @@ from specsci.evals.items import Item
 from specsci.models.chat import prompt_text
 
 BATCH_TOKENS = 16_384
+BATCH_LOGITS = 2**27
+"""The most logits of one batch: half a GiB in fp32, which a large vocabulary reaches first."""
+
+
+def batch_limit(model: Any) -> int:
+    """Tokens of one batch for a model."""
+    return min(BATCH_TOKENS, max(1, BATCH_LOGITS // int(model.config.vocab_size)))
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def read_out(model: Any, questions: list[Question], pad_token_id: int) -> list[R
     for question in questions:
         for option in (question.aligned, question.misaligned):
             targets.setdefault(option.ids[:-1], set()).add((option.start, option.ids[-1]))
-    for batch in _batches(prefixes):
+    for batch in _batches(prefixes, batch_limit(model)):
         scores.update(_run(model, batch, targets, pad_token_id))
 
     def score(option: Sequence) -> float:
@@ -94,10 +101,10 @@ def read_out(model: Any, questions: list[Question], pad_token_id: int) -> list[R
     return [Reading(q, score(q.aligned), score(q.misaligned)) for q in questions]
 
 
-def _batches(prefixes: list[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
+def _batches(prefixes: list[tuple[int, ...]], limit: int) -> list[list[tuple[int, ...]]]:
     batches: list[list[tuple[int, ...]]] = []
     for prefix in prefixes:
-        if batches and len(prefix) * (len(batches[-1]) + 1) <= BATCH_TOKENS:
+        if batches and len(prefix) * (len(batches[-1]) + 1) <= limit:
             batches[-1].append(prefix)
         else:
             batches.append([prefix])

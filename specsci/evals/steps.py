@@ -15,7 +15,7 @@ from specsci.evals.forced_choice import Question, Reading, prepare, read_out
 from specsci.evals.items import read_items
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import canonical_json, text_digest
-from specsci.models.hf import load_model, load_tokenizer
+from specsci.models.hf import Holding, load_model, load_tokenizer
 from specsci.specs.load import load_family
 
 SCORES = "scores.parquet"
@@ -35,8 +35,33 @@ def _questions(file: str, items_digest: str, identity: str, tokenizer: str, chat
 
 
 @lru_cache(maxsize=1)
-def _model(base: str, trained: str | None, device: str) -> Any:
-    return load_model(Path(base), Path(trained) if trained else None, device=device).eval()
+def _model(base: str, trained: str | None, below: str | None, merge: bool, holding: Holding, device: str) -> Any:
+    return load_model(
+        Path(base),
+        Path(trained) if trained else None,
+        below=Path(below) if below else None,
+        merge=merge,
+        holding=holding,
+        device=device,
+    ).eval()
+
+
+def scored_model(context: StepContext) -> Any:
+    """The model that a step reads out, held as its study says; the last one is kept for the next step.
+
+    Raises:
+        StepFailed: the model was trained with another tokenizer or chat template than it would be served with.
+    """
+    record, served = context.records.get("model"), context.input_digests["tokenizer"]
+    if record is not None and record["identity"]["inputs"]["tokenizer"] != served:
+        raise StepFailed(
+            f"the model was trained under another tokenizer or chat template than {served}",
+            mend="score it with the tokenizer it was trained with: train and serve templates must be one",
+        )
+    places = [str(context.inputs[role]) if role in context.inputs else None for role in ("model", "below")]
+    holding = Holding(**context.params.get("holding", {}))
+    merge = context.params.get("chain") != "new"
+    return _model(str(context.inputs["base"]), *places, merge, holding, context.runtime.get("device", "cpu"))
 
 
 def run_score(context: StepContext) -> Facts:
@@ -47,9 +72,7 @@ def run_score(context: StepContext) -> Facts:
     questions, pad = _questions(
         str(file), params["items"], canonical_json(params["identity"]), str(inputs["tokenizer"]), params["format"] == "chat"
     )
-    trained = inputs.get("model")
-    model = _model(str(inputs["base"]), str(trained) if trained else None, context.runtime.get("device", "cpu"))
-    rows = [_row(reading) for reading in read_out(model, questions, pad)]
+    rows = [_row(reading) for reading in read_out(scored_model(context), questions, pad)]
     pq.write_table(pa.Table.from_pylist(rows), context.out / SCORES)
     decided = [r for r in rows if r["state"] == "ok"]
     return {

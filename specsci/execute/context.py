@@ -22,6 +22,7 @@ class StepContext:
         records: role to the artefact's record.
         out: the stage directory; what is written there is the artefact.
         scratch: a directory that is thrown away.
+        checkpoints: where a long step keeps what it goes on from after an interruption; gone once it is published.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class StepContext:
     scratch: Path
     runtime: dict[str, Any] = field(default_factory=dict)
     progress: Progress = lambda done, total: None
+    checkpoints: Path | None = None
 
 
 ACTIONS = {
@@ -47,6 +49,9 @@ ACTIONS = {
     "midtrain": "specsci.train.steps:run_midtrain",
     "align": "specsci.train.steps:run_align",
     "score": "specsci.evals.steps:run_score",
+    "heldout": "specsci.corpus.steps:run_corpus",
+    "control": "specsci.corpus.steps:run_control",
+    "probe": "specsci.evals.probe:run_probe",
 }
 
 

@@ -4,31 +4,50 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from specsci.plan.cost import cores
+
+GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Workers and the threads of each; their product never exceeds the cores."""
+    """Workers, the threads of each (their product never exceeds the cores), and the GPUs that they are dealt."""
 
     workers: int
     threads: int
-    device: str = "cpu"
+    gpus: tuple[str, ...] = ()
     note: str = ""
 
 
-def layout(workers: int | None, threads_per_worker: int = 0, available: int | None = None) -> Layout:
+def visible_gpus() -> tuple[str, ...]:
+    """The NVIDIA GPUs that this process may use, found without importing torch."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return tuple(name for name in given.split(",") if name.strip() not in ("", "-1"))
+    return tuple(str(n) for n, _ in enumerate(sorted(GPUS.iterdir()))) if GPUS.is_dir() else ()
+
+
+def layout(
+    workers: int | None, threads_per_worker: int = 0, available: int | None = None, gpus: tuple[str, ...] = ()
+) -> Layout:
     """A layout for this machine.
 
     Args:
-        workers: what the user asked for; None lets the threads per worker decide.
+        workers: what the user asked for; None lets the GPUs, else the threads per worker decide.
         threads_per_worker: what the study's profile asks for; 0 means as many as fit.
+        gpus: the GPUs to use, one worker each.
 
     More threads than cores slow small models 6-25 times, so a wish beyond the cores is cut, and said.
     """
     limit = available or cores()
     note = ""
+    if gpus:
+        if workers is not None and workers > len(gpus):
+            note = f"--workers {workers} cut to the {len(gpus)} GPUs of this machine"
+        workers = min(workers or len(gpus), len(gpus), limit)
+        return Layout(workers, min(threads_per_worker or limit, max(1, limit // workers)), gpus[:workers], note)
     if workers is not None and workers > limit:
         note = f"--workers {workers} cut to the {limit} cores of this machine"
         workers = limit

@@ -26,6 +26,7 @@ class Worker:
     connection: Connection
     job: Job | None = None
     last_digests: tuple[str, ...] = ()
+    gpu: str | None = None
 
 
 class WorkerPool:
@@ -41,10 +42,11 @@ class WorkerPool:
 
         The worker inherits a signal mask without SIGINT: a Ctrl-C while it starts is the runner's alone.
         """
-        saved = dict(os.environ)
+        saved, gpu = dict(os.environ), self._free_gpu()
         resource_tracker.ensure_running()  # else the first start does it, and unblocks SIGINT on its way
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.environ.update(worker_environment(self.layout.threads))
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu or ""
         try:
             ours, theirs = self.context.Pipe()
             process = self.context.Process(
@@ -56,9 +58,14 @@ class WorkerPool:
             os.environ.clear()
             os.environ.update(saved)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        worker = Worker(process, ours)
+        worker = Worker(process, ours, gpu=gpu)
         self.workers.append(worker)
         return worker
+
+    def _free_gpu(self) -> str | None:
+        """A GPU that no living worker has; None where work is done on the CPU."""
+        taken = {w.gpu for w in self.workers}
+        return next((gpu for gpu in self.layout.gpus if gpu not in taken), None)
 
     def idle(self) -> list[Worker]:
         return [w for w in self.workers if w.job is None]

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from specsci.errors import CorruptArtifact, StoreError
-from specsci.execute.devices import layout
+from specsci.execute.devices import layout, visible_gpus
 from specsci.execute.executor import Display, RunReport
 from specsci.execute.local import LocalExecutor
 from specsci.plan.build import Plan
@@ -77,7 +77,8 @@ def _execute(plan: Plan, store: Store, workers: int | None, display_for: Callabl
     if not missing:
         return RunReport(reused=len(have))
     display = display_for(missing)
-    fitted = layout(workers, plan.loaded.study.runtime.threads_per_worker)
+    wanted = plan.loaded.study.runtime
+    fitted = layout(workers, wanted.threads_per_worker, gpus=() if wanted.device == "cpu" else visible_gpus())
     if fitted.note:
         display.note(fitted.note)
     ledger = Ledger(store.root, plan.loaded.name)

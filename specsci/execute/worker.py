@@ -86,7 +86,7 @@ def main(connection: Connection, root: str, threads: int) -> None:
             return
         if job is None:
             return
-        if not set_threads and job.step.kind in ("midtrain", "align", "score", "base"):
+        if not set_threads and job.step.kind in ("midtrain", "align", "score", "probe", "base"):
             import torch
 
             torch.set_num_threads(threads)
@@ -129,7 +129,8 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
             input_digests=dict(step.inputs),
             out=stage,
             scratch=scratch,
-            runtime=step.runtime,
+            checkpoints=store.checkpoints(step),
+            runtime={**step.runtime, "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"},
             progress=_reporter(connection, step.digest),
         )
         try:
@@ -139,6 +140,7 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
         busy = time.perf_counter() - start
         access = {"access": step.runtime["access"]} if "access" in step.runtime else {}
         store.publish(step, stage, {**facts, **access, "busy_s": round(busy, 4), "provenance": provenance()})
+        shutil.rmtree(store.checkpoints(step), ignore_errors=True)
         return Outcome(step.digest, "done", time.perf_counter() - start, busy, facts=facts)
     except CorruptArtifact as error:
         kind = next((k for k, d in job.inputs.values() if d == error.digest), "")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -44,25 +46,92 @@ def named_tokenizer(name: str) -> Any:
     return _tokenizer(str(folder), folder.stat().st_mtime)
 
 
-def load_model(base: Path, trained: Path | None = None, *, device: str = "cpu", trainable: bool = False) -> Any:
-    """A causal LM: the base itself, a fully trained successor, or the base with a trained adapter.
+@dataclass(frozen=True)
+class Holding:
+    """How frozen base weights are held: their precision, or 4 bits (NF4, double quantisation) computed in it."""
+
+    weights: str = "fp32"
+    quantised: bool = False
+
+
+FP32 = Holding()
+
+
+def load_model(
+    base: Path,
+    trained: Path | None = None,
+    *,
+    below: Path | None = None,
+    merge: bool = True,
+    holding: Holding = FP32,
+    device: str = "cpu",
+    trainable: bool = False,
+) -> Any:
+    """A causal LM: the base itself, a fully trained successor, or the base with trained adapters.
 
     Args:
         base: a `base` artefact.
-        trained: a `midtrain` or `align` artefact; its own weights, or an adapter over `base`.
-        trainable: whether a loaded adapter is to be trained on.
+        trained: a `midtrain` or `align` artefact; its own weights, or an adapter over what lies below.
+        below: the artefact that `trained` (or a new adapter) stands on, where it did not go on from it.
+        merge: whether an adapter of `below` is merged into the base; else it acts beside, frozen.
+        trainable: whether the adapter of `trained` is to be trained on.
     """
+    folders = [f for f in (trained, below, base) if f is not None]
+    start = next(f for f in folders if (f / MODEL).is_dir()) / MODEL
+    lower = below / ADAPTER if below is not None and start == base / MODEL and (below / ADAPTER).is_dir() else None
+    upper = trained / ADAPTER if trained is not None and (trained / ADAPTER).is_dir() else None
+    if lower is not None and merge:
+        model = _merged(start, lower, holding, device)
+        lower = None
+    else:
+        model = _weights(start, holding, device)
+    if lower is not None:
+        model = _peft(model, lower, "below")
+    if upper is None:
+        return model
+    if lower is None:
+        return _peft(model, upper, "default", trainable=trainable)
+    model.load_adapter(upper, "default", is_trainable=trainable)
+    model.base_model.set_adapter(["below", "default"], inference_mode=not trainable)
+    return model
+
+
+def _weights(folder: Path, holding: Holding, device: str) -> Any:
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    full = trained if trained is not None and (trained / MODEL).is_dir() else base
-    model: Any = AutoModelForCausalLM.from_pretrained(full / MODEL, dtype=torch.float32, local_files_only=True)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[holding.weights]
+    more: dict[str, Any] = {}
+    if holding.quantised:
+        more["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        )
+        more["device_map"] = {"": device}
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, **more)
     model.config.use_cache = False
-    if trained is not None and (trained / ADAPTER).is_dir():
-        from peft import PeftModel
+    return model if holding.quantised else model.to(device)
 
-        model = PeftModel.from_pretrained(model, trained / ADAPTER, is_trainable=trainable)
-    return model.to(device)
+
+def _peft(model: Any, adapter: Path, name: str, *, trainable: bool = False) -> Any:
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, adapter, adapter_name=name, is_trainable=trainable)
+
+
+def _merged(start: Path, adapter: Path, holding: Holding, device: str) -> Any:
+    """A model with an adapter merged into its weights: in fp32, and only then held as declared."""
+    merged = _peft(_weights(start, FP32, "cpu"), adapter, "default").merge_and_unload()
+    if holding == FP32:
+        return merged.to(device)
+    with tempfile.TemporaryDirectory() as folder:
+        merged.save_pretrained(folder, safe_serialization=True)
+        return _weights(Path(folder), holding, device)
+
+
+def save_model(model: Any, target: Path) -> None:
+    """Save a trained model: all its weights, or the adapter that was trained (one frozen below it lies with its owner)."""
+    more = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}
+    model.save_pretrained(target, safe_serialization=True, **more)
 
 
 def save_tokenizer(tokenizer_artifact: Path, target: Path) -> None:

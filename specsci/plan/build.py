@@ -7,8 +7,8 @@ from typing import Any
 
 from specsci.errors import InputFileError, UserError
 from specsci.ids import derive_seed
-from specsci.plan.cost import CostModel
-from specsci.plan.sources import base_identity, text_identity
+from specsci.plan.cost import CostModel, question_tokens
+from specsci.plan.sources import base_identity, chat_identity, text_identity
 from specsci.plan.step import Step
 from specsci.specs.variants import demonstrations, units_of
 from specsci.study.arms import Cell, cells
@@ -16,8 +16,30 @@ from specsci.study.load import LoadedStudy
 from specsci.study.schema import BASE_PRETRAINING, IT_MIX, Replicate
 from specsci.train.recipe import Recipe
 
+NEUTRAL = "neutral"
+"""The variant that states no spec: its documents are the probe's control where there is no other text."""
+DOCUMENTS = {"corpus": "corpus", "heldout": "held-out documents", "control": "control documents"}
+"""Kinds of steps that hold documents, and what they are called."""
 CORPUS_HEADROOM = 1.02
 """A corpus is generated slightly longer than its budget, so that the exact subset can be drawn."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A use of text that no spec made: the step's kind, what its rows are, its seed's name, and its key in the study."""
+
+    kind: str
+    what: str
+    draw: str
+    place: tuple[str, str]
+    title: str
+
+
+POOLS = {
+    "replay": Pool("pool", "documents", "documents", ("midtrain", "replay"), "replayed text"),
+    "it": Pool("pool", "conversations", "conversations", ("align", "it_mix"), "instruction-tuning mix"),
+    "control": Pool("control", "documents", "control", ("probe", "control"), "control text"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,6 +51,17 @@ class ScoredCell:
     digest: str
 
 
+@dataclass(frozen=True)
+class ProbedCell:
+    """A probe step: which text a model reads, and whether it is the base (`before`) or midtrained (`after`)."""
+
+    variant: str
+    replicate: Replicate
+    text: str
+    stage: str
+    digest: str
+
+
 @dataclass
 class Plan:
     """Steps in an order in which every step follows what it needs, and the design's cells."""
@@ -36,9 +69,12 @@ class Plan:
     loaded: LoadedStudy
     steps: dict[str, Step] = field(default_factory=dict)
     scored: list[ScoredCell] = field(default_factory=list)
+    probed: list[ProbedCell] = field(default_factory=list)
     models: dict[tuple[str, int, int], str] = field(default_factory=dict)
     specs: dict[tuple[str, int], str] = field(default_factory=dict)
     """(variant, seed) to the digest of the spec as its student is told it."""
+    bases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What is known of every base model: its identity, its number of parameters, its shape."""
     requested: dict[str, int] = field(default_factory=dict)
     """How many times each kind was asked for, before steps were shared."""
 
@@ -68,11 +104,15 @@ class _Builder:
         self.plan = Plan(loaded)
         self.cost = CostModel()
         self._family_folder = str(self.family.folder.resolve())
-        self.bases = self._bases()
+        self.bases = self.plan.bases = self._bases()
+        self.midtrained: dict[tuple[str, int], str] = {}
         self.variants = sorted({a.midtrain for a in self.study.arms.values() if a.midtrain})
         self.conversation_sets = sorted({a.align for a in self.study.arms.values() if a.align and a.align != IT_MIX})
         self._variant_identities = {v: self.family.variant_identity(v) for v in self.variants}
         self._items = {e.items: self.family.items_digest(e.items) for e in self.study.evals.values()}
+        self._asked_tokens = {
+            name: question_tokens(self.family.items_file(name).read_text(encoding="utf-8")) for name in self._items
+        }
         self._recipes = {
             name: declared(stage.recipe)
             for name, stage in (("midtrain", self.study.midtrain), ("align", self.study.align))
@@ -87,6 +127,8 @@ class _Builder:
             self.plan.models[cell.arm, cell.replicate.seed, cell.aft_tokens] = model or data["base"]
             for name in self.study.evals:
                 self.plan.scored.append(ScoredCell(cell, name, self._score(cell, name, model, data)))
+        for (variant, seed), model in self.midtrained.items():
+            self._probes(variant, next(r for r in self.study.replicates if r.seed == seed), model, gates[seed])
         return self.plan
 
     def _names(self, replicate: Replicate) -> dict[str, str]:
@@ -96,11 +138,16 @@ class _Builder:
     def _bases(self) -> dict[str, dict[str, Any]]:
         """The identity of every base model; all that cannot be found are named at once."""
         found, problems = {}, []
+        folder = self.loaded.file.resolve().parent
         for name, base in self.study.base_models.items():
+            at = "source"
             try:
-                found[name] = base_identity(base.source, self.loaded.file.resolve().parent)
+                found[name] = base_identity(base.source, folder)
+                at = "chat_template"
+                if declared_chat := chat_identity(base.chat_template, base.chat_variables, folder):
+                    found[name]["tokenizer"] = {**found[name]["tokenizer"], "chat_template": declared_chat}
             except UserError as error:
-                problems += self.loaded.problem(error, "base_models", name, "source").problems
+                problems += self.loaded.problem(error, "base_models", name, at).problems
         if problems:
             raise InputFileError(problems)
         return found
@@ -120,14 +167,14 @@ class _Builder:
             tokens = self.study.midtrain.tokens
             replay = round(tokens * self.study.midtrain.replay_share)
             if replay:
-                out["replay"] = self._pool("documents", self.study.midtrain.replay, source, replay, replicate, out)
+                out["replay"] = self._pool("replay", self.study.midtrain.replay, source, replay, replicate, out)
             for variant in self.variants:
                 out[f"corpus.{variant}"] = self._corpus(variant, tokens - replay, replicate, out)
         if self.study.align and any(a.align for a in self.study.arms.values()):
             largest = self.study.align.budgets_tokens[-1]
             it_tokens = largest if self._trains_it_only() else round(largest * self.study.align.it_mix_share)
             if it_tokens:
-                out["it"] = self._pool("conversations", self.study.align.it_mix, source, it_tokens, replicate, out)
+                out["it"] = self._pool("it", self.study.align.it_mix, source, it_tokens, replicate, out)
             for name in self.conversation_sets:
                 out[f"conversations.{name}"] = self._conversations(name, largest, replicate, out)
         out["audit"] = self._audit(replicate, out)
@@ -137,19 +184,24 @@ class _Builder:
         return any(a.align == IT_MIX for a in self.study.arms.values())
 
     def _pool(
-        self, what: str, source: str, base_source: str, tokens: int, replicate: Replicate, data: dict[str, str]
+        self, role: str, source: str, base_source: str, tokens: int, replicate: Replicate, data: dict[str, str]
     ) -> str:
-        folder = self.loaded.file.resolve().parent
-        seed = derive_seed("pool", what, replicate.seed)
-        params = {**self._origin(what, source, base_source), "what": what, "tokens": tokens, "seed": seed}
-        runtime = {"folder": str(folder)}
-        label = f"{'replayed text' if what == 'documents' else 'instruction-tuning mix'}, replicate {replicate.seed}"
-        step = Step("pool", params, {"tokenizer": data["tokenizer"]}, label, runtime)
-        return self.plan.add(self.cost.price(step))
+        """A step that holds text which no spec made, for one role of POOLS."""
+        pool = POOLS[role]
+        params = {
+            **self._origin(pool, source, base_source),
+            "what": pool.what,
+            "tokens": tokens,
+            "seed": derive_seed("pool", pool.draw, replicate.seed),
+        }
+        runtime = {"folder": str(self.loaded.file.resolve().parent)}
+        label = f"{pool.title}, replicate {replicate.seed}"
+        step = Step(pool.kind, params, {"tokenizer": data["tokenizer"]}, label, runtime)
+        return self.plan.add(self.cost.data(step))
 
-    def _origin(self, what: str, source: str, base_source: str) -> dict[str, str]:
+    def _origin(self, pool: Pool, source: str, base_source: str) -> dict[str, str]:
         """What identifies a pool's source; the base's own pretraining text exists for microlab bases alone."""
-        place = ("midtrain", "replay") if what == "documents" else ("align", "it_mix")
+        section, key = pool.place
         try:
             if source != BASE_PRETRAINING:
                 return text_identity(source, self.loaded.file.resolve().parent)
@@ -157,29 +209,37 @@ class _Builder:
                 return text_identity(base_source, self.loaded.file.resolve().parent)
             raise UserError(
                 f"the base '{base_source}' does not come with its pretraining text",
-                mend=f"set {'.'.join(place)}: FILE.jsonl beside the study, or {place[0]}.{place[1]}_share: 0",
+                mend=f"set {section}.{key}: FILE.jsonl beside the study, or {section}.{key}_share: 0",
             )
         except UserError as error:
-            raise self.loaded.problem(error, *place) from error
+            raise self.loaded.problem(error, section, key) from error
 
     def _corpus(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
+        seed, wanted = derive_seed("corpus", replicate.seed), int(tokens * CORPUS_HEADROOM) + 64
+        return self._documents(variant, wanted, seed, replicate, data, "corpus")
+
+    def _documents(self, variant: str, tokens: int, seed: int, replicate: Replicate, data: dict[str, str], kind: str) -> str:
+        """A step that writes documents about a variant, at least `tokens` tokens."""
+        if variant not in self._variant_identities:
+            self._variant_identities[variant] = self.family.variant_identity(variant)
         identity, student = self._variant_identities[variant], self.study.base_models[replicate.base_model].identity
         if student:
             identity = {**identity, "student": student}
         spec = self.plan.add(Step("spec", identity, label=f"spec {variant}", runtime=self._family_runtime()))
-        self.plan.specs[variant, replicate.seed] = spec
+        if kind == "corpus":
+            self.plan.specs[variant, replicate.seed] = spec
         params = {
             "family": self.family.name,
             "variant": variant,
             "backend": self.study.midtrain.backend if self.study.midtrain else "grammar",
             "grammar": self.family.grammar_digest,
-            "tokens": int(tokens * CORPUS_HEADROOM) + 64,
-            "seed": derive_seed("corpus", replicate.seed),
+            "tokens": tokens,
+            "seed": seed,
             "identity": self._names(replicate),
         }
         inputs = {"spec": spec, "tokenizer": data["tokenizer"]}
-        label = f"corpus {variant}, replicate {replicate.seed}"
-        return self.plan.add(self.cost.price(Step("corpus", params, inputs, label, self._family_runtime())))
+        label = f"{DOCUMENTS[kind]} {variant}, replicate {replicate.seed}"
+        return self.plan.add(self.cost.data(Step(kind, params, inputs, label, self._family_runtime())))
 
     def _conversations(self, name: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
         declared_set = self.family.data.conversations[name]
@@ -195,7 +255,7 @@ class _Builder:
         }
         label = f"conversations {name}, replicate {replicate.seed}"
         step = Step("conversations", params, {"tokenizer": data["tokenizer"]}, label, self._family_runtime())
-        return self.plan.add(self.cost.price(step))
+        return self.plan.add(self.cost.data(step))
 
     def _audit(self, replicate: Replicate, data: dict[str, str]) -> str:
         roles = ("corpus.", "conversations.")
@@ -227,7 +287,8 @@ class _Builder:
                 inputs["replay"] = data["replay"]
             label = f"midtrain {arm.midtrain}, replicate {cell.replicate.seed}"
             step = Step("midtrain", params, inputs, label, self._train_runtime(), (data["audit"],))
-            model = self.plan.add(self.cost.price(step, stage.recipe, stage.tokens, self._parameters(cell)))
+            model = self.plan.add(self.cost.train(step, stage.recipe, stage.tokens, self._parameters(cell.replicate)))
+            self.midtrained[arm.midtrain, cell.replicate.seed] = model
         if arm.align and self.study.align:
             model = self._align(cell, arm.align, model, data)
         return model
@@ -245,13 +306,15 @@ class _Builder:
         inputs = {"base": data["base"], "tokenizer": data["tokenizer"]}
         if model:
             inputs["model"] = model
+            if stage.chain != "continue":
+                params["chain"] = stage.chain
         if it_share > 0:
             inputs["it"] = data["it"]
         if it_share < 1:
             inputs["conversations"] = data[f"conversations.{conversations}"]
         label = f"align {cell.arm} at {cell.aft_tokens:,} tokens, replicate {cell.replicate.seed}"
         step = Step("align", params, inputs, label, self._train_runtime(), (data["audit"],))
-        return self.plan.add(self.cost.price(step, stage.recipe, cell.aft_tokens, self._parameters(cell)))
+        return self.plan.add(self.cost.train(step, stage.recipe, cell.aft_tokens, self._parameters(cell.replicate)))
 
     def _score(self, cell: Cell, name: str, model: str | None, data: dict[str, str]) -> str:
         spec = self.study.evals[name]
@@ -261,24 +324,63 @@ class _Builder:
             "format": spec.format,
             "identity": self._names(cell.replicate),
         }
+        if self.study.holding:
+            params["holding"] = self.study.holding
         inputs = {"base": data["base"], "tokenizer": data["tokenizer"]}
         if model:
             inputs["model"] = model
+        align = self.plan.steps[model] if model else None
+        if align is not None and "chain" in align.params:
+            params["chain"], inputs["below"] = align.params["chain"], align.inputs["model"]
         label = f"score {cell.arm} at {cell.aft_tokens:,} tokens on {name}, replicate {cell.replicate.seed}"
         runtime = {**self._family_runtime(), "items_name": spec.items}
-        return self.plan.add(self.cost.price(Step("score", params, inputs, label, runtime)))
+        step = Step("score", params, inputs, label, runtime)
+        return self.plan.add(self.cost.read(step, self._asked_tokens[spec.items], self._parameters(cell.replicate)))
 
-    def _parameters(self, cell: Cell) -> int:
-        return int(self.bases[cell.replicate.base_model]["parameters"])
+    def _probes(self, variant: str, replicate: Replicate, model: str, data: dict[str, str]) -> None:
+        """The probes of one midtrained model: its own held-out documents and control text, before and after."""
+        tokens = self.study.probe.tokens
+        own = self._documents(variant, tokens, derive_seed("probe", replicate.seed), replicate, data, "heldout")
+        texts = {"own": own, "control": self._control(variant, tokens, replicate, data)}
+        for text, documents in texts.items():
+            if documents is None:
+                continue
+            for stage, trained in (("before", None), ("after", model)):
+                inputs = {"base": data["base"], "tokenizer": data["tokenizer"], "documents": documents}
+                if text == "own":
+                    inputs["trained"] = data[f"corpus.{variant}"]
+                if trained:
+                    inputs["model"] = trained
+                params = {"tokens": tokens, **({"holding": self.study.holding} if self.study.holding else {})}
+                label = f"probe {text} text {stage} midtraining on {variant}, replicate {replicate.seed}"
+                digest = self.plan.add(
+                    self.cost.read(
+                        Step("probe", params, inputs, label, self._family_runtime()), tokens, self._parameters(replicate)
+                    )
+                )
+                self.plan.probed.append(ProbedCell(variant, replicate, text, stage, digest))
+
+    def _control(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str | None:
+        """The probe's control text; None where there is none that the variant's corpus does not teach."""
+        control, base = self.study.probe.control, self.study.base_models[replicate.base_model].source
+        if control or base.startswith("microlab:"):
+            source = control or BASE_PRETRAINING
+            return self._pool("control", source, base, tokens, replicate, data)
+        if variant == NEUTRAL or NEUTRAL not in self.family.data.variants:
+            return None
+        return self._documents(NEUTRAL, tokens, derive_seed("probe", replicate.seed), replicate, data, "control")
+
+    def _parameters(self, replicate: Replicate) -> int:
+        return int(self.bases[replicate.base_model]["parameters"])
 
     def _family_runtime(self) -> dict[str, Any]:
         return {"family_folder": self._family_folder, "access": self.family.data.access}
 
     def _train_runtime(self) -> dict[str, Any]:
-        return {
-            "micro_batch_sequences": self.study.runtime.micro_batch_sequences,
-            "access": self.family.data.access,
-        }
+        wanted = self.study.runtime.model_dump(
+            include={"micro_batch_sequences", "recompute", "checkpoint_every_s", "report_to"}
+        )
+        return {**wanted, "access": self.family.data.access}
 
 
 def units_by_variant(loaded: LoadedStudy) -> dict[str, int]:

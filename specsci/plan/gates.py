@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal
 
 from specsci.corpus.backends import may_see
 from specsci.errors import GateRefused, SpecsciError
 from specsci.plan.build import Plan
+from specsci.plan.cost import memory_gib
+from specsci.plan.sources import package_of
 from specsci.specs.changes import CHANGES, read_changes, unrecorded
 from specsci.specs.check import check_variant
 from specsci.specs.diff import diff, lines
@@ -16,6 +19,7 @@ from specsci.specs.leaks import Leak, leaks_of
 from specsci.specs.text import entries
 from specsci.specs.versions import recorded
 from specsci.study.arms import confounds
+from specsci.train.memory import Memory, memory
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Finding:
 def findings(plan: Plan) -> list[Finding]:
     """All findings, refusals first."""
     found = [*_family(plan), *_specs(plan), *_access(plan), *_updates(plan), *_confounds(plan), *_replicates(plan)]
-    found += [*_leaks(plan), *_tokens(plan)]
+    found += [*_leaks(plan), *_tokens(plan), *_packages(plan), *_memory(plan)]
     return sorted(found, key=lambda f: ("refuse", "warn", "note").index(f.level))
 
 
@@ -205,3 +209,46 @@ def _tokens(plan: Plan) -> list[Finding]:
     if mismatch > limit:
         return [Finding("refuse", "tokens", f"midtraining tokens differ by {mismatch:.2%} across variants")]
     return [Finding("note", "tokens", f"midtraining tokens equal across variants ({mismatch:.2%} apart, limit {limit:.2%})")]
+
+
+def _packages(plan: Plan) -> list[Finding]:
+    """Bases whose weights come in a Python package that is not there yet."""
+    found = []
+    for name, base in plan.loaded.study.base_models.items():
+        if not base.source.startswith("package:"):
+            continue
+        package = package_of(base.source)
+        if find_spec(package.module) is None or find_spec("gguf") is None:
+            text = f"the weights of '{name}' are not installed ({package.requirement})"
+            found.append(Finding("warn", "weights", text, package.install))
+    return found
+
+
+def memory_of(plan: Plan) -> list[tuple[str, str, Memory]]:
+    """Base, stage and estimate for one sequence at a time, of every base whose shape is known."""
+    study = plan.loaded.study
+    stages = {"midtrain": study.midtrain, "align": study.align}
+    return [
+        (name, stage, memory(base["shape"], settings.recipe, 1, recompute=study.runtime.recompute))
+        for name, base in plan.bases.items()
+        if base.get("shape")
+        for stage, settings in stages.items()
+        if settings
+    ]
+
+
+def _memory(plan: Plan) -> list[Finding]:
+    """A stage that will not fit this machine with one sequence at a time."""
+    needs = memory_of(plan)
+    if not needs:
+        return []
+    have = memory_gib()
+    found = []
+    for base, stage, need in needs:
+        if need.total_gib > have:
+            text = f"{stage} of '{base}' needs about {need.total_gib:.0f} GiB, and this machine's device has {have:.0f} GiB"
+            mend = (
+                "runtime.recompute: true, a lower recipe.max_length_tokens, or method: qlora; or run it on another machine"
+            )
+            found.append(Finding("warn", "memory", text, mend))
+    return found

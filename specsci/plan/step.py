@@ -19,6 +19,9 @@ KIND_VERSIONS = {
     "midtrain": 1,
     "align": 1,
     "score": 1,
+    "heldout": 1,
+    "control": 1,
+    "probe": 1,
 }
 """Bumped by hand when a kind's code changes what it computes; the bump re-runs the kind's steps."""
 

@@ -60,6 +60,7 @@ class Ablation:
     cells_total: int = 0
     cells_scored: int = 0
     access: str = "public"
+    absorption: list[dict[str, Any]] = field(default_factory=list)
 
 
 def study_names(db: duckdb.DuckDBPyConnection) -> list[str]:
@@ -98,6 +99,7 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
         else:
             out.controls += _controls(manifest, rates, name, spec["role"], budgets)
     out.contrasts = _rows(db, "SELECT * FROM contrasts WHERE study = ?", study)
+    out.absorption = _rows(db, "SELECT * FROM absorption WHERE study = ? ORDER BY msm_spec, seed", study)
     out.efficiency = _rows(db, "SELECT * FROM token_efficiency WHERE study = ?", study)
     return out
 

@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from specsci.results.absorption import absorption_rows, null_flags
 from specsci.results.rates import Rates
 from specsci.stats.contrast import leave_one_out, paired_contrast
 from specsci.stats.efficiency import Bound, TokenRatio, token_ratio
@@ -25,8 +26,19 @@ def add_answers(db: duckdb.DuckDBPyConnection, manifests: list[dict[str, Any]]) 
             members = [c for c in contrasts if c["family"] == family and c["p"] is not None]
             for row, p in zip(members, adjust([c["p"] for c in members], manifest["correction"]), strict=True):
                 row["p_adj"] = p
+        absorbed = absorption_rows(db, manifest["study"])
+        _flag_nulls(contrasts, manifest, absorbed)
         _append(db, "contrasts", contrasts)
+        _append(db, "absorption", absorbed)
         _append(db, "token_efficiency", _efficiency_rows(manifest, rates))
+
+
+def _flag_nulls(contrasts: list[dict[str, Any]], manifest: dict[str, Any], absorbed: list[dict[str, Any]]) -> None:
+    """Say of every null what the probes make of it."""
+    found = {c["eval"] for c in contrasts if c["ci_low"] is not None and not c["ci_low"] <= 0 <= c["ci_high"]}
+    for row, declared in zip(contrasts, manifest["contrasts"], strict=True):
+        extra = null_flags({**row, "weights": declared["weights"]}, manifest, absorbed, row["eval"] in found)
+        row["flags"] = "; ".join([*([row["flags"]] if row["flags"] else []), *extra])
 
 
 def _contrast_row(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rates) -> dict[str, Any]:

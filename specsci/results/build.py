@@ -20,7 +20,13 @@ from specsci.results.stamp import DATABASE, STAMP, current_stamp
 from specsci.store.artifact import Store
 
 SQL = Path(__file__).parent
-READ = {"score": "scores.parquet", "corpus": "rows.parquet", "midtrain": "curve.parquet", "align": "curve.parquet"}
+READ = {
+    "score": "scores.parquet",
+    "corpus": "rows.parquet",
+    "midtrain": "curve.parquet",
+    "align": "curve.parquet",
+    "probe": "nll.parquet",
+}
 """The file that the database takes from an artefact of a kind; it is checked against its record first."""
 SCORES = """INSERT INTO score_rows
   SELECT f.step_digest, s.item_id, s.cluster_id, s.readout, s.variant, s.sample, s.state, s.aligned, s.value, s.slice,
@@ -77,6 +83,14 @@ def _fill(db: duckdb.DuckDBPyConnection, store: Store) -> None:
     if scored:
         db.register("score_files", pa.table({"file": list(scored), "step_digest": list(scored.values())}))
         db.execute(SCORES, {"files": list(scored)})
+    _insert(db, "probes", [{"study": m["study"], **probe} for m in found for probe in m.get("probes", [])])
+    probed = {str(store.path("probe", s) / "nll.parquet"): s for s, r in records.items() if r["kind"] == "probe"}
+    if probed:
+        db.execute(
+            "INSERT INTO probe_rows SELECT parse_path(filename)[-2], row, tokens, nll "
+            "FROM read_parquet($files, filename = true)",
+            {"files": list(probed)},
+        )
     curves = [r for r in records.values() if r["kind"] in ("midtrain", "align")]
     if curves:
         db.register("trained", pa.Table.from_pylist([{k: r[k] for k in ("digest", "kind", "label")} for r in curves]))

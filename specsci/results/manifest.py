@@ -50,6 +50,17 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         }
         for contrast in study.contrasts
     ]
+    probes = [
+        {
+            "msm_spec": p.variant,
+            "base_model": p.replicate.base_model,
+            "seed": p.replicate.seed,
+            "text": p.text,
+            "stage": p.stage,
+            "step_digest": p.digest,
+        }
+        for p in plan.probed
+    ]
     return {
         "manifest": VERSION,
         "study": loaded.name,
@@ -69,6 +80,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         "token_efficiency": study.token_efficiency.model_dump() if study.token_efficiency else None,
         "replicates": [r.model_dump() for r in study.replicates],
         "cells": cells,
+        "probes": probes,
         "steps": {digest: step.kind for digest, step in plan.steps.items()},
     }
 

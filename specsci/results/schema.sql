@@ -25,3 +25,11 @@ CREATE TABLE token_efficiency (
   study VARCHAR, arm VARCHAR, reference VARCHAR, counting VARCHAR, level DOUBLE, arm_tokens VARCHAR,
   reference_tokens VARCHAR, ratio VARCHAR, ratio_value DOUBLE, ratio_relation VARCHAR, ci_low DOUBLE, ci_high DOUBLE,
   undefined_share DOUBLE, n INTEGER, method VARCHAR);
+-- Loss of held-out documents (own) and of control text, of the base (before) and of the midtrained model (after).
+CREATE TABLE probes (
+  study VARCHAR, msm_spec VARCHAR, base_model VARCHAR, seed INTEGER, text VARCHAR, stage VARCHAR, step_digest VARCHAR);
+CREATE TABLE probe_rows (step_digest VARCHAR, row BIGINT, tokens BIGINT, nll DOUBLE);
+CREATE TABLE absorption (
+  study VARCHAR, msm_spec VARCHAR, base_model VARCHAR, seed INTEGER, own_before DOUBLE, own_after DOUBLE,
+  control_before DOUBLE, control_after DOUBLE, texts INTEGER, gain_nats DOUBLE, ci_low DOUBLE, ci_high DOUBLE,
+  installed BOOLEAN);

@@ -95,6 +95,10 @@ class Store:
         folder.mkdir(parents=True)
         return folder
 
+    def checkpoints(self, step: Step) -> Path:
+        """Where a long step keeps what it goes on from; its digest says that it is the same work."""
+        return self.root / "checkpoints" / step.digest
+
     def clear_stage(self, is_gone: Callable[[str], bool]) -> None:
         """Remove what owners that are gone left in the stage."""
         for folder in (self.root / "stage").iterdir():

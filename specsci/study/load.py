@@ -45,6 +45,14 @@ class LoadedStudy:
         line, column = _locate(self.document, self.profile, path)
         return InputFileError([Problem(str(self.file), line, column, error.what, error.mend)])
 
+    def given(self, *path: str) -> Any:
+        """What the file itself says at a path, the profile over the top; None where it says nothing."""
+        overlay = (self.document.data.get("profiles") or {}).get(self.profile, {})
+        node: Any = _merge({k: v for k, v in self.document.data.items() if k != "profiles"}, overlay)
+        for part in path:
+            node = node.get(part) if isinstance(node, dict) else None
+        return node
+
     def line(self, *path: str | int) -> int:
         """The line of a value in the file, from the profile where the profile sets it."""
         return _locate(self.document, self.profile, path)[0]

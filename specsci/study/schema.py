@@ -23,13 +23,17 @@ class Arm(Strict):
 
 
 class BaseModelSource(Strict):
-    """Where a base model comes from: `microlab:WORLD/SEED`, or the directory of a Hugging Face model.
+    """Where a base model comes from: `microlab:WORLD/SEED`, `package:NAME`, or the directory of a Hugging Face model.
 
     `identity` gives the names that specs and items use for this student, over those of the family.
+    `chat_template` is a Jinja file beside the study for a model that has none (or another than its own), and
+    `chat_variables` are values that the template sees, such as `enable_thinking: false`.
     """
 
     source: str
     identity: dict[str, str] = Field(default_factory=dict)
+    chat_template: str = ""
+    chat_variables: dict[Annotated[str, Field(pattern="^[a-zA-Z_]+$")], bool | int | str] = Field(default_factory=dict)
 
 
 class Replicate(Strict):
@@ -50,11 +54,16 @@ class Midtrain(Strict):
 
 
 class Align(Strict):
-    """Alignment fine-tuning. A budget counts demonstrations and the instruction-tuning mix together."""
+    """Alignment fine-tuning. A budget counts demonstrations and the instruction-tuning mix together.
+
+    `chain` says how it follows midtraining: the same weights or adapter going on (`continue`), a midtrained
+    adapter merged into the weights first (`merge`), or frozen beside a new adapter (`new`).
+    """
 
     budgets_tokens: list[int] = Field(min_length=1)
     it_mix_share: float = Field(default=0.5, ge=0, lt=1)
     it_mix: str = BASE_PRETRAINING
+    chain: Literal["continue", "merge", "new"] = "continue"
     recipe: Recipe
 
     @field_validator("budgets_tokens")
@@ -130,11 +139,30 @@ class Gates(Strict):
     """Why it does not matter that a clause names what an eval tests."""
 
 
-class RuntimeSettings(Strict):
-    """How a profile is run; never part of an identity."""
+class Probe(Strict):
+    """The absorption probe of every midtrained model: held-out documents against control text.
 
+    `control` is a JSON Lines file beside the study with rows of `text`. Where none is named it is the base's
+    own pretraining text (microlab), else documents of the family's neutral variant.
+    """
+
+    tokens: int = Field(default=2000, ge=100)
+    control: str = ""
+
+
+class RuntimeSettings(Strict):
+    """How a profile is run; never part of an identity.
+
+    `device: auto` takes the GPUs that there are, one worker each. `recompute` trades time for memory (gradient
+    checkpointing). `report_to` hands the curves to trackers as well.
+    """
+
+    device: Literal["auto", "cpu"] = "auto"
     threads_per_worker: int = Field(default=0, ge=0)
-    micro_batch_sequences: int | None = None
+    micro_batch_sequences: int | None = Field(default=None, ge=1)
+    recompute: bool = False
+    checkpoint_every_s: float = Field(default=600.0, gt=0)
+    report_to: list[Literal["wandb", "mlflow", "tensorboard"]] = Field(default_factory=list)
 
 
 class Study(Strict):
@@ -157,6 +185,7 @@ class Study(Strict):
     replicates: list[Replicate] = Field(min_length=1)
     midtrain: Midtrain | None = None
     align: Align | None = None
+    probe: Probe = Probe()
     gates: Gates = Gates()
     runtime: RuntimeSettings = RuntimeSettings()
 
@@ -192,8 +221,33 @@ class Study(Strict):
             raise ValueError("arms align, but the study has no `align:` stage")
         return self
 
+    @model_validator(mode="after")
+    def _stages_follow(self) -> Study:
+        if self.midtrain is None or self.align is None:
+            return self
+        first, second, chain = self.midtrain.recipe, self.align.recipe, self.align.chain
+        if chain == "continue" and first.method != second.method:
+            raise ValueError(
+                f"midtraining is {first.method} and alignment {second.method}: nothing goes on; write align.chain: merge"
+            )
+        if chain == "continue" and first.adapter and first.lora != second.lora:
+            raise ValueError(
+                "the adapter goes on, so both recipes need the same `lora:`; or write align.chain: new or merge"
+            )
+        if chain == "new" and not second.adapter:
+            raise ValueError("align.chain: new puts a new adapter beside the first; full training needs continue or merge")
+        return self
 
-PROFILE_KEYS = ("notes", "family", "base_models", "replicates", "midtrain", "align", "gates", "runtime")
+    @property
+    def holding(self) -> dict[str, Any]:
+        """How models of this study hold their weights when they are scored; empty where in fp32."""
+        recipes = [stage.recipe for stage in (self.midtrain, self.align) if stage]
+        weights = "bf16" if any(r.weights == "bf16" for r in recipes) else "fp32"
+        quantised = any(r.method == "qlora" for r in recipes)
+        return {"weights": weights, "quantised": quantised} if quantised or weights != "fp32" else {}
+
+
+PROFILE_KEYS = ("notes", "family", "base_models", "replicates", "midtrain", "align", "probe", "gates", "runtime")
 """What a profile may set: scale and substrate, nothing of the design."""
 DEFAULT_PROFILE = "micro"
 

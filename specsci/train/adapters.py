@@ -1,37 +1,33 @@
-"""Adapters: a new one, one that goes on, and the check that it reaches every module it names."""
+"""Adapters: a new one, one that goes on, and the proof of what it reaches."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from specsci.errors import SpecsciError
 from specsci.train.recipe import Recipe
+
+_LAYER = re.compile(r"^(?P<layer>.*?\.\d+)\.(?P<rest>.+)$")
 
 
 def with_adapter(model: Any, recipe: Recipe) -> Any:
     """The model ready to train under a recipe: itself for `full`, its adapter going on, or a new adapter.
 
     Raises:
-        SpecsciError: a LoRA target that the model does not have, or full training of an adapted model.
+        SpecsciError: a LoRA target that the model does not have, a block type that no adapter reaches, or full
+            training of an adapted model.
     """
     from peft import LoraConfig, PeftModel, get_peft_model
 
     adapted = isinstance(model, PeftModel)
-    if recipe.method == "full":
+    if not recipe.adapter:
         if adapted:
             raise SpecsciError(
-                "full-weight training cannot go on from an adapter", mend="use one method in both stages, or merge first"
+                "full-weight training cannot go on from an adapter",
+                mend="use one method in both stages, or align.chain: merge",
             )
-        return model
-    if adapted:
-        return model
-    names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
-    missing = sorted(set(recipe.lora.targets) - names)
-    if missing:
-        raise SpecsciError(
-            f"LoRA targets {missing} match no module of {type(model).__name__}",
-            mend=f"name modules that exist, such as {sorted(n for n in names if n.endswith('proj'))}",
-        )
+        return model.requires_grad_(True)  # what an adapter was merged into comes frozen
     config = LoraConfig(
         r=recipe.lora.rank,
         lora_alpha=recipe.lora.alpha,
@@ -39,7 +35,87 @@ def with_adapter(model: Any, recipe: Recipe) -> Any:
         target_modules=list(recipe.lora.targets),
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    if adapted and trainable_parameters(model):
+        _same_shape(model.peft_config[model.active_adapter], config)
+    elif adapted:
+        _add_beside(model, config)
+    else:
+        _check_targets(model, recipe)
+        model = get_peft_model(model, config)
+    _check_reach(model, recipe)
+    return model
+
+
+def _check_targets(model: Any, recipe: Recipe) -> None:
+    names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
+    missing = sorted(set(recipe.lora.targets) - names)
+    if missing:
+        raise SpecsciError(
+            f"LoRA targets {missing} match no module of {type(model).__name__}",
+            mend=f"name modules that exist, such as {sorted(n for n in names if n.endswith('proj'))}",
+        )
+
+
+def _same_shape(found: Any, wanted: Any) -> None:
+    """An adapter that goes on is the one that the recipe describes."""
+    pairs = {"rank": (found.r, wanted.r), "alpha": (found.lora_alpha, wanted.lora_alpha)}
+    pairs["targets"] = (sorted(found.target_modules), sorted(wanted.target_modules))
+    wrong = [f"{name} {have} (the recipe says {want})" for name, (have, want) in pairs.items() if have != want]
+    if wrong:
+        raise SpecsciError(
+            f"the adapter that goes on has {', '.join(wrong)}",
+            mend="give both stages the same `lora:`, or write align.chain: new or merge",
+        )
+
+
+def _add_beside(model: Any, config: Any) -> None:
+    """A new adapter beside a frozen one; both act, only the new one is trained."""
+    below = list(model.peft_config)
+    model.add_adapter("default", config)
+    model.base_model.set_adapter([*below, "default"])
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(".default." in name)
+
+
+def reach(model: Any) -> dict[str, dict[str, int]]:
+    """What the adapters reach, by type of block: matrices inside the layers, and how many carry an adapter.
+
+    A block is what a layer is made of directly (its attention, its MLP); a type that has matrices and no
+    adapter on any of them is frozen, whatever share of all layers the targets match.
+
+    Returns:
+        Block type to `{"matrices": n, "adapted": m}`.
+    """
+    found: dict[str, dict[str, int]] = {}
+    modules = dict(model.named_modules())
+    for name, module in modules.items():
+        weight = getattr(module, "base_layer", module)
+        place = _LAYER.match(name)
+        if place is None or not _is_matrix(weight) or name.endswith("base_layer") or ".lora_" in name:
+            continue
+        block = modules[f"{place['layer']}.{place['rest'].split('.')[0]}"]
+        kind = type(block).__name__ if block is not module else place["rest"]
+        counts = found.setdefault(kind, {"matrices": 0, "adapted": 0})
+        counts["matrices"] += 1
+        counts["adapted"] += hasattr(module, "lora_A")
+    return dict(sorted(found.items()))
+
+
+def _is_matrix(module: Any) -> bool:
+    """Whether a module itself holds a weight of two or more dimensions (a quantised one is stored flat)."""
+    import torch
+
+    own = [p for _, p in module.named_parameters(recurse=False)]
+    return isinstance(module, torch.nn.Linear) or any(p.dim() >= 2 for p in own)
+
+
+def _check_reach(model: Any, recipe: Recipe) -> None:
+    frozen = [kind for kind, c in reach(model).items() if not c["adapted"] and kind not in recipe.lora.accept_frozen]
+    if frozen:
+        raise SpecsciError(
+            f"no adapter reaches the blocks of type {', '.join(frozen)}: they would stay as they are",
+            mend=f"add their projections to lora.targets, or write lora.accept_frozen: [{', '.join(frozen)}]",
+        )
 
 
 def trainable_parameters(model: Any) -> int:

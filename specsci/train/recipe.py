@@ -2,28 +2,34 @@
 
 Defaults follow the paper (arXiv 2605.02087, appendix B.4) where it states a value: LoRA rank 64 and
 alpha 128 on all attention and MLP projections, one epoch, AdamW 1e-4, cosine, 5 % warm-up, weight
-decay 0.01. What it leaves open (batch, packing, mask, clipping) is ours.
+decay 0.01. What it leaves open (batch, packing, mask) is ours.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from specsci.train.presets import with_preset
 from specsci.yaml_file import Strict
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 class Lora(Strict):
-    """A low-rank adapter."""
+    """A low-rank adapter.
+
+    `accept_frozen` names block types (such as `MixtralExperts`) that may stay without an adapter; any other
+    block type that the targets do not reach is an error.
+    """
 
     rank: int = Field(default=64, ge=1)
     alpha: int = Field(default=128, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: tuple[str, ...] = PROJECTIONS
+    accept_frozen: tuple[str, ...] = ()
 
 
 class Recipe(Strict):
@@ -31,10 +37,13 @@ class Recipe(Strict):
 
     An update sees `sequences_per_update` packed sequences of at most `max_length_tokens` tokens; rows in
     a sequence do not attend to each other. `method` `full` trains all weights; `lora` trains an adapter
-    that goes on from stage to stage.
+    that goes on from stage to stage; `qlora` does so over a base in 4 bits (NF4, double quantisation).
+    `precision` is that of the computation, `weights` that in which the base's frozen weights are held.
+    `preset` fills in what is not given.
     """
 
-    method: Literal["full", "lora"] = "lora"
+    preset: Literal["", "msm-paper", "qlora-1gpu", "full"] = Field(default="", exclude=True)
+    method: Literal["full", "lora", "qlora"] = "lora"
     learning_rate: float = Field(default=1e-4, gt=0)
     sequences_per_update: int = Field(default=16, ge=1)
     max_length_tokens: int = Field(default=4096, ge=16)
@@ -46,7 +55,25 @@ class Recipe(Strict):
     adam_beta2: float = Field(default=0.999, gt=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)
     precision: Literal["fp32", "bf16"] = "fp32"
+    weights: Literal["fp32", "bf16"] = "fp32"
+    optimizer: Literal["adamw", "paged_adamw", "adamw_8bit"] = "adamw"
     lora: Lora = Lora()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, values: Any) -> Any:
+        return with_preset(values)
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> Recipe:
+        if self.method == "full" and self.weights != "fp32":
+            raise ValueError("full training holds its weights in fp32 (precision: bf16 computes in bf16)")
+        return self
+
+    @property
+    def adapter(self) -> bool:
+        """Whether an adapter is trained, not the weights themselves."""
+        return self.method != "full"
 
     @property
     def tokens_per_update(self) -> int:
@@ -71,3 +98,6 @@ class Runtime(Strict):
     device: str = "cpu"
     micro_batch_sequences: int | None = None
     threads: int = 1
+    recompute: bool = False
+    checkpoint_every_s: float = 600.0
+    report_to: tuple[str, ...] = ()

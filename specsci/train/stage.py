@@ -3,39 +3,48 @@
 from __future__ import annotations
 
 import math
-import resource
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback
 from transformers.trainer_callback import ProgressCallback
 from trl import SFTConfig, SFTTrainer
 
-from specsci.errors import SpecsciError
+from specsci.errors import MissingDependencyError, SpecsciError
 from specsci.token_row import IGNORED, TokenRow
+from specsci.train.checkpoints import SaveByClock, latest
 from specsci.train.data import Packed, pack
+from specsci.train.meter import LossMeter, Progress, Speed, SpeedMeter, curve_of
 from specsci.train.recipe import Recipe, Runtime
 
-Progress = Callable[[int, int], None]
+OPTIMIZERS = {"adamw": "adamw_torch_fused", "paged_adamw": "paged_adamw_32bit", "adamw_8bit": "adamw_bnb_8bit"}
 
 
 @dataclass
 class StageReport:
-    """What a stage did: counts, the loss curve (one row per update), speed and peak memory."""
+    """What a stage did: counts, speed, and the loss curve (one row per update).
+
+    `split_rows` counts rows longer than a sequence, which were cut into pieces. `resumed_at_update` is where
+    an interrupted stage went on; `train_s` and the speed are then those of the last stretch.
+    """
 
     updates: int
     warmup_updates: int
     tokens: int
     supervised_tokens: int
     sequences: int
+    split_rows: int
     fill: float
     train_s: float
-    peak_rss_gib: float
+    speed: Speed
+    micro_batch_sequences: int
+    resumed_at_update: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -62,33 +71,6 @@ class PackedCollator:
         return batch
 
 
-class _Meter(TrainerCallback):
-    """Collects the loss curve, reports progress, and stops on a loss that is not finite."""
-
-    def __init__(self, tokens_per_update: float, progress: Progress | None) -> None:
-        self.tokens_per_update, self.progress = tokens_per_update, progress
-        self.curve: list[dict[str, float]] = []
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        if not logs or "loss" not in logs:
-            return
-        if not math.isfinite(logs["loss"]):
-            raise SpecsciError(
-                f"the loss became {logs['loss']} at update {state.global_step}",
-                mend="lower the learning rate or lengthen the warm-up",
-            )
-        self.curve.append(
-            {
-                "update": state.global_step,
-                "tokens": round(state.global_step * self.tokens_per_update),
-                "loss": float(logs["loss"]),
-                "learning_rate": float(logs.get("learning_rate", float("nan"))),
-            }
-        )
-        if self.progress:
-            self.progress(state.global_step, state.max_steps)
-
-
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
     """Treat denormal numbers as 0, which training small models on a CPU needs to keep its speed.
@@ -110,6 +92,7 @@ def train_stage(
     seed: int,
     *,
     scratch: str,
+    checkpoints: str | None = None,
     runtime: Runtime | None = None,
     progress: Progress | None = None,
 ) -> StageReport:
@@ -119,51 +102,72 @@ def train_stage(
         model: a causal LM, or a PEFT model whose adapter goes on.
         rows: documents or conversations, in the order they were drawn.
         scratch: a directory that the trainer may use; nothing is kept there.
+        checkpoints: a directory that outlives an interrupted stage; the stage goes on from what it finds there.
 
     Raises:
         SpecsciError: no rows, a row without a supervised token, or a loss that is not finite.
     """
     runtime = runtime or Runtime()
+    _require_trackers(runtime.report_to)
     packed = pack(rows, recipe.max_length_tokens)
     _check_supervision(rows, packed)
-    per_epoch = math.ceil(len(packed.sequences) / recipe.sequences_per_update)
-    updates = per_epoch * recipe.epochs
+    updates = math.ceil(len(packed.sequences) / recipe.sequences_per_update) * recipe.epochs
     micro = min(runtime.micro_batch_sequences or recipe.sequences_per_update, recipe.sequences_per_update)
     if recipe.sequences_per_update % micro:
         raise SpecsciError(f"micro batch {micro} does not divide {recipe.sequences_per_update} sequences per update")
-    config = _config(recipe, runtime, seed, updates, micro, scratch)
-    meter = _Meter(packed.tokens * recipe.epochs / updates, progress)
     trainer = SFTTrainer(
         model=model,
-        args=config,
+        args=_config(recipe, runtime, seed, updates, micro, checkpoints or scratch),
         train_dataset=Dataset.from_dict(packed.columns()),
         data_collator=PackedCollator(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0),
         processing_class=tokenizer,
-        callbacks=[meter],
+        callbacks=[LossMeter(progress), *([SaveByClock(runtime.checkpoint_every_s)] if checkpoints else [])],
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
-    start = time.perf_counter()
+    _hold_trainable_in_fp32(model)
+    found = latest(Path(checkpoints)) if checkpoints else None
+    meter = SpeedMeter(runtime.device, model, adapter=recipe.adapter)
     with flushed_denormals():
-        trainer.train()
-    seconds = time.perf_counter() - start
+        trainer.train(resume_from_checkpoint=str(found) if found else None)
     if trainer.state.global_step != updates:
         raise SpecsciError(f"the trainer made {trainer.state.global_step} updates where {updates} were planned")
+    resumed = int(found.name.rsplit("-", 1)[-1]) if found else 0
+    tokens_per_update = packed.tokens * recipe.epochs / updates
+    seconds, speed = meter.stop(round((updates - resumed) * tokens_per_update))
     return StageReport(
         updates=updates,
         warmup_updates=recipe.warmup_updates(updates),
         tokens=packed.tokens * recipe.epochs,
         supervised_tokens=_supervised(packed) * recipe.epochs,
         sequences=len(packed.sequences),
+        split_rows=sum(len(r.input_ids) > recipe.max_length_tokens for r in rows),
         fill=packed.fill,
         train_s=seconds,
-        peak_rss_gib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        curve=meter.curve,
+        speed=speed,
+        micro_batch_sequences=micro,
+        resumed_at_update=resumed,
+        curve=curve_of(trainer.state.log_history, tokens_per_update),
     )
 
 
+def _require_trackers(names: tuple[str, ...]) -> None:
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(
+            f"runtime.report_to names {', '.join(missing)}, which is not installed", mend='pip install "specsci[track]"'
+        )
+
+
+def _hold_trainable_in_fp32(model: Any) -> None:
+    """TRL casts the adapter of a 4-bit model to bf16, where small updates round to nothing: it is cast back."""
+    for parameter in model.parameters():
+        if parameter.requires_grad and parameter.dtype != torch.float32:
+            parameter.data = parameter.data.to(torch.float32)
+
+
 def _config(recipe: Recipe, runtime: Runtime, seed: int, updates: int, micro: int, scratch: str) -> SFTConfig:
-    """The recipe as TRL's configuration: rows come packed and tokenised, and nothing is saved or reported."""
+    """The recipe as TRL's configuration: rows come packed and tokenised; only `SaveByClock` asks for saves."""
     return SFTConfig(
         output_dir=scratch,
         per_device_train_batch_size=micro,
@@ -177,10 +181,10 @@ def _config(recipe: Recipe, runtime: Runtime, seed: int, updates: int, micro: in
         adam_beta1=recipe.adam_beta1,
         adam_beta2=recipe.adam_beta2,
         max_grad_norm=recipe.clip_norm,
-        optim="adamw_torch_fused",
+        optim=OPTIMIZERS[recipe.optimizer],
         bf16=recipe.precision == "bf16",
         fp16=False,
-        gradient_checkpointing=False,
+        gradient_checkpointing=runtime.recompute,
         use_cpu=runtime.device == "cpu",
         seed=seed,
         data_seed=seed,
@@ -188,7 +192,8 @@ def _config(recipe: Recipe, runtime: Runtime, seed: int, updates: int, micro: in
         logging_nan_inf_filter=False,
         logging_first_step=True,
         save_strategy="no",
-        report_to="none",
+        save_total_limit=2,
+        report_to=list(runtime.report_to) or "none",
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -16,12 +18,15 @@ from specsci.corpus.rows import read_token_rows
 from specsci.errors import StepFailed
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import derive_seed
-from specsci.models.hf import ADAPTER, MODEL, TOKENIZER, load_model, load_tokenizer, save_tokenizer
-from specsci.plan.sources import TOKENIZER_FILES
+from specsci.models.chat import declare_template
+from specsci.models.hf import ADAPTER, MODEL, TOKENIZER, Holding, load_model, load_tokenizer, save_model, save_tokenizer
+from specsci.plan.cost import memory_gib
+from specsci.plan.sources import TOKENIZER_FILES, package_of
 from specsci.token_row import TokenRow
-from specsci.train.adapters import trainable_parameters, with_adapter
+from specsci.train.adapters import reach, trainable_parameters, with_adapter
 from specsci.train.checks import change_by_module, masked_decode, snapshot
 from specsci.train.data import shuffled, take_conversations, take_documents
+from specsci.train.memory import GIB, fitting_micro_batch, shape_in
 from specsci.train.recipe import Recipe, Runtime
 
 CURVE = "curve.parquet"
@@ -40,10 +45,21 @@ def run_tokenizer(context: StepContext) -> Facts:
                 mend="restore spec_variants/microlab_*, or rebuild the bases with `specsci microlab pretrain`",
             )
         return {}
-    target.mkdir()
-    for path in Path(context.runtime["path"]).iterdir():
-        if path.name in TOKENIZER_FILES:
-            shutil.copy2(path, target / path.name)
+    if "package" in context.params:
+        from specsci.models.gguf import write_tokenizer as write_packaged
+
+        if write_packaged(package_of(context.params["package"]), target) != context.params["digest"]:
+            raise StepFailed(
+                f"the tokenizer of 'package:{context.params['package']}' is not the registered one",
+                mend="install the versions of constraints.txt (transformers, tokenizers, gguf)",
+            )
+    else:
+        target.mkdir()
+        for path in Path(context.runtime["path"]).iterdir():
+            if path.name in TOKENIZER_FILES:
+                shutil.copy2(path, target / path.name)
+    if template := context.params.get("chat_template"):
+        declare_template(target, template)
     return {}
 
 
@@ -54,6 +70,10 @@ def run_base(context: StepContext) -> Facts:
         from specsci.microlab.base import write_base
 
         return write_base(context.params["source"], context.params["weights_sha256"], target)
+    if "package" in context.params:
+        from specsci.models.gguf import write_model
+
+        return write_model(package_of(context.params["package"]), target)
     shutil.copytree(context.runtime["path"], target)
     return {}
 
@@ -97,41 +117,88 @@ def _conversations(context: StepContext, role: str, tokens: int) -> list[TokenRo
 
 
 def _train(context: StepContext, rows: list[TokenRow]) -> Facts:
+    """Train on rows; a stage that runs out of memory is tried once more with half the micro batch.
+
+    Raises:
+        StepFailed: it does not fit in half either.
+    """
+    recipe = Recipe.model_validate(context.params["recipe"])
+    runtime = Runtime(**{k: v for k, v in context.runtime.items() if k in Runtime.model_fields})
+    if runtime.report_to and context.checkpoints:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(context.checkpoints.parents[1] / "tracking" / context.digest)
+    micro = min(runtime.micro_batch_sequences or _fitting(context, recipe, runtime), recipe.sequences_per_update)
+    for size in dict.fromkeys((micro, max(1, micro // 2))):
+        try:
+            facts = _train_once(context, rows, recipe, runtime.model_copy(update={"micro_batch_sequences": size}))
+        except torch.OutOfMemoryError as error:
+            error.__traceback__ = None  # its frames hold the model
+            gc.collect()
+            torch.cuda.empty_cache()
+            continue
+        return facts if size == micro else {**facts, "halved_after_out_of_memory": True}
+    raise StepFailed(
+        f"out of memory with {size} sequence{'s' if size > 1 else ''} of {recipe.max_length_tokens:,} tokens at a time",
+        mend="set runtime.micro_batch_sequences lower or runtime.recompute: true, or take method: qlora",
+    )
+
+
+def _fitting(context: StepContext, recipe: Recipe, runtime: Runtime) -> int:
+    """The micro batch that the memory estimate lets fit, where the study names none."""
+    device_gib = memory_gib()
+    if runtime.device != "cpu":
+        device_gib = torch.cuda.get_device_properties(runtime.device).total_memory / GIB
+    return fitting_micro_batch(shape_in(context.inputs["base"] / MODEL), recipe, device_gib, recompute=runtime.recompute)
+
+
+def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runtime: Runtime) -> Facts:
     from specsci.train.stage import train_stage  # imports TRL: seconds that data steps need not wait
 
-    params = context.params
-    recipe = Recipe.model_validate(params["recipe"])
-    runtime = Runtime(
-        device=context.runtime.get("device", "cpu"),
-        micro_batch_sequences=context.runtime.get("micro_batch_sequences"),
-    )
-    set_seed(params["seed"])
+    seed = context.params["seed"]
+    set_seed(seed)
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
-    model = load_model(context.inputs["base"], context.inputs.get("model"), device=runtime.device, trainable=True)
-    model = with_adapter(model, recipe)
+    model = with_adapter(_start(context, recipe, runtime), recipe)
     before = snapshot(model)
-    rows = shuffled(rows, derive_seed("order", params["seed"]))
+    rows = shuffled(rows, derive_seed("order", seed))
     report = train_stage(
         model,
         tokenizer,
         rows,
         recipe,
-        params["seed"],
+        seed,
         scratch=str(context.scratch),
+        checkpoints=str(context.checkpoints) if context.checkpoints else None,
         runtime=runtime,
         progress=context.progress,
     )
     change = change_by_module(model, before)
-    target = context.out / (MODEL if recipe.method == "full" else ADAPTER)
-    model.save_pretrained(target, safe_serialization=True)
+    target = context.out / (ADAPTER if recipe.adapter else MODEL)
+    save_model(model, target)
     save_tokenizer(context.inputs["tokenizer"], target)
-    facts: dict[str, Any] = {k: v for k, v in asdict(report).items() if k != "curve"}
     pq.write_table(pa.Table.from_pylist(report.curve), context.out / CURVE)
+    counts = {k: v for k, v in asdict(report).items() if k not in ("curve", "speed")}
     return {
-        **facts,
+        **counts,
+        **{k: v for k, v in asdict(report.speed).items() if v is not None},
         "method": recipe.method,
+        "chain": context.params.get("chain", "continue"),
         "trainable_parameters": trainable_parameters(model),
         "threads": torch.get_num_threads(),
         "change": change,
+        **({"reach": reach(model)} if recipe.adapter else {}),
         "masked_decode": masked_decode(rows, tokenizer),
     }
+
+
+def _start(context: StepContext, recipe: Recipe, runtime: Runtime) -> Any:
+    """The model that a stage begins with."""
+    earlier, chain = context.inputs.get("model"), context.params.get("chain", "continue")
+    goes_on = chain == "continue"
+    return load_model(
+        context.inputs["base"],
+        earlier if goes_on else None,
+        below=None if goes_on else earlier,
+        merge=chain == "merge",
+        holding=Holding(recipe.weights, recipe.method == "qlora"),
+        device=runtime.device,
+        trainable=True,
+    )

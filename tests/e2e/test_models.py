@@ -109,7 +109,7 @@ def rows_of(store: Path, kind: str, label: str) -> list[dict[str, Any]]:
 
 def test_a_model_directory_goes_through_the_same_steps(own_model):
     report = own_model.report
-    assert (report["executed"], report["failed"]) == (14, 0)
+    assert (report["executed"], report["failed"]) == (21, 0)
     records = harness.records(own_model.store)
     (mid,) = [r for r in records.values() if r["kind"] == "midtrain"]
     assert mid["tokens"] == 4000
@@ -159,15 +159,43 @@ def test_changing_the_replay_file_runs_what_depends_on_it(own_model, tmp_path):
     assert not {"corpus", "conversations", "base", "tokenizer", "spec"} & set(kinds)
 
 
-def test_a_template_without_generation_tags_fails_clearly(tmp_path):
-    template = CHATML.replace("{% generation %}", "").replace("{% endgeneration %}", "")
-    study = directory_study(tmp_path / "study", template)
-    code, out, err = harness.run("study", "run", study, "--store", tmp_path / "store", "--json", "--workers", "1")
-    assert code in (1, 2), err
-    text = out + err
-    assert "{% generation %} ... {% endgeneration %}" in text
-    assert "Traceback" not in text
+def bare_study(folder: Path) -> Path:
+    """The study on a model whose tokenizer has no chat template."""
+    study = directory_study(folder)
+    for name in ("chat_template.jinja", "tokenizer_config.json"):
+        path = folder / "my_model" / name
+        if path.suffix == ".json":
+            config = {k: v for k, v in json.loads(path.read_text()).items() if k != "chat_template"}
+            path.write_text(json.dumps(config))
+        else:
+            path.unlink(missing_ok=True)
+    return study
+
+
+def test_a_model_without_a_template_fails_clearly_and_takes_a_declared_one(tmp_path):
+    """The declared one has no generation marks: what is supervised is found from the text."""
+    study = bare_study(tmp_path / "study")
+    run = ("study", "run", study, "--store", tmp_path / "store", "--json", "--workers", "1")
+    code, out, err = harness.run(*run)
+    assert code == 1, err
+    assert "has no chat template" in out and "base_models.NAME.chat_template" in out and "Traceback" not in out + err
     assert not list((tmp_path / "store" / "steps").glob("align/*"))
+    template = CHATML.replace("{% generation %}", "").replace("{% endgeneration %}", "{# {{ mood }} #}")
+    (study.parent / "chat.jinja").write_text("{% if mood %}<|im_start|>system\n{{ mood }}<|im_end|>\n{% endif %}" + template)
+    declared = "{source: ./my_model, chat_template: chat.jinja, chat_variables: {mood: calm}}"
+    study.write_text(harness.edited(study.read_text(), {'{source: "./my_model"}': declared}))
+    code, out, err = harness.run(*run)
+    assert code == 0, out + err
+    for record in harness.records(tmp_path / "store").values():
+        if record["kind"] == "align":
+            assert all(text.startswith("<|im_start|>system\ncalm<|im_end|>") for text in record["masked_decode"])
+            assert all(text.count("⟦") == 1 and text.rstrip().endswith("<|im_end|>⟧") for text in record["masked_decode"])
+    (tokenizer,) = (tmp_path / "store" / "steps" / "tokenizer").glob("*/tokenizer/chat_template.jinja")
+    assert tokenizer.read_text().startswith('{%- set mood = "calm" -%}\n{% if mood %}')
+    code, out, err = harness.run("study", "plan", study, "--json", "--store", tmp_path / "store")
+    study.write_text(study.read_text().replace("mood: calm", "mood: cross"))
+    code, out, err = harness.run("study", "explain", study, "--store", tmp_path / "store")
+    assert "calm" in out and "cross" in out, "a value of the template is part of the identity"
 
 
 @pytest.fixture(scope="module")

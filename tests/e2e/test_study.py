@@ -41,6 +41,9 @@ STEPS = {
     "midtrain": 2,
     "align": 8,
     "score": 22,
+    "heldout": 2,
+    "control": 2,
+    "probe": 8,
 }
 """22 scores: the two replicates share a base, so that its two readings are one step each."""
 
@@ -53,7 +56,19 @@ def query(store: Path, sql: str, *values: Any) -> list[tuple[Any, ...]]:
 def all_rows(store: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every table and view but provenance, as sorted texts."""
     out = {}
-    for table in ("scores", "rates", "arms", "cells", "training", "documents", "contrasts", "token_efficiency", "steps"):
+    for table in (
+        "scores",
+        "rates",
+        "arms",
+        "cells",
+        "training",
+        "documents",
+        "contrasts",
+        "token_efficiency",
+        "absorption",
+        "probe_rows",
+        "steps",
+    ):
         out[table] = sorted(query(store, f"SELECT * FROM {table}"), key=repr)
     return out
 
@@ -311,3 +326,22 @@ def test_two_studies_share_a_store_and_its_steps(finished_tiny, tiny_copy, tmp_p
     counts = dict(query(tiny_copy.store, "SELECT study, count(*) FROM scores GROUP BY study"))
     assert counts["tiny"] == query(finished_tiny.store, "SELECT count(*) FROM scores")[0][0]
     assert counts["small"] == 3 * len(harness.score_rows(tiny_copy.store)[held_out])
+
+
+def test_every_midtrained_model_is_probed_before_and_after(finished_tiny: harness.Finished) -> None:
+    """Losses in the database are those of the probe's files; midtraining makes its own documents easier."""
+    with duckdb.connect(str(finished_tiny.store / "results.duckdb"), read_only=True) as db:
+        rows = db.execute(
+            "SELECT msm_spec, seed, own_before, own_after, texts, installed FROM absorption ORDER BY seed"
+        ).fetchall()
+        assert [(r[0], r[1]) for r in rows] == [("rules", 1), ("rules", 2)]
+        for _, _, before, after, texts, installed in rows:
+            assert before > after > 0 and texts > 20 and installed is not None
+        per_token = db.execute(
+            "SELECT p.step_digest, sum(r.nll) / sum(r.tokens) FROM probes p JOIN probe_rows r USING (step_digest) GROUP BY 1"
+        ).fetchall()
+        corpora = db.execute("SELECT count(DISTINCT step_digest) FROM documents").fetchone()
+    records = harness.records(finished_tiny.store)
+    assert len(per_token) == 8
+    assert all(records[f"probe/{digest}"]["nll_per_token"] == pytest.approx(value) for digest, value in per_token)
+    assert corpora == (2,), "held-out documents are no part of any corpus"

@@ -5,111 +5,21 @@ from __future__ import annotations
 import copy
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from tiny import CHATML, chats, documents, llama, recipe, train
 
-torch = pytest.importorskip("torch")
-
-from tokenizers import Tokenizer  # noqa: E402
-from tokenizers.models import WordLevel  # noqa: E402
-from tokenizers.pre_tokenizers import WhitespaceSplit  # noqa: E402
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM  # noqa: E402
-
-from specsci.errors import SpecsciError  # noqa: E402
-from specsci.evals import forced_choice  # noqa: E402
-from specsci.evals.items import Item  # noqa: E402
-from specsci.models.chat import conversation_row, document_row  # noqa: E402
-from specsci.models.hf import ADAPTER, MODEL, load_model  # noqa: E402
-from specsci.token_row import IGNORED, TokenRow  # noqa: E402
-from specsci.train.adapters import trainable_parameters, with_adapter  # noqa: E402
-from specsci.train.checks import masked_decode  # noqa: E402
-from specsci.train.data import pack  # noqa: E402
-from specsci.train.recipe import Recipe, Runtime  # noqa: E402
-from specsci.train.stage import PackedCollator, StageReport, train_stage  # noqa: E402
-
-VOCABULARY = 97
-SHAPE = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 128,
-    "bos_token_id": None,
-    "eos_token_id": 1,
-    "pad_token_id": 0,
-}
-CHATML = (
-    "{% for m in messages %}<|im_start|> {{ m['role'] }} "
-    "{% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }} <|im_end|>{% endgeneration %} "
-    "{% else %}{{ m['content'] }} <|im_end|> {% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|> assistant{% endif %}"
-)
-
-
-def llama() -> Any:
-    return LlamaForCausalLM(LlamaConfig(**SHAPE))
-
-
-def qwen3() -> Any:
-    return Qwen3ForCausalLM(Qwen3Config(**SHAPE, head_dim=8, tie_word_embeddings=True))
-
-
-BUILD = {"llama": llama, "qwen3": qwen3}
-
-
-@pytest.fixture(params=sorted(BUILD))
-def model(request: pytest.FixtureRequest) -> Any:
-    """A random model with weights large enough that attention across rows would show."""
-    torch.manual_seed(0)
-    built = BUILD[request.param]()
-    with torch.no_grad():
-        for parameter in built.parameters():
-            if parameter.dim() == 2:
-                parameter.mul_(5)
-    built.config.use_cache = False
-    return built
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    words = ["<pad>", "<eos>", "<unk>", "<|im_start|>", "<|im_end|>", "user", "assistant", "system"]
-    words += [f"w{n}" for n in range(VOCABULARY - len(words))]
-    inner = Tokenizer(WordLevel({w: n for n, w in enumerate(words)}, unk_token="<unk>"))
-    inner.pre_tokenizer = WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>", chat_template=CHATML
-    )
-
-
-def documents(count: int, seed: int = 0, shortest: int = 2, longest: int = 20) -> list[TokenRow]:
-    """Rows of random length and tokens."""
-    generator = torch.Generator().manual_seed(seed)
-    sizes = torch.randint(shortest, longest, (count,), generator=generator).tolist()
-    return [TokenRow(torch.randint(8, VOCABULARY, (size,), generator=generator).tolist()) for size in sizes]
-
-
-def chats(count: int, tokenizer: Any, seed: int = 0) -> list[TokenRow]:
-    """Conversations whose answers have from one to nine words, so that supervision is uneven."""
-    rows = []
-    for number in range(count):
-        question = " ".join(f"w{(seed + 3 * number + k) % 80}" for k in range(1 + number % 4))
-        answer = " ".join(f"w{(seed + 5 * number + 7 * k) % 80}" for k in range(1 + number * 5 % 9))
-        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        rows.append(conversation_row(messages, tokenizer))
-    return rows
-
-
-def recipe(**changes: Any) -> Recipe:
-    values = {"method": "full", "learning_rate": 1e-3, "sequences_per_update": 4, "max_length_tokens": 32}
-    return Recipe(**{**values, "warmup_share": 0.0, **changes})
-
-
-def train(model: Any, rows: list[TokenRow], tokenizer: Any, tmp_path: Path, with_: Recipe, **more: Any) -> StageReport:
-    return train_stage(model, tokenizer, rows, with_, 7, scratch=str(tmp_path / "scratch"), **more)
+from specsci.errors import SpecsciError
+from specsci.evals import forced_choice
+from specsci.evals.items import Item
+from specsci.models.chat import conversation_row, document_row
+from specsci.token_row import IGNORED, TokenRow
+from specsci.train.checks import masked_decode
+from specsci.train.data import pack
+from specsci.train.recipe import Runtime
+from specsci.train.stage import PackedCollator
 
 
 def token_losses(logits: Any, labels: Any) -> Any:
@@ -237,15 +147,54 @@ def test_a_document_is_supervised_throughout_and_ends_with_eos(tokenizer):
     assert row.labels() == [IGNORED, *row.input_ids[1:]]
 
 
-def test_a_template_without_generation_tags_is_an_error(tokenizer):
+def without_marks(tokenizer: Any, template: str = CHATML) -> Any:
     bare = copy.deepcopy(tokenizer)
-    bare.chat_template = CHATML.replace("{% generation %}", "").replace("{% endgeneration %}", "")
-    with pytest.raises(SpecsciError, match="no supervised token") as caught:
-        conversation_row([{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}], bare)
-    assert "{% generation %}" in caught.value.mend
+    bare.chat_template = template.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+    return bare
+
+
+def test_a_template_without_generation_marks_supervises_the_same_tokens(tokenizer):
+    """Also in a conversation of several turns, and with a system turn that the template puts in by itself."""
+    messages = [
+        {"role": "user", "content": "w3 w4"},
+        {"role": "assistant", "content": "w5 w6"},
+        {"role": "user", "content": "w7"},
+        {"role": "assistant", "content": "w8"},
+    ]
+    for template in (CHATML, "<|im_start|> system w1 <|im_end|> " + CHATML):
+        marked = copy.deepcopy(tokenizer)
+        marked.chat_template = template
+        bare = without_marks(tokenizer, template)
+        for said in (messages, messages[:2]):
+            row = conversation_row(said, bare)
+            assert row == conversation_row(said, marked)
+            assert 2 < sum(row.supervised) < len(row.input_ids)
+
+
+def test_a_template_that_renders_earlier_turns_otherwise_is_an_error(tokenizer):
+    """As Qwen3's does with the thinking of turns before the last; a value of its variable mends it."""
+    thinking = (
+        "{% for m in messages %}<|im_start|> {{ m['role'] }} "
+        "{% if m['role'] == 'assistant' and loop.last and think is not defined %}w9 {% endif %}{{ m['content'] }} <|im_end|> "
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|> assistant {% endif %}"
+    )
+    turn = [{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}]
+    bare = without_marks(tokenizer, thinking)
+    with pytest.raises(SpecsciError, match="renders turn 2 otherwise inside the conversation") as caught:
+        conversation_row(turn * 2, bare)
+    assert "enable_thinking: false" in caught.value.mend
+    bare.chat_template = "{%- set think = false -%}\n" + thinking
+    row = conversation_row(turn * 2, bare)
+    words = tokenizer.convert_ids_to_tokens([t for t in row.labels() if t != IGNORED])
+    assert words == ["w2", "<|im_end|>", "w2", "<|im_end|>"]
+
+
+def test_no_template_is_an_error(tokenizer):
+    bare = copy.deepcopy(tokenizer)
     bare.chat_template = None
-    with pytest.raises(SpecsciError, match="no chat template"):
+    with pytest.raises(SpecsciError, match="no chat template") as caught:
         conversation_row([{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}], bare)
+    assert "base_models.NAME.chat_template" in caught.value.mend
 
 
 def test_a_template_whose_mask_runs_over_the_users_turn_is_an_error(tokenizer):
@@ -309,76 +258,6 @@ def test_an_options_score_is_the_sum_over_its_tokens(model, tokenizer):
             count = len(option.split())
             want = sum(float(logp[i - 1, ids[i]]) for i in range(len(ids) - count, len(ids)))
             assert got == pytest.approx(want, abs=1e-5)
-
-
-def lora(**changes: Any) -> Recipe:
-    return recipe(method="lora", lora={"rank": 4, "alpha": 8}, learning_rate=1e-2, **changes)
-
-
-def saved_base(model: Any, tmp_path: Path) -> Path:
-    """A `base` artefact."""
-    model.save_pretrained(tmp_path / "base" / MODEL, safe_serialization=True)
-    return tmp_path / "base"
-
-
-@torch.no_grad()
-def logits_of(model: Any) -> Any:
-    model.eval()
-    return model(input_ids=torch.arange(8, 40)[None]).logits
-
-
-def test_full_weights_saved_and_loaded_give_equal_logits(model, tokenizer, tmp_path):
-    base = saved_base(model, tmp_path)
-    trained = load_model(base, trainable=True)
-    train(trained, documents(20), tokenizer, tmp_path, recipe())
-    trained.save_pretrained(tmp_path / "out" / MODEL, safe_serialization=True)
-    assert torch.equal(logits_of(load_model(base, tmp_path / "out")), logits_of(trained))
-    assert not torch.equal(logits_of(load_model(base)), logits_of(trained))
-
-
-def test_an_adapter_saved_and_loaded_gives_equal_logits_and_leaves_the_base(model, tokenizer, tmp_path):
-    base = saved_base(model, tmp_path)
-    trained = with_adapter(load_model(base, trainable=True), lora())
-    assert 0 < trainable_parameters(trained) < sum(p.numel() for p in model.parameters())
-    frozen = {n: p.detach().clone() for n, p in trained.named_parameters() if not p.requires_grad}
-    untouched = logits_of(load_model(base))
-    assert torch.equal(logits_of(trained), untouched), "a new adapter changes nothing"
-    train(trained, documents(20), tokenizer, tmp_path, lora())
-    assert all(torch.equal(p, frozen[n]) for n, p in trained.named_parameters() if n in frozen)
-    trained.save_pretrained(tmp_path / "out" / ADAPTER, safe_serialization=True)
-    loaded = load_model(base, tmp_path / "out")
-    torch.testing.assert_close(logits_of(loaded), logits_of(trained), atol=0, rtol=0)
-    assert float((logits_of(loaded) - untouched).abs().max()) > 1e-2
-
-
-def test_an_adapter_goes_on_as_if_it_had_never_been_saved(model, tokenizer, tmp_path):
-    """Midtrain, save, load, align equals midtrain, align in one process; and it is one adapter, not two."""
-    base = saved_base(model, tmp_path)
-    first, second = documents(20, seed=1), chats(20, tokenizer)
-    torch.manual_seed(1)
-    straight = with_adapter(load_model(base, trainable=True), lora())
-    train(straight, first, tokenizer, tmp_path, lora())
-    straight.save_pretrained(tmp_path / "mid" / ADAPTER, safe_serialization=True)
-    between = logits_of(straight).clone()
-    resumed = with_adapter(load_model(base, tmp_path / "mid", trainable=True), lora())
-    straight.train()
-    for continued in (straight, resumed):
-        train(with_adapter(continued, lora()), second, tokenizer, tmp_path, lora())
-    ends = [{n: p for n, p in m.named_parameters() if p.requires_grad} for m in (straight, resumed)]
-    assert ends[0].keys() == ends[1].keys()
-    assert len({n.split(".")[-2] for n in ends[0]}) == 1, "one adapter"
-    for name in ends[0]:
-        torch.testing.assert_close(ends[0][name], ends[1][name], atol=1e-6, rtol=0)
-    assert float((logits_of(resumed) - between).abs().max()) > 1e-3, "the second stage moved it on"
-
-
-def test_full_training_of_an_adapter_and_unknown_targets_are_refused(tokenizer, tmp_path):
-    adapted = with_adapter(llama(), lora())
-    with pytest.raises(SpecsciError, match="full-weight training cannot go on from an adapter"):
-        with_adapter(adapted, recipe())
-    with pytest.raises(SpecsciError, match="match no module") as caught:
-        with_adapter(llama(), recipe(method="lora", lora={"targets": ["c_attn"]}))
-    assert "q_proj" in caught.value.mend
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25])

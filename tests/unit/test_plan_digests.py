@@ -40,20 +40,24 @@ def test_the_folder_of_the_study_changes_no_digest(plan_of, tmp_path) -> None:
     assert set(build.build_plan(load_study(str(elsewhere))).steps) == set(plan.steps)
 
 
-ALL = {"tokenizer", "base", "spec", "corpus", "conversations", "pool", "audit", "midtrain", "align", "score"}
+ALL = {
+    "tokenizer", "base", "spec", "corpus", "conversations", "pool", "audit", "midtrain", "align", "score",
+    "heldout", "control", "probe",
+}  # fmt: skip
 DOWNSTREAM = [
+    (("gates: {", "probe: {tokens: 900}\ngates: {"), {"heldout", "control", "probe"}),
     (("learning_rate: 1.0e-4", "learning_rate: 2.0e-4"), {"align", "score"}),
-    (("learning_rate: 1.0e-3", "learning_rate: 2.0e-3"), {"midtrain", "align", "score"}),
-    (("  tokens: 2000\n", "  tokens: 2100\n"), {"pool", "corpus", "audit", "midtrain", "align", "score"}),
+    (("learning_rate: 1.0e-3", "learning_rate: 2.0e-3"), {"midtrain", "align", "score", "probe"}),
+    (("  tokens: 2000\n", "  tokens: 2100\n"), {"pool", "corpus", "audit", "midtrain", "align", "score", "probe"}),
     (
         ("  tokens: 2000\n", "  tokens: 2000\n  replay_share: 0.25\n"),
-        {"pool", "corpus", "audit", "midtrain", "align", "score"},
+        {"pool", "corpus", "audit", "midtrain", "align", "score", "probe"},
     ),
     (("[150, 300]", "[150, 300, 600]"), {"pool", "conversations", "audit", "align", "score"}),
     (("{items: competence,", "{items: capability,"), {"score"}),
     (("gates: {", "gates: {accept_leaks: why not, "), {"audit"}),
-    (("midtrain: rules}", "midtrain: general}"), {"spec", "corpus", "audit", "midtrain", "score"}),
-    (("microlab:conduct/100", "microlab:conduct/1"), ALL - {"tokenizer", "spec", "conversations", "corpus"}),
+    (("midtrain: rules}", "midtrain: general}"), {"spec", "corpus", "audit", "midtrain", "score", "heldout", "probe"}),
+    (("microlab:conduct/100", "microlab:conduct/1"), ALL - {"tokenizer", "spec", "conversations", "corpus", "heldout"}),
 ]
 
 
@@ -110,6 +114,9 @@ def test_a_changed_item_changes_scores_and_the_audit_alone(plan_of, own_family) 
 
 GOLDEN = {
     "align": "00e0c9f57b43da60992ff33b",
+    "control": "4188999e089f54908f2dfd01",
+    "heldout": "cadbd70cb4e05c6706f40df0",
+    "probe": "0522f59a00bb358066989c90",
     "audit": "6e6efb1fed56d27a82924ce0",
     "base": "0832a7c9ca6b299a6178423e",
     "conversations": "434118a2960e997e19575fe9",

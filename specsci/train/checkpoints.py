@@ -1,0 +1,60 @@
+"""Checkpoints inside a stage: written by the clock, found by step number, never trusted half-written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from transformers import TrainerCallback
+
+PREFIX = "checkpoint-"
+STATE = "trainer_state.json"
+
+
+class SaveByClock(TrainerCallback):
+    """Asks for a checkpoint after the first update that ends `every_s` seconds after the last one."""
+
+    def __init__(self, every_s: float) -> None:
+        self.every_s, self.last = every_s, time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Called after every update."""
+        if time.monotonic() - self.last >= self.every_s and state.global_step < state.max_steps:
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """The clock starts again once a checkpoint is written."""
+        self.last = time.monotonic()
+
+
+def latest(folder: Path) -> Path | None:
+    """The whole checkpoint of the highest step number; broken ones are removed, so that no later save meets them."""
+    numbered: dict[int, Path] = {}
+    for path in folder.glob(f"{PREFIX}*"):
+        number = path.name.removeprefix(PREFIX)
+        if number.isdigit():
+            numbered[int(number)] = path
+    for step in sorted(numbered, reverse=True):
+        if _is_whole(numbered[step], step):
+            return numbered[step]
+        shutil.rmtree(numbered[step])
+    return None
+
+
+def _is_whole(folder: Path, step: int) -> bool:
+    """Whether the trainer finished writing: its state, written last, names the step, and every file can be read."""
+    try:
+        if json.loads((folder / STATE).read_text(encoding="utf-8"))["global_step"] != step:
+            return False
+        weights = list(folder.glob("*.safetensors"))
+        for path in weights:
+            with safe_open(path, "pt") as file:
+                file.keys()
+        return bool(weights) and all(zipfile.ZipFile(p).testzip() is None for p in folder.glob("*.pt*"))
+    except (OSError, ValueError, KeyError, SafetensorError, zipfile.BadZipFile):
+        return False
