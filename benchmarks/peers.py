@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.common import CACHE, process
-from specsci.plan.build import Plan
+from specsci.plan.plan import Plan
 
 VERSIONS = {"snakemake": "9.27.1", "dvc": "3.67.1"}
 SNAKEFILE = """\

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from benchmarks.common import Options, Result, Row, scratch, seconds, timed
 from benchmarks.synthetic import CELLS_PER_REPLICATE, study_file
-from specsci.plan.build import Plan, build_plan
+from specsci.plan.build import build_plan
 from specsci.plan.gates import findings
+from specsci.plan.plan import Plan
 from specsci.study.load import load_study
 
 CELLS, GOAL_S = 2_000, 1.0

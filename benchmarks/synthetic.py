@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
-from specsci.plan.build import Plan, build_plan
+from specsci.plan.build import build_plan
+from specsci.plan.plan import Plan
 from specsci.plan.sources import microlab_registry
 from specsci.plan.step import Step
 from specsci.shipped import find_study

@@ -15,6 +15,7 @@ NOUNS = {
     "corpus": ("specsci.cli.corpus:corpus", "Look at the texts a study generated."),
     "results": ("specsci.cli.results:results", "Query, export and rebuild results.duckdb."),
     "report": ("specsci.cli.report:report", "Tables of a study's answers."),
+    "model": ("specsci.cli.model:model", "Take trained models out of a store."),
     "microlab": ("specsci.cli.microlab:microlab", "The embedded toy world and its base models."),
     "init": ("specsci.cli.init:init", "Write a small study to begin with."),
     "doctor": ("specsci.cli.doctor:doctor", "Check this installation and a store."),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from specsci.execute.executor import Display
-    from specsci.plan.build import Plan
+    from specsci.plan.plan import Plan
     from specsci.plan.step import Step
     from specsci.store.artifact import Store
 
@@ -199,6 +199,27 @@ def explain(name: str, profile: str | None, store_dir: Path | None, as_json: boo
             click.echo(f"    {because}")
     if len(reasons) > limit:
         click.echo(f"... and {len(reasons) - limit} more (--limit)")
+
+
+@study.command()
+@click.argument("name", metavar="STUDY")
+@profile_option
+@json_option
+def lock(name: str, profile: str | None, as_json: bool) -> None:
+    """Pin the profile's hub models: write the commit that each is now into the study file."""
+    from specsci.models.hub import resolve
+    from specsci.study.load import load_study
+    from specsci.study.lock import pin_models
+
+    loaded = load_study(name, profile)
+    pins = pin_models(loaded, resolve)
+    if as_json:
+        emit([vars(p) for p in pins])
+        return
+    for pin in pins:
+        click.echo(f"{loaded.file}:{pin.line}: {pin.before} -> {pin.after}")
+    if not pins:
+        click.echo("nothing to pin")
 
 
 @study.command()

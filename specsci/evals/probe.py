@@ -21,42 +21,45 @@ from specsci.models.hf import load_tokenizer
 from specsci.token_row import IGNORED, TokenRow
 
 NLL = "nll.parquet"
+LEAST_UNSEEN = 20
+"""Texts that a judgement needs."""
 
 
 def run_probe(context: StepContext) -> Facts:
-    """Negative log-likelihood (nats) of the held-out texts that the model was not trained on."""
-    rows, repeated = _held_out(context)
+    """Negative log-likelihood (nats) of the probe's texts, those that the model was not trained on where there are enough."""
+    rows, seen = _texts(context)
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
     nats = nll(scored_model(context), rows, pad)
     predicted = [sum(label != IGNORED for label in row.labels()) for row in rows]
     table = {"row": list(range(len(rows))), "tokens": predicted, "nll": nats}
     pq.write_table(pa.table(table), context.out / NLL)
-    return {
-        "texts": len(rows),
-        "repeated_texts": repeated,
-        "tokens": sum(predicted),
-        "nll_per_token": sum(nats) / sum(predicted),
-    }
+    return {"texts": len(rows), "seen_texts": seen, "tokens": sum(predicted), "nll_per_token": sum(nats) / sum(predicted)}
 
 
-def _held_out(context: StepContext) -> tuple[list[TokenRow], int]:
-    """Texts up to the declared number of tokens, without those that also occur in the training corpus."""
+def _texts(context: StepContext) -> tuple[list[TokenRow], int]:
+    """Texts up to the declared number of tokens, and how many of them also stand in the training corpus.
+
+    A small grammar writes the same texts again; where it leaves fewer than `LEAST_UNSEEN` new ones, all are read.
+    """
     source = context.inputs["documents"]
     trained = set(read_texts(context.inputs["trained"])) if "trained" in context.inputs else set()
-    kept, left, repeated = [], context.params["tokens"], 0
-    for row, text in zip(read_token_rows(source), read_texts(source), strict=True):
-        if text in trained:
-            repeated += 1
-        elif 2 <= len(row.input_ids) <= left:
-            kept.append(TokenRow(row.input_ids))
+    found = [
+        (TokenRow(row.input_ids), text in trained)
+        for row, text in zip(read_token_rows(source), read_texts(source), strict=True)
+        if len(row.input_ids) >= 2
+    ]
+    unseen = [pair for pair in found if not pair[1]]
+    kept: list[TokenRow] = []
+    left, seen = context.params["tokens"], 0
+    for row, known in unseen if len(unseen) >= LEAST_UNSEEN else found:
+        if len(row.input_ids) <= left:
+            kept.append(row)
             left -= len(row.input_ids)
+            seen += known
     if not kept:
-        raise StepFailed(
-            f"every one of {repeated:,} probe texts is in the training corpus",
-            mend="raise probe.tokens, or give the grammar more phrases",
-        )
-    return kept, repeated
+        raise StepFailed(f"no probe text fits into {context.params['tokens']:,} tokens", mend="raise probe.tokens")
+    return kept, seen
 
 
 @torch.no_grad()

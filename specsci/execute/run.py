@@ -12,7 +12,7 @@ from specsci.errors import CorruptArtifact, StoreError
 from specsci.execute.devices import layout, visible_gpus
 from specsci.execute.executor import Display, RunReport
 from specsci.execute.local import LocalExecutor
-from specsci.plan.build import Plan
+from specsci.plan.plan import Plan
 from specsci.plan.step import Step
 from specsci.store.artifact import Store
 from specsci.store.ledger import Ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from specsci.plan.build import Plan
+from specsci.plan.plan import Plan
 from specsci.store.artifact import Store
 from specsci.store.ledger import Ledger
 

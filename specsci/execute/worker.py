@@ -65,6 +65,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     warnings.filterwarnings("ignore")
     import logging
 
@@ -138,8 +139,10 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         busy = time.perf_counter() - start
-        access = {"access": step.runtime["access"]} if "access" in step.runtime else {}
-        store.publish(step, stage, {**facts, **access, "busy_s": round(busy, 4), "provenance": provenance()})
+        more = {"access": step.runtime["access"]} if "access" in step.runtime else {}
+        if price := step.runtime.get("usd_per_h"):
+            more["cost_usd"] = round(busy / 3600 * price, 6)
+        store.publish(step, stage, {**facts, **more, "busy_s": round(busy, 4), "provenance": provenance()})
         shutil.rmtree(store.checkpoints(step), ignore_errors=True)
         return Outcome(step.digest, "done", time.perf_counter() - start, busy, facts=facts)
     except CorruptArtifact as error:

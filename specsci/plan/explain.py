@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from specsci.plan.build import Plan
+from specsci.plan.plan import Plan
 from specsci.plan.step import Step
 
 ABSENT = "(default)"

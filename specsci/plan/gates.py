@@ -8,8 +8,9 @@ from typing import Literal
 
 from specsci.corpus.backends import may_see
 from specsci.errors import GateRefused, SpecsciError
-from specsci.plan.build import Plan
 from specsci.plan.cost import memory_gib
+from specsci.plan.hub import PREFIX, hub_model
+from specsci.plan.plan import Plan
 from specsci.plan.sources import package_of
 from specsci.specs.changes import CHANGES, read_changes, unrecorded
 from specsci.specs.check import check_variant
@@ -35,7 +36,7 @@ class Finding:
 def findings(plan: Plan) -> list[Finding]:
     """All findings, refusals first."""
     found = [*_family(plan), *_specs(plan), *_access(plan), *_updates(plan), *_confounds(plan), *_replicates(plan)]
-    found += [*_leaks(plan), *_tokens(plan), *_packages(plan), *_memory(plan)]
+    found += [*_leaks(plan), *_tokens(plan), *_packages(plan), *_pins(plan), *_memory(plan)]
     return sorted(found, key=lambda f: ("refuse", "warn", "note").index(f.level))
 
 
@@ -221,6 +222,21 @@ def _packages(plan: Plan) -> list[Finding]:
         if find_spec(package.module) is None or find_spec("gguf") is None:
             text = f"the weights of '{name}' are not installed ({package.requirement})"
             found.append(Finding("warn", "weights", text, package.install))
+    return found
+
+
+def _pins(plan: Plan) -> list[Finding]:
+    """Hub models that are named by a branch, which may be another model tomorrow."""
+    study, found = plan.loaded.study, []
+    primary = [c.name for c in study.contrasts if c.primary]
+    for name, base in study.base_models.items():
+        if not base.source.startswith(PREFIX) or hub_model(base.source).pinned:
+            continue
+        line = plan.loaded.line("base_models", name, "source")
+        text = f"'{base.source}' (line {line}) is not pinned to a commit"
+        text += f", and '{primary[0]}' is a primary contrast" if primary else ""
+        mend = f"`specsci study lock {plan.loaded.file.name}` writes the commit into the study"
+        found.append(Finding("refuse" if primary else "warn", "pin", text, mend))
     return found
 
 

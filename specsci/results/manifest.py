@@ -8,7 +8,7 @@ from typing import Any
 
 from specsci.errors import StoreError
 from specsci.ids import digest
-from specsci.plan.build import Plan
+from specsci.plan.plan import Plan
 from specsci.specs.family import Family
 from specsci.specs.variants import demonstrations
 from specsci.store.artifact import Store, write_json

@@ -14,7 +14,8 @@ CREATE TABLE score_rows (
   aligned BOOLEAN, value DOUBLE, slice VARCHAR, logprob_aligned DOUBLE, logprob_misaligned DOUBLE);
 CREATE TABLE steps (
   study VARCHAR, step_digest VARCHAR, kind VARCHAR, label VARCHAR, busy_s DOUBLE, bytes BIGINT, tokens BIGINT,
-  updates BIGINT, identity JSON, facts JSON);
+  updates BIGINT, supervised_tokens BIGINT, device VARCHAR, tokens_per_s DOUBLE, peak_gib DOUBLE, mfu DOUBLE,
+  energy_wh DOUBLE, cost_usd DOUBLE, identity JSON, facts JSON);
 CREATE TABLE training (
   step_digest VARCHAR, kind VARCHAR, label VARCHAR, step INTEGER, tokens BIGINT, loss DOUBLE, lr DOUBLE);
 CREATE TABLE contrasts (

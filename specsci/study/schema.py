@@ -23,7 +23,7 @@ class Arm(Strict):
 
 
 class BaseModelSource(Strict):
-    """Where a base model comes from: `microlab:WORLD/SEED`, `package:NAME`, or the directory of a Hugging Face model.
+    """Where a base model comes from: `microlab:WORLD/SEED`, `package:NAME`, `hub:ORG/NAME@REVISION`, or a model directory.
 
     `identity` gives the names that specs and items use for this student, over those of the family.
     `chat_template` is a Jinja file beside the study for a model that has none (or another than its own), and
@@ -154,7 +154,7 @@ class RuntimeSettings(Strict):
     """How a profile is run; never part of an identity.
 
     `device: auto` takes the GPUs that there are, one worker each. `recompute` trades time for memory (gradient
-    checkpointing). `report_to` hands the curves to trackers as well.
+    checkpointing). `usd_per_h` is what a worker's device costs. `report_to` hands the curves to trackers as well.
     """
 
     device: Literal["auto", "cpu"] = "auto"
@@ -162,6 +162,7 @@ class RuntimeSettings(Strict):
     micro_batch_sequences: int | None = Field(default=None, ge=1)
     recompute: bool = False
     checkpoint_every_s: float = Field(default=600.0, gt=0)
+    usd_per_h: float = Field(default=0.0, ge=0)
     report_to: list[Literal["wandb", "mlflow", "tensorboard"]] = Field(default_factory=list)
 
 

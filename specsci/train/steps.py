@@ -20,7 +20,9 @@ from specsci.execute.context import Facts, StepContext
 from specsci.ids import derive_seed
 from specsci.models.chat import declare_template
 from specsci.models.hf import ADAPTER, MODEL, TOKENIZER, Holding, load_model, load_tokenizer, save_model, save_tokenizer
+from specsci.models.hub import fetch
 from specsci.plan.cost import memory_gib
+from specsci.plan.hub import HubModel
 from specsci.plan.sources import TOKENIZER_FILES, package_of
 from specsci.token_row import TokenRow
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
@@ -55,7 +57,7 @@ def run_tokenizer(context: StepContext) -> Facts:
             )
     else:
         target.mkdir()
-        for path in Path(context.runtime["path"]).iterdir():
+        for path in _folder(context).iterdir():
             if path.name in TOKENIZER_FILES:
                 shutil.copy2(path, target / path.name)
     if template := context.params.get("chat_template"):
@@ -74,8 +76,17 @@ def run_base(context: StepContext) -> Facts:
         from specsci.models.gguf import write_model
 
         return write_model(package_of(context.params["package"]), target)
-    shutil.copytree(context.runtime["path"], target)
+    shutil.copytree(_folder(context), target)
     return {}
+
+
+def _folder(context: StepContext) -> Path:
+    """The directory that a base or its tokenizer is copied from; a hub's model is fetched into the scratch first."""
+    if "hub" not in context.params:
+        return Path(context.runtime["path"])
+    folder = context.scratch / "hub"
+    fetch(HubModel(context.params["hub"], context.params["revision"]), folder)
+    return folder
 
 
 def run_midtrain(context: StepContext) -> Facts:

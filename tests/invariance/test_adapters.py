@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from specsci.errors import SpecsciError
 from specsci.models.hf import ADAPTER, MODEL, Holding, load_model, save_model
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
-from specsci.train.recipe import Recipe
+from specsci.train.recipe import Recipe, Runtime
 
 
 def test_full_weights_saved_and_loaded_give_equal_logits(model, tokenizer, tmp_path):
@@ -172,3 +172,19 @@ def test_a_block_type_that_no_adapter_reaches_is_an_error_unless_it_is_said(toke
         with_adapter(llama(), recipe(method="lora", lora=attention))
     said = recipe(method="lora", lora={**attention, "accept_frozen": ["LlamaMLP"]})
     assert reach(with_adapter(llama(), said))["LlamaMLP"] == {"matrices": 6, "adapted": 0}
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_recomputation_and_the_precision_of_the_computation(method, tokenizer, tmp_path):
+    """Recomputing activations changes no loss; computing in bf16 changes them a little, and trains fp32 weights."""
+    with_ = recipe() if method == "full" else lora()
+    curves = []
+    for recompute, precision in ((False, "fp32"), (True, "fp32"), (False, "bf16")):
+        torch.manual_seed(4)
+        used = Recipe.model_validate({**with_.model_dump(), "precision": precision})
+        model = with_adapter(loud(llama()), used)
+        report = train(model, documents(60), tokenizer, tmp_path, used, runtime=Runtime(recompute=recompute))
+        curves.append([p["loss"] for p in report.curve])
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert curves[1] == pytest.approx(curves[0], abs=1e-5)
+    assert curves[2] != curves[0] and curves[2] == pytest.approx(curves[0], abs=0.1)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from specsci.errors import InputFileError
-from specsci.plan.build import Plan, build_plan
+from specsci.plan.build import build_plan
+from specsci.plan.plan import Plan
 from specsci.shipped import shipped
 from specsci.study.load import load_study
 

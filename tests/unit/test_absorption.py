@@ -42,7 +42,7 @@ def test_an_untaught_spec_is_called_installed_as_rarely_as_the_interval_says() -
 
 MANIFEST = {
     "arms": {
-        "a": {"midtrain": "values"}, "b": {"midtrain": "rules"}, "aft": {"midtrain": None},
+        "a": {"midtrain": "values"}, "b": {"midtrain": "rules"}, "aft": {"midtrain": None}, "n": {"midtrain": "neutral"},
     }
 }  # fmt: skip
 NULL = {"ci_low": -0.1, "ci_high": 0.2, "weights": {"a": 1, "b": -1}}
@@ -59,6 +59,12 @@ def row(spec: str, installed: bool | None) -> dict[str, object]:
         (NULL, [row("values", False), row("rules", True)], True, ["null: not installed (values)"]),
         (NULL, [row("values", True), row("values", None), row("rules", True)], True, ["null: not installed (values)"]),
         (NULL, [row("other", False)], True, []),
+        (
+            {**NULL, "weights": {"a": 1, "n": -1}},
+            [row("values", True), row("neutral", False)],
+            True,
+            ["null: installed, not told apart in behaviour"],
+        ),
         (NULL, [row("values", True)], False, ["null: the eval is blind (no contrast of the study moves it)"]),
         ({**NULL, "ci_low": 0.01}, [row("values", False)], True, []),
         ({**NULL, "ci_low": None}, [row("values", False)], True, []),

@@ -18,6 +18,7 @@ FROZEN = {
     "study explain": "STUDY --profile --store --json --limit",
     "study plan": "STUDY --profile --store --json",
     "study run": "STUDY --profile --store --json --executor --workers --plain",
+    "study lock": "STUDY --profile --json",
     "study show": "STUDY --profile",
     "study status": "STUDY --profile --store --json",
     "spec acknowledge": "FAMILY STUDY --reason --by",
@@ -40,6 +41,7 @@ FROZEN = {
     "report table": "NAME --study --store --format --replicates/--no-replicates",
     "microlab list": "--json",
     "microlab pretrain": "WORLD SEEDS --out --unique-tokens --threads",
+    "model export": "MODEL_DIGEST DIR --store --precision --adapter --json",
     "init": "DIR",
     "doctor": "--store --json --verify --repair",
 }

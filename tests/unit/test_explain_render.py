@@ -105,4 +105,4 @@ def test_what_is_done_costs_nothing(plan_of) -> None:
     plan = plan_of()
     text = "\n".join(lines(plan, set(plan.steps), []))
     assert "to run: 0 of 57 steps; 0 training tokens in 0 updates" in text
-    assert "(0 core-seconds), 0.00 GiB of disk, $0 (no API)" in text
+    assert "(0 core-seconds), 0.00 GiB of disk, $0.00" in text

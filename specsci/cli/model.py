@@ -1,0 +1,47 @@
+"""`specsci model`: trained models as directories."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from specsci.cli.common import emit, json_option, open_store, store_option
+
+
+@click.group()
+def model() -> None:
+    """Take trained models out of a store."""
+
+
+@model.command()
+@click.argument("digest", metavar="MODEL_DIGEST")
+@click.argument("target", metavar="DIR", type=click.Path(path_type=Path))
+@store_option
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Of the weights.")
+@click.option("--adapter", is_flag=True, help="Copy the adapter alone instead of merging it into its base.")
+@json_option
+def export(digest: str, target: Path, store_dir: Path | None, precision: str, adapter: bool, as_json: bool) -> None:
+    """Write a model with its tokenizer and chat template into the new directory DIR.
+
+    An adapter is merged into its base, and the directory is published only if it answers as the trained model does.
+    """
+    from specsci.execute.worker import quiet_libraries
+    from specsci.models.export import export_model
+    from specsci.results.lineage import find_model
+
+    quiet_libraries()
+    store = open_store(store_dir, create=False)
+    record = find_model(store, digest)
+    store.verify(record["kind"], record["digest"])
+    found = export_model(store, record, target, precision=precision, merge=not adapter)
+    if as_json:
+        facts = {"model": record["digest"], "directory": str(target), "access": record.get("access", "public")}
+        emit({**facts, "round_trip": asdict(found) if found else None})
+        return
+    click.echo(f"wrote {record['label']} to {target}")
+    if found:
+        click.echo(
+            f"round trip: {found.mean_kl_nats:.2g} nats a token, logits at most {found.max_logit_difference:.2g} apart"
+        )

@@ -1,0 +1,170 @@
+"""A trained model as a directory that serves elsewhere, published only if it answers as the trained one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from specsci.errors import SpecsciError, StoreError, UserError
+from specsci.models.chat import TEMPLATE_FILE
+from specsci.models.hf import ADAPTER, Holding, load_model, save_model, save_tokenizer
+from specsci.plan.sources import CARD, text_sha256
+from specsci.store.artifact import Store, write_json
+
+MAX_KL_NATS = {"fp32": 1e-6, "bf16": 1e-2}
+"""The most that the exported model's next-token distributions may differ by, in the mean, by the precision it is written in."""
+SAMPLE_TOKENS = 512
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """How the exported model compares with the trained one on sample tokens."""
+
+    tokens: int
+    mean_kl_nats: float
+    max_logit_difference: float
+
+
+def export_model(
+    store: Store, record: dict[str, Any], target: Path, *, precision: str = "fp32", merge: bool = True
+) -> RoundTrip | None:
+    """Write a model of the store into the new directory `target`.
+
+    Args:
+        record: the record of a `base`, `midtrain` or `align` artefact.
+        precision: of the weights written, `fp32` or `bf16`.
+        merge: whether an adapter is merged into its base; else the adapter alone is copied.
+
+    Returns:
+        The round trip's figures; None where an adapter is copied as it is.
+
+    Raises:
+        UserError: the target is there, or there is no adapter to copy.
+        SpecsciError: the exported model answers otherwise than the trained one; nothing is published.
+    """
+    if target.exists():
+        raise UserError(f"{target} is there already", mend="name a new directory")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    inputs = record["identity"]["inputs"]
+    own = store.path(record["kind"], record["digest"])
+    tokenizer = store.path("tokenizer", inputs["tokenizer"]) if "tokenizer" in inputs else None
+    try:
+        found = None
+        if merge:
+            found = _merged(store, record, own, temporary, precision)
+        else:
+            _copy_adapter(own, temporary)
+        if tokenizer is not None:
+            save_tokenizer(tokenizer, temporary)
+        write_json(temporary / CARD, _card(record, temporary, precision if merge else "", found))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(temporary, target)
+    except OSError as error:
+        if isinstance(error, SpecsciError):
+            raise
+        raise StoreError(f"the model cannot be written: {error}", where=str(target), mend="free space") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return found
+
+
+def _copy_adapter(own: Path, folder: Path) -> None:
+    if not (own / ADAPTER).is_dir():
+        raise UserError("this model has no adapter", mend="export it without --adapter")
+    shutil.copytree(own / ADAPTER, folder)
+
+
+def _merged(store: Store, record: dict[str, Any], own: Path, folder: Path, precision: str) -> RoundTrip:
+    import torch
+
+    model = _trained(store, record, own)
+    rows = _sample(record, model)
+    with torch.no_grad():
+        want = [model(input_ids=ids).logits.float() for ids in rows]
+    if hasattr(model, "merge_and_unload"):
+        model = _fp32(store, record, own).merge_and_unload()
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    save_model(model.to(dtype), folder)
+    served = load_model_directory(folder)
+    with torch.no_grad():
+        got = [served(input_ids=ids).logits.float() for ids in rows]
+    found = _compare(want, got)
+    if found.mean_kl_nats > MAX_KL_NATS[precision]:
+        raise SpecsciError(
+            f"the exported model differs from the trained one by {found.mean_kl_nats:.2g} nats a token "
+            f"(at most {MAX_KL_NATS[precision]:g}): it is not published",
+            mend="an adapter that was trained over 4-bit weights belongs on them: export it with --adapter",
+        )
+    return found
+
+
+def _trained(store: Store, record: dict[str, Any], own: Path) -> Any:
+    """The model as it was trained: on its base, held as its recipe says."""
+    recipe = record["identity"]["params"].get("recipe", {})
+    holding = Holding(recipe.get("weights", "fp32"), recipe.get("method") == "qlora")
+    return load_model(*_places(store, record, own), **_below(store, record), holding=holding).eval()
+
+
+def _fp32(store: Store, record: dict[str, Any], own: Path) -> Any:
+    return load_model(*_places(store, record, own), **_below(store, record))
+
+
+def _places(store: Store, record: dict[str, Any], own: Path) -> tuple[Path, Path | None]:
+    base = record["identity"]["inputs"].get("base")
+    return (store.path("base", base), own) if base else (own, None)
+
+
+def _below(store: Store, record: dict[str, Any]) -> dict[str, Any]:
+    chain = record["identity"]["params"].get("chain", "continue")
+    if chain == "continue":
+        return {}
+    return {"below": store.path("midtrain", record["identity"]["inputs"]["model"]), "merge": chain == "merge"}
+
+
+def load_model_directory(folder: Path) -> Any:
+    """A plain model directory, in fp32, as somebody else would load it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    return model.eval()
+
+
+def _sample(record: dict[str, Any], model: Any) -> list[Any]:
+    """Token rows to compare on: random ones, which no training has made easy."""
+    import torch
+
+    generator = torch.Generator().manual_seed(int(record["digest"][:8], 16))
+    shape = (4, SAMPLE_TOKENS // 16)
+    return [torch.randint(0, int(model.config.vocab_size), shape, generator=generator) for _ in range(4)]
+
+
+def _compare(want: list[Any], got: list[Any]) -> RoundTrip:
+    import torch
+
+    ours, theirs = torch.cat(want).log_softmax(-1), torch.cat(got).log_softmax(-1)
+    kl = (ours.exp() * (ours - theirs)).sum(-1)
+    difference = max(float((a - b).abs().max()) for a, b in zip(want, got, strict=True))
+    return RoundTrip(kl.numel(), float(kl.mean()), difference)
+
+
+def _card(record: dict[str, Any], folder: Path, precision: str, found: RoundTrip | None) -> dict[str, Any]:
+    template = folder / TEMPLATE_FILE
+    return {
+        "model": record["digest"],
+        "label": record["label"],
+        "access": record.get("access", "public"),
+        "precision": precision,
+        "round_trip": asdict(found) if found else None,
+        "chat_template_sha256": text_sha256(template.read_text(encoding="utf-8")) if template.is_file() else None,
+    }
+
+
+def read_card(folder: Path) -> dict[str, Any] | None:
+    """What an exported directory says of itself."""
+    file = folder / CARD
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

@@ -1,0 +1,57 @@
+"""What a plan is: steps merged by digest, and the design's cells with the steps that answer them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from specsci.plan.step import Step
+from specsci.study.arms import Cell
+from specsci.study.load import LoadedStudy
+from specsci.study.schema import Replicate
+
+
+@dataclass(frozen=True)
+class ScoredCell:
+    """A score step with the place in the design that its rows belong to."""
+
+    cell: Cell
+    eval: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class ProbedCell:
+    """A probe step: which text a model reads, and whether it is the base (`before`) or midtrained (`after`)."""
+
+    variant: str
+    replicate: Replicate
+    text: str
+    stage: str
+    digest: str
+
+
+@dataclass
+class Plan:
+    """Steps in an order in which every step follows what it needs, and the design's cells."""
+
+    loaded: LoadedStudy
+    steps: dict[str, Step] = field(default_factory=dict)
+    scored: list[ScoredCell] = field(default_factory=list)
+    probed: list[ProbedCell] = field(default_factory=list)
+    models: dict[tuple[str, int, int], str] = field(default_factory=dict)
+    specs: dict[tuple[str, int], str] = field(default_factory=dict)
+    """(variant, seed) to the digest of the spec as its student is told it."""
+    bases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What is known of every base model: its identity, its number of parameters, its shape."""
+    requested: dict[str, int] = field(default_factory=dict)
+    """How many times each kind was asked for, before steps were shared."""
+
+    def add(self, step: Step) -> str:
+        """The digest of a step, which joins the plan unless an equal one is there."""
+        self.requested[step.kind] = self.requested.get(step.kind, 0) + 1
+        self.steps.setdefault(step.digest, step)
+        return step.digest
+
+    def of_kind(self, kind: str) -> list[Step]:
+        return [s for s in self.steps.values() if s.kind == kind]

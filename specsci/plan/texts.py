@@ -1,0 +1,193 @@
+"""The steps that make or hold texts: tokenizers and bases, pools, corpora, conversations, audits, probe texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from specsci.errors import UserError
+from specsci.ids import derive_seed
+from specsci.plan.cost import CostModel
+from specsci.plan.plan import Plan
+from specsci.plan.sources import text_identity
+from specsci.plan.step import Step
+from specsci.specs.variants import demonstrations
+from specsci.study.schema import BASE_PRETRAINING, IT_MIX, Replicate
+
+NEUTRAL = "neutral"
+"""The variant that states no spec: its documents are the probe's control where there is no other text."""
+DOCUMENTS = {"corpus": "corpus", "heldout": "held-out documents", "control": "control documents"}
+"""Kinds of steps that hold documents, and what they are called."""
+CORPUS_HEADROOM = 1.02
+"""A corpus is generated slightly longer than its budget, so that the exact subset can be drawn."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A use of text that no spec made: the step's kind, what its rows are, its seed's name, and its key in the study."""
+
+    kind: str
+    what: str
+    draw: str
+    place: tuple[str, str]
+    title: str
+
+
+POOLS = {
+    "replay": Pool("pool", "documents", "documents", ("midtrain", "replay"), "replayed text"),
+    "it": Pool("pool", "conversations", "conversations", ("align", "it_mix"), "instruction-tuning mix"),
+    "control": Pool("control", "documents", "control", ("probe", "control"), "control text"),
+}
+
+
+class TextSteps:
+    """Adds a replicate's data to a plan."""
+
+    def __init__(self, plan: Plan, cost: CostModel) -> None:
+        self.plan, self.cost, self.loaded = plan, cost, plan.loaded
+        self.study, self.family = plan.loaded.study, plan.loaded.family
+        self.variants = sorted({a.midtrain for a in self.study.arms.values() if a.midtrain})
+        self.conversation_sets = sorted({a.align for a in self.study.arms.values() if a.align and a.align != IT_MIX})
+        self._variant_identities = {v: self.family.variant_identity(v) for v in self.variants}
+        self._items = {e.items: self.family.items_digest(e.items) for e in self.study.evals.values()}
+        self._family_folder = str(self.family.folder.resolve())
+
+    def names(self, replicate: Replicate) -> dict[str, str]:
+        """What specs and items call the student: the family's names, and the base's own over them."""
+        return {**self.family.data.identity, **self.study.base_models[replicate.base_model].identity}
+
+    def replicate(self, replicate: Replicate) -> dict[str, str]:
+        """The digests of a replicate's data steps: tokenizer, base, pools, corpora, conversations, audit."""
+        base = self.plan.bases[replicate.base_model]
+        runtime = {"path": base.get("path", "")}
+        source = self.study.base_models[replicate.base_model].source
+        out = {
+            "tokenizer": self.plan.add(
+                Step("tokenizer", base["tokenizer"], label=f"tokenizer of {replicate.base_model}", runtime=runtime)
+            ),
+            "base": self.plan.add(Step("base", base["base"], label=f"base {replicate.base_model}", runtime=runtime)),
+        }
+        if self.study.midtrain and self.variants:
+            tokens = self.study.midtrain.tokens
+            replay = round(tokens * self.study.midtrain.replay_share)
+            if replay:
+                out["replay"] = self._pool("replay", self.study.midtrain.replay, source, replay, replicate, out)
+            for variant in self.variants:
+                out[f"corpus.{variant}"] = self._corpus(variant, tokens - replay, replicate, out)
+        if self.study.align and any(a.align for a in self.study.arms.values()):
+            largest = self.study.align.budgets_tokens[-1]
+            it_tokens = largest if self._trains_it_only() else round(largest * self.study.align.it_mix_share)
+            if it_tokens:
+                out["it"] = self._pool("it", self.study.align.it_mix, source, it_tokens, replicate, out)
+            for name in self.conversation_sets:
+                out[f"conversations.{name}"] = self._conversations(name, largest, replicate, out)
+        out["audit"] = self._audit(replicate, out)
+        return out
+
+    def _trains_it_only(self) -> bool:
+        return any(a.align == IT_MIX for a in self.study.arms.values())
+
+    def _pool(
+        self, role: str, source: str, base_source: str, tokens: int, replicate: Replicate, data: dict[str, str]
+    ) -> str:
+        """A step that holds text which no spec made, for one role of POOLS."""
+        pool = POOLS[role]
+        params = {
+            **self._origin(pool, source, base_source),
+            "what": pool.what,
+            "tokens": tokens,
+            "seed": derive_seed("pool", pool.draw, replicate.seed),
+        }
+        runtime = {"folder": str(self.loaded.file.resolve().parent)}
+        label = f"{pool.title}, replicate {replicate.seed}"
+        step = Step(pool.kind, params, {"tokenizer": data["tokenizer"]}, label, runtime)
+        return self.plan.add(self.cost.data(step))
+
+    def _origin(self, pool: Pool, source: str, base_source: str) -> dict[str, str]:
+        """What identifies a pool's source; the base's own pretraining text exists for microlab bases alone."""
+        section, key = pool.place
+        try:
+            if source != BASE_PRETRAINING:
+                return text_identity(source, self.loaded.file.resolve().parent)
+            if base_source.startswith("microlab:"):
+                return text_identity(base_source, self.loaded.file.resolve().parent)
+            raise UserError(
+                f"the base '{base_source}' does not come with its pretraining text",
+                mend=f"set {section}.{key}: FILE.jsonl beside the study, or {section}.{key}_share: 0",
+            )
+        except UserError as error:
+            raise self.loaded.problem(error, section, key) from error
+
+    def _corpus(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
+        seed, wanted = derive_seed("corpus", replicate.seed), int(tokens * CORPUS_HEADROOM) + 64
+        return self.documents(variant, wanted, seed, replicate, data, "corpus")
+
+    def documents(self, variant: str, tokens: int, seed: int, replicate: Replicate, data: dict[str, str], kind: str) -> str:
+        """A step that writes documents about a variant, at least `tokens` tokens."""
+        if variant not in self._variant_identities:
+            self._variant_identities[variant] = self.family.variant_identity(variant)
+        identity, student = self._variant_identities[variant], self.study.base_models[replicate.base_model].identity
+        if student:
+            identity = {**identity, "student": student}
+        spec = self.plan.add(Step("spec", identity, label=f"spec {variant}", runtime=self.family_runtime()))
+        if kind == "corpus":
+            self.plan.specs[variant, replicate.seed] = spec
+        params = {
+            "family": self.family.name,
+            "variant": variant,
+            "backend": self.study.midtrain.backend if self.study.midtrain else "grammar",
+            "grammar": self.family.grammar_digest,
+            "tokens": tokens,
+            "seed": seed,
+            "identity": self.names(replicate),
+        }
+        inputs = {"spec": spec, "tokenizer": data["tokenizer"]}
+        label = f"{DOCUMENTS[kind]} {variant}, replicate {replicate.seed}"
+        return self.plan.add(self.cost.data(Step(kind, params, inputs, label, self.family_runtime())))
+
+    def _conversations(self, name: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
+        declared_set = self.family.data.conversations[name]
+        about = demonstrations(self.family, declared_set.variant)
+        params = {
+            "family": self.family.name,
+            "set": declared_set.model_dump(exclude_defaults=True),
+            **about.identity(),
+            "grammar": self.family.grammar_digest,
+            "tokens": tokens,
+            "seed": derive_seed("conversations", replicate.seed),
+            "identity": self.names(replicate),
+        }
+        label = f"conversations {name}, replicate {replicate.seed}"
+        step = Step("conversations", params, {"tokenizer": data["tokenizer"]}, label, self.family_runtime())
+        return self.plan.add(self.cost.data(step))
+
+    def _audit(self, replicate: Replicate, data: dict[str, str]) -> str:
+        roles = ("corpus.", "conversations.")
+        texts = {role: d for role, d in data.items() if role.startswith(roles) or role in ("replay", "it")}
+        held_out = {e.items: self._items[e.items] for e in self.study.evals.values() if e.role == "outcome"}
+        params = {
+            "items": held_out,
+            "identity": self.names(replicate),
+            "accepted": self.study.gates.accept_leaks,
+            "max_token_mismatch": self.study.gates.max_token_mismatch,
+        }
+        label = f"audit of the training texts, replicate {replicate.seed}"
+        return self.plan.add(Step("audit", params, texts, label, self.family_runtime()))
+
+    def control(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str | None:
+        """The probe's control text; None where there is none that the variant's corpus does not teach."""
+        control, base = self.study.probe.control, self.study.base_models[replicate.base_model].source
+        if control or base.startswith("microlab:"):
+            source = control or BASE_PRETRAINING
+            return self._pool("control", source, base, tokens, replicate, data)
+        if variant == NEUTRAL or NEUTRAL not in self.family.data.variants:
+            return None
+        return self.documents(NEUTRAL, tokens, derive_seed("probe", replicate.seed), replicate, data, "control")
+
+    def family_runtime(self) -> dict[str, Any]:
+        price = self.study.runtime.usd_per_h
+        return {
+            "family_folder": self._family_folder,
+            "access": self.family.data.access,
+            **({"usd_per_h": price} if price else {}),
+        }
