@@ -110,7 +110,9 @@ def _devices() -> Iterator[Check]:
     for number in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(number)
         text = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
-        if torch.cuda.is_bf16_supported():
+        with torch.cuda.device(number):
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        if native:
             yield Check(f"gpu {number}", "ok", f"{text}, bf16")
         else:
             yield Check(f"gpu {number}", "warn", f"{text}, no bf16", "write precision: fp32 in the recipes")

@@ -21,7 +21,7 @@ BATCH_LOGITS = 2**27
 
 def batch_limit(model: Any) -> int:
     """Tokens of one batch for a model."""
-    return min(BATCH_TOKENS, max(1, BATCH_LOGITS // int(model.config.vocab_size)))
+    return min(BATCH_TOKENS, max(1, BATCH_LOGITS // int(model.config.get_text_config().vocab_size)))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from specsci.evals.forced_choice import Question, Reading, prepare, read_out
 from specsci.evals.items import read_items
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import canonical_json, text_digest
-from specsci.models.hf import Holding, load_model, load_tokenizer
+from specsci.models.hf import Holding, kept_model, load_model, load_tokenizer
 from specsci.specs.load import load_family
 
 SCORES = "scores.parquet"
@@ -34,18 +35,6 @@ def _questions(file: str, items_digest: str, identity: str, tokenizer: str, chat
     return prepare(read_items(path, json.loads(identity)), loaded, chat), pad
 
 
-@lru_cache(maxsize=1)
-def _model(base: str, trained: str | None, below: str | None, merge: bool, holding: Holding, device: str) -> Any:
-    return load_model(
-        Path(base),
-        Path(trained) if trained else None,
-        below=Path(below) if below else None,
-        merge=merge,
-        holding=holding,
-        device=device,
-    ).eval()
-
-
 def scored_model(context: StepContext) -> Any:
     """The model that a step reads out, held as its study says; the last one is kept for the next step.
 
@@ -58,10 +47,15 @@ def scored_model(context: StepContext) -> Any:
             f"the model was trained under another tokenizer or chat template than {served}",
             mend="score it with the tokenizer it was trained with: train and serve templates must be one",
         )
-    places = [str(context.inputs[role]) if role in context.inputs else None for role in ("model", "below")]
+    places = {role: context.inputs[role] for role in ("base", "model", "below") if role in context.inputs}
     holding = Holding(**context.params.get("holding", {}))
-    merge = context.params.get("chain") != "new"
-    return _model(str(context.inputs["base"]), *places, merge, holding, context.runtime.get("device", "cpu"))
+    merge, device = context.params.get("chain") != "new", context.runtime.get("device", "cpu")
+
+    def load() -> Any:
+        trained, below = places.get("model"), places.get("below")
+        return load_model(places["base"], trained, below=below, merge=merge, holding=holding, device=device).eval()
+
+    return kept_model(canonical_json([{r: str(p) for r, p in places.items()}, asdict(holding), merge, device]), load)
 
 
 def run_score(context: StepContext) -> Facts:
@@ -83,9 +77,12 @@ def run_score(context: StepContext) -> Facts:
 
 
 def _row(reading: Reading) -> dict[str, Any]:
-    """One score row; an answer that is not finite is an error state, never a value."""
+    """One score row; an answer that is not finite is an error state, and a tie is no choice: neither is a value.
+
+    Ties are rare in fp32; where the logits are in bf16 two options of one token often have the same.
+    """
     margin = reading.logprob_aligned - reading.logprob_misaligned
-    ok = math.isfinite(margin)
+    state = "error" if not math.isfinite(margin) else "unparsed" if margin == 0 else "ok"
     item = reading.question.item
     return {
         "item_id": item.item_id,
@@ -94,9 +91,9 @@ def _row(reading: Reading) -> dict[str, Any]:
         "readout": READOUT,
         "variant": reading.question.variant,
         "sample": 0,
-        "state": "ok" if ok else "error",
-        "aligned": margin > 0 if ok else None,
-        "value": margin if ok else None,
+        "state": state,
+        "aligned": margin > 0 if state == "ok" else None,
+        "value": margin if state == "ok" else None,
         "logprob_aligned": reading.logprob_aligned,
         "logprob_misaligned": reading.logprob_misaligned,
     }

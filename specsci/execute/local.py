@@ -49,6 +49,7 @@ class LocalExecutor:
             return self.report
         self.ledger.free_dead_claims()
         self.store.clear_stage(is_dead)
+        self.store.clear_checkpoints()
         self.ledger.start_run(len(steps))
         self.display.start(len(steps), len(self.done), self.layout.workers)
         state = "ended"

@@ -25,6 +25,10 @@ from specsci.plan.step import Step
 from specsci.store.artifact import Store
 
 PROGRESS_EVERY_S = 0.2
+NO_GPU = (
+    "there is an NVIDIA GPU, and this torch cannot use it\n  mend: install a CUDA build of torch, or set runtime.device: cpu "
+    "in the study; `specsci doctor` says what is wrong"
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def main(connection: Connection, root: str, threads: int) -> None:
     quiet_libraries()
     store = Store(Path(root))
     verified: set[str] = set()
-    set_threads = False
+    set_threads = blind = False
     while True:
         try:
             job = connection.recv()
@@ -92,6 +96,10 @@ def main(connection: Connection, root: str, threads: int) -> None:
 
             torch.set_num_threads(threads)
             set_threads = True
+            blind = bool(os.environ.get("CUDA_VISIBLE_DEVICES")) and not torch.cuda.is_available()
+        if blind:
+            connection.send(Outcome(job.step.digest, "failed", error=NO_GPU))
+            continue
         outcome = run_job(store, job, connection, verified)
         try:
             connection.send(outcome)
@@ -194,6 +202,11 @@ def _explained(error: Exception, root: Path) -> str:
     return traceback.format_exc()
 
 
+def _device() -> str:
+    torch = sys.modules.get("torch")
+    return str(torch.cuda.get_device_name(0)) if torch is not None and torch.cuda.is_initialized() else "cpu"
+
+
 def provenance() -> dict[str, Any]:
     """Where and with what a step ran: recorded and compared, never part of an identity."""
     modules = ("torch", "transformers", "trl", "peft", "numpy")
@@ -203,6 +216,7 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "host": platform.node(),
         "machine": platform.machine(),
+        "device": _device(),
         "ended_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **{m: str(v) for m, v in versions.items()},
     }

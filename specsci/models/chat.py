@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+
 from specsci.errors import SpecsciError
 from specsci.token_row import TokenRow
 
@@ -86,7 +88,12 @@ def _assistant_spans(messages: Messages, tokenizer: Any) -> tuple[str, list[Span
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        before = _render(messages[:number], tokenizer, answer=True) if number else ""
+        if number == 0:
+            raise SpecsciError(
+                f"a conversation begins with the assistant: {messages!r}",
+                mend="begin with a user's turn, or mark assistant turns in the template with {% generation %}",
+            )
+        before = _render(messages[:number], tokenizer, answer=True)
         upto = whole if number == len(messages) - 1 else _render(messages[: number + 1], tokenizer)
         if not (whole.startswith(upto) and upto.startswith(before)) or message["content"].strip() not in upto[len(before) :]:
             raise SpecsciError(
@@ -99,7 +106,10 @@ def _assistant_spans(messages: Messages, tokenizer: Any) -> tuple[str, list[Span
 
 
 def _render(messages: Messages, tokenizer: Any, *, answer: bool = False) -> str:
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer))
+    try:
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer))
+    except TemplateError as error:
+        raise SpecsciError(f"the chat template fails: {error}", mend=f"it was given {messages!r}") from error
 
 
 def document_row(text: str, tokenizer: Any) -> TokenRow:

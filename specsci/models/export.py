@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -57,7 +56,7 @@ def export_model(
         if merge:
             found = _merged(store, record, own, temporary, precision)
         else:
-            _copy_adapter(own, temporary)
+            _copy_adapter(own, temporary, record["identity"]["params"].get("chain", "continue"))
         if tokenizer is not None:
             save_tokenizer(tokenizer, temporary)
         write_json(temporary / CARD, _card(record, temporary, precision if merge else "", found))
@@ -72,9 +71,13 @@ def export_model(
     return found
 
 
-def _copy_adapter(own: Path, folder: Path) -> None:
+def _copy_adapter(own: Path, folder: Path, chain: str) -> None:
     if not (own / ADAPTER).is_dir():
         raise UserError("this model has no adapter", mend="export it without --adapter")
+    if chain != "continue":
+        raise UserError(
+            f"this adapter stands on another one (align.chain: {chain})", mend="export the model without --adapter"
+        )
     shutil.copytree(own / ADAPTER, folder)
 
 
@@ -93,11 +96,16 @@ def _merged(store: Store, record: dict[str, Any], own: Path, folder: Path, preci
     with torch.no_grad():
         got = [served(input_ids=ids).logits.float() for ids in rows]
     found = _compare(want, got)
-    if found.mean_kl_nats > MAX_KL_NATS[precision]:
+    recipe = record["identity"]["params"].get("recipe", {})
+    limit = max(MAX_KL_NATS[precision], MAX_KL_NATS[recipe.get("weights", "fp32")])
+    if not found.mean_kl_nats <= limit:
+        quantised = recipe.get("method") == "qlora"
         raise SpecsciError(
             f"the exported model differs from the trained one by {found.mean_kl_nats:.2g} nats a token "
-            f"(at most {MAX_KL_NATS[precision]:g}): it is not published",
-            mend="an adapter that was trained over 4-bit weights belongs on them: export it with --adapter",
+            f"(at most {limit:g}): it is not published",
+            mend="an adapter that was trained over 4-bit weights belongs on them: export it with --adapter"
+            if quantised
+            else "the written files are not what was trained: check the disk, and the versions in constraints.txt",
         )
     return found
 
@@ -140,7 +148,7 @@ def _sample(record: dict[str, Any], model: Any) -> list[Any]:
 
     generator = torch.Generator().manual_seed(int(record["digest"][:8], 16))
     shape = (4, SAMPLE_TOKENS // 16)
-    return [torch.randint(0, int(model.config.vocab_size), shape, generator=generator) for _ in range(4)]
+    return [torch.randint(0, int(model.config.get_text_config().vocab_size), shape, generator=generator) for _ in range(4)]
 
 
 def _compare(want: list[Any], got: list[Any]) -> RoundTrip:
@@ -158,13 +166,8 @@ def _card(record: dict[str, Any], folder: Path, precision: str, found: RoundTrip
         "model": record["digest"],
         "label": record["label"],
         "access": record.get("access", "public"),
+        "base": record["identity"]["inputs"].get("base"),
         "precision": precision,
         "round_trip": asdict(found) if found else None,
         "chat_template_sha256": text_sha256(template.read_text(encoding="utf-8")) if template.is_file() else None,
     }
-
-
-def read_card(folder: Path) -> dict[str, Any] | None:
-    """What an exported directory says of itself."""
-    file = folder / CARD
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -55,6 +58,25 @@ class Holding:
 
 
 FP32 = Holding()
+_KEPT: dict[str, Any] = {}
+"""The model that was read out last, under what it was loaded with."""
+
+
+def kept_model(key: str, load: Callable[[], Any]) -> Any:
+    """The model of a key: the one that is kept, or a newly loaded one in its place (the old one is let go first)."""
+    if key not in _KEPT:
+        release_model()
+        _KEPT[key] = load()
+    return _KEPT[key]
+
+
+def release_model() -> None:
+    """Let the kept model go, and give its memory back: a training stage wants the whole device."""
+    _KEPT.clear()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        gc.collect()  # trainers leave reference cycles; on a CPU the collector comes in time by itself
+        torch.cuda.empty_cache()
 
 
 def load_model(

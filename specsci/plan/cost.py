@@ -92,13 +92,21 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def memory_gib() -> float:
-    """Memory of this machine, or of its smallest visible NVIDIA GPU where the driver tells one."""
-    gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+def memory_gib(device: str = "auto") -> float:
+    """Memory of this machine; with `auto` of its smallest visible NVIDIA GPU where the driver tells one."""
+    gpus = "" if device == "cpu" else os.environ.get("CUDA_VISIBLE_DEVICES")
     if gpus != "" and shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
+        visible = [] if gpus is None else ["-i", gpus]
+        try:
+            done = subprocess.run([*query, *visible], capture_output=True, text=True, timeout=10, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return _main_memory_gib()
         found = [float(line) / 1024 for line in done.stdout.split() if line.replace(".", "").isdigit()]
         if done.returncode == 0 and found:
             return min(found)
+    return _main_memory_gib()
+
+
+def _main_memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

@@ -258,7 +258,7 @@ def _memory(plan: Plan) -> list[Finding]:
     needs = memory_of(plan)
     if not needs:
         return []
-    have = memory_gib()
+    have = memory_gib(plan.loaded.study.runtime.device)
     found = []
     for base, stage, need in needs:
         if need.total_gib > have:

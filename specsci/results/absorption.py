@@ -49,22 +49,25 @@ def _row(found: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]) -> dict[st
     }
 
 
-def null_flags(contrast: dict[str, Any], manifest: dict[str, Any], absorbed: list[dict[str, Any]], moved: bool) -> list[str]:
-    """What a contrast whose interval covers 0 may mean; empty where it does not cover 0, or nothing was probed.
+def null_flags(
+    contrast: dict[str, Any], manifest: dict[str, Any], absorbed: list[dict[str, Any]], moved: bool | None
+) -> list[str]:
+    """What a contrast whose interval covers 0 may mean; empty where it does not cover 0, or no spec is in it.
 
     Args:
         contrast: a row of the table `contrasts`.
-        moved: whether any arm of the study differs from another on the contrast's eval.
+        moved: whether another contrast of the study moves the same eval; None where there is no other.
     """
     if contrast["ci_low"] is None or not contrast["ci_low"] <= 0 <= contrast["ci_high"]:
         return []
-    if not moved:
-        return ["null: the eval is blind (no contrast of the study moves it)"]
-    specs = {manifest["arms"][arm]["midtrain"] for arm in contrast["weights"]} - {None}
-    known = [row for row in absorbed if row["msm_spec"] in specs]
-    if not known:
-        return []
-    missing = sorted({row["msm_spec"] for row in known if not row["installed"] and row["msm_spec"] != NEUTRAL})
+    specs = sorted({manifest["arms"][arm]["midtrain"] for arm in contrast["weights"]} - {None, NEUTRAL})
+    found = {spec: [row["installed"] for row in absorbed if row["msm_spec"] == spec] for spec in specs}
+    missing = [spec for spec, known in found.items() if False in known]
     if missing:
         return [f"null: not installed ({', '.join(missing)})"]
-    return ["null: installed, not told apart in behaviour"]
+    unknown = [spec for spec, known in found.items() if not known or None in known]
+    if unknown:
+        return [f"null: not known whether installed ({', '.join(unknown)})"]
+    if moved is False:
+        return ["null: the eval is blind (no contrast of the study moves it)"]
+    return ["null: installed, not told apart in behaviour"] if specs else []

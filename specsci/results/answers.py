@@ -35,9 +35,13 @@ def add_answers(db: duckdb.DuckDBPyConnection, manifests: list[dict[str, Any]]) 
 
 def _flag_nulls(contrasts: list[dict[str, Any]], manifest: dict[str, Any], absorbed: list[dict[str, Any]]) -> None:
     """Say of every null what the probes make of it."""
-    found = {c["eval"] for c in contrasts if c["ci_low"] is not None and not c["ci_low"] <= 0 <= c["ci_high"]}
+    moved: dict[str, list[bool]] = {}
+    for c in contrasts:
+        moved.setdefault(c["eval"], []).append(c["ci_low"] is not None and not c["ci_low"] <= 0 <= c["ci_high"])
     for row, declared in zip(contrasts, manifest["contrasts"], strict=True):
-        extra = null_flags({**row, "weights": declared["weights"]}, manifest, absorbed, row["eval"] in found)
+        found = moved[row["eval"]]
+        answer = any(found) if len(found) > 1 else None
+        extra = null_flags({**row, "weights": declared["weights"]}, manifest, absorbed, answer)
         row["flags"] = "; ".join([*([row["flags"]] if row["flags"] else []), *extra])
 
 

@@ -99,6 +99,12 @@ class Store:
         """Where a long step keeps what it goes on from; its digest says that it is the same work."""
         return self.root / "checkpoints" / step.digest
 
+    def clear_checkpoints(self) -> None:
+        """Remove checkpoints of steps whose artefacts are there: a kill came between publishing and clearing up."""
+        for folder in (self.root / "checkpoints").glob("*"):
+            if any(read_record(f) for f in (self.root / "steps").glob(f"*/{folder.name}")):
+                shutil.rmtree(folder, ignore_errors=True)
+
     def clear_stage(self, is_gone: Callable[[str], bool]) -> None:
         """Remove what owners that are gone left in the stage."""
         for folder in (self.root / "stage").iterdir():

@@ -223,6 +223,17 @@ class Study(Strict):
         return self
 
     @model_validator(mode="after")
+    def _micro_batches_divide(self) -> Study:
+        micro = self.runtime.micro_batch_sequences
+        for name, stage in (("midtrain", self.midtrain), ("align", self.align)):
+            whole = stage.recipe.sequences_per_update if stage else 0
+            if micro and whole > micro and whole % micro:
+                raise ValueError(
+                    f"runtime.micro_batch_sequences: {micro} does not divide {whole} sequences per update of {name}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _stages_follow(self) -> Study:
         if self.midtrain is None or self.align is None:
             return self
@@ -235,6 +246,13 @@ class Study(Strict):
             raise ValueError(
                 "the adapter goes on, so both recipes need the same `lora:`; or write align.chain: new or merge"
             )
+        if (first.weights, first.method == "qlora") != (second.weights, second.method == "qlora"):
+            raise ValueError(
+                f"midtraining holds its base as {first.method} {first.weights} and alignment as {second.method} {second.weights}: "
+                "every model of a study is scored under one holding, so give both stages the same"
+            )
+        if chain == "merge" and first.method == "qlora":
+            raise ValueError("an adapter trained over 4-bit weights fits no others: align.chain: continue or new, not merge")
         if chain == "new" and not second.adapter:
             raise ValueError("align.chain: new puts a new adapter beside the first; full training needs continue or merge")
         return self

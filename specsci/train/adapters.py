@@ -80,12 +80,14 @@ def _add_beside(model: Any, config: Any) -> None:
 def reach(model: Any) -> dict[str, dict[str, int]]:
     """What the adapters reach, by type of block: matrices inside the layers, and how many carry an adapter.
 
-    A block is what a layer is made of directly (its attention, its MLP); a type that has matrices and no
-    adapter on any of them is frozen, whatever share of all layers the targets match.
+    A block is the innermost module that owns a matrix (an attention, an MLP, a mixture's experts); a type that has
+    matrices and no adapter on any of them is frozen, whatever share of all layers the targets match.
 
     Returns:
         Block type to `{"matrices": n, "adapted": m}`.
     """
+    import torch
+
     found: dict[str, dict[str, int]] = {}
     modules = dict(model.named_modules())
     for name, module in modules.items():
@@ -93,11 +95,10 @@ def reach(model: Any) -> dict[str, dict[str, int]]:
         place = _LAYER.match(name)
         if place is None or not _is_matrix(weight) or name.endswith("base_layer") or ".lora_" in name:
             continue
-        block = modules[f"{place['layer']}.{place['rest'].split('.')[0]}"]
-        kind = type(block).__name__ if block is not module else place["rest"]
-        counts = found.setdefault(kind, {"matrices": 0, "adapted": 0})
+        owner = modules[name.rsplit(".", 1)[0]] if isinstance(weight, torch.nn.Linear) else weight
+        counts = found.setdefault(type(owner).__name__, {"matrices": 0, "adapted": 0})
         counts["matrices"] += 1
-        counts["adapted"] += hasattr(module, "lora_A")
+        counts["adapted"] += any(p.requires_grad for n, p in module.named_parameters() if "lora_" in n)
     return dict(sorted(found.items()))
 
 

@@ -28,8 +28,8 @@ def _decode(row: TokenRow, tokenizer: Any) -> str:
 
 
 def snapshot(model: Any) -> dict[str, torch.Tensor]:
-    """Copies of all trainable weights."""
-    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+    """Copies of all trainable weights, in main memory: the device has none to spare."""
+    return {name: p.detach().to("cpu", copy=True) for name, p in model.named_parameters() if p.requires_grad}
 
 
 def change_by_module(model: Any, before: dict[str, torch.Tensor]) -> dict[str, float]:
@@ -42,7 +42,7 @@ def change_by_module(model: Any, before: dict[str, torch.Tensor]) -> dict[str, f
     for name, parameter in model.named_parameters():
         if name not in before:
             continue
-        delta = float((parameter.detach() - before[name]).norm())
+        delta = float((parameter.detach().cpu() - before[name]).norm())
         if not math.isfinite(delta):
             raise SpecsciError(f"'{name}' is not finite after training", mend="lower the learning rate")
         kind = next((part for part in reversed(name.split(".")) if part not in ("weight", "bias", "default")), name)

@@ -18,6 +18,8 @@ MARGIN = 0.85
 """Share of the device that an estimate may fill."""
 WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "4bit": 0.56}
 """Bytes of a held weight; 4 bits, and the scales of blocks of 64 (themselves quantised)."""
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+"""What a mixture of experts says in its config; its shape is not the usual one."""
 OPTIMIZER_BYTES = {"adamw": 8.0, "paged_adamw": 8.0, "adamw_8bit": 2.1}
 
 
@@ -49,7 +51,7 @@ def shape_of(config: dict[str, Any]) -> Shape | None:
     """The shape that a Hugging Face config tells; None where it tells another kind of model."""
     inner = {**config, **(config.get("text_config") or {})}
     names = ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size")
-    if not all(isinstance(inner.get(name), int) for name in names):
+    if not all(isinstance(inner.get(name), int) for name in names) or any(inner.get(name) for name in EXPERTS):
         return None
     hidden, layers, vocabulary, intermediate = (inner[name] for name in names)
     return Shape(hidden, layers, vocabulary, intermediate, tied=bool(inner.get("tie_word_embeddings", False)))
@@ -89,7 +91,7 @@ def memory(shape: Shape, recipe: Recipe, micro_batch_sequences: int, *, recomput
     adapter = shape.layers * recipe.lora.rank * (8 * shape.hidden + 3 * (shape.hidden + shape.intermediate))
     trained = shape.parameters if full else adapter
     held = trained * (4 + OPTIMIZER_BYTES[recipe.optimizer]) + (0 if full else adapter * 4)
-    if recipe.precision == "bf16" and full:
+    if recipe.precision == "bf16" and recipe.weights == "fp32" and recipe.method != "qlora":
         held += shape.parameters * 2  # autocast keeps a bf16 copy of the weights of a pass
     tokens = micro_batch_sequences * recipe.max_length_tokens
     width = 1 if recipe.precision == "bf16" else 2

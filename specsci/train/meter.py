@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import resource
 import time
 from collections.abc import Callable
@@ -95,14 +96,16 @@ class SpeedMeter:
             import pynvml
 
             pynvml.nvmlInit()
-            handle = pynvml.nvmlDeviceGetHandleByIndex(torch.device(self.device).index or 0)
+            uuid = torch.cuda.get_device_properties(self.device).uuid  # NVML's own numbers ignore CUDA_VISIBLE_DEVICES
+            handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
             return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
         return None
 
     def stop(self, tokens: int) -> tuple[float, Speed]:
         """Seconds since the start, and the speed over `tokens` tokens."""
         seconds = max(time.perf_counter() - self.start, 1e-9)
-        peak = next((flop for part, flop in PEAK_FLOP_PER_S.items() if part in self.name), None)
+        words = re.split(r"[\s-]+", self.name)
+        peak = next((flop for part, flop in PEAK_FLOP_PER_S.items() if part in words), None)
         energy = self._energy_mj()
         return seconds, Speed(
             tokens_per_s=round(tokens / seconds, 1),

@@ -34,7 +34,7 @@ PAPER = {"learning_rate", "warmup_share", "weight_decay", "clip_norm", "epochs",
 
 def with_preset(values: Any) -> Any:
     """A recipe's values over those of the preset that it names; a mapping within goes deep."""
-    if not isinstance(values, dict) or values.get("preset") not in PRESETS:
+    if not isinstance(values, dict) or not isinstance(values.get("preset"), str) or values["preset"] not in PRESETS:
         return values
     out: dict[str, Any] = dict(PRESETS[values["preset"]])
     for key, value in values.items():

@@ -115,6 +115,7 @@ def train_stage(
     micro = min(runtime.micro_batch_sequences or recipe.sequences_per_update, recipe.sequences_per_update)
     if recipe.sequences_per_update % micro:
         raise SpecsciError(f"micro batch {micro} does not divide {recipe.sequences_per_update} sequences per update")
+    trained = _adapter_weights(model) if recipe.adapter else {}
     trainer = SFTTrainer(
         model=model,
         args=_config(recipe, runtime, seed, updates, micro, checkpoints or scratch),
@@ -125,7 +126,7 @@ def train_stage(
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
-    _hold_trainable_in_fp32(model)
+    _restore_adapter(model, trained)
     found = latest(Path(checkpoints)) if checkpoints else None
     meter = SpeedMeter(runtime.device, model, adapter=recipe.adapter)
     with flushed_denormals():
@@ -159,11 +160,15 @@ def _require_trackers(names: tuple[str, ...]) -> None:
         )
 
 
-def _hold_trainable_in_fp32(model: Any) -> None:
-    """TRL casts the adapter of a 4-bit model to bf16, where small updates round to nothing: it is cast back."""
-    for parameter in model.parameters():
-        if parameter.requires_grad and parameter.dtype != torch.float32:
-            parameter.data = parameter.data.to(torch.float32)
+def _adapter_weights(model: Any) -> dict[str, torch.Tensor]:
+    return {n: p.detach().to(torch.float32, copy=True) for n, p in model.named_parameters() if p.requires_grad}
+
+
+def _restore_adapter(model: Any, before: dict[str, torch.Tensor]) -> None:
+    """TRL rounds the adapter of a 4-bit model to bf16, where small updates vanish: it gets its own fp32 numbers back."""
+    for name, parameter in model.named_parameters():
+        if name in before and parameter.dtype != before[name].dtype:
+            parameter.data = before[name]
 
 
 def _config(recipe: Recipe, runtime: Runtime, seed: int, updates: int, micro: int, scratch: str) -> SFTConfig:

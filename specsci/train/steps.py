@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 from dataclasses import asdict
@@ -19,7 +18,17 @@ from specsci.errors import StepFailed
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import derive_seed
 from specsci.models.chat import declare_template
-from specsci.models.hf import ADAPTER, MODEL, TOKENIZER, Holding, load_model, load_tokenizer, save_model, save_tokenizer
+from specsci.models.hf import (
+    ADAPTER,
+    MODEL,
+    TOKENIZER,
+    Holding,
+    load_model,
+    load_tokenizer,
+    release_model,
+    save_model,
+    save_tokenizer,
+)
 from specsci.models.hub import fetch
 from specsci.plan.cost import memory_gib
 from specsci.plan.hub import HubModel
@@ -137,15 +146,18 @@ def _train(context: StepContext, rows: list[TokenRow]) -> Facts:
     runtime = Runtime(**{k: v for k, v in context.runtime.items() if k in Runtime.model_fields})
     if runtime.report_to and context.checkpoints:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(context.checkpoints.parents[1] / "tracking" / context.digest)
+    release_model()
     micro = min(runtime.micro_batch_sequences or _fitting(context, recipe, runtime), recipe.sequences_per_update)
-    for size in dict.fromkeys((micro, max(1, micro // 2))):
+    smaller = max(size for size in range(1, max(2, micro // 2 + 1)) if recipe.sequences_per_update % size == 0)
+    for size in dict.fromkeys((micro, smaller)):
         try:
             facts = _train_once(context, rows, recipe, runtime.model_copy(update={"micro_batch_sequences": size}))
         except torch.OutOfMemoryError as error:
             error.__traceback__ = None  # its frames hold the model
-            gc.collect()
-            torch.cuda.empty_cache()
+            release_model()
             continue
+        finally:
+            release_model()  # the trainer's reference cycles would keep it until the collector runs
         return facts if size == micro else {**facts, "halved_after_out_of_memory": True}
     raise StepFailed(
         f"out of memory with {size} sequence{'s' if size > 1 else ''} of {recipe.max_length_tokens:,} tokens at a time",
@@ -155,9 +167,9 @@ def _train(context: StepContext, rows: list[TokenRow]) -> Facts:
 
 def _fitting(context: StepContext, recipe: Recipe, runtime: Runtime) -> int:
     """The micro batch that the memory estimate lets fit, where the study names none."""
-    device_gib = memory_gib()
+    device_gib = memory_gib("cpu")
     if runtime.device != "cpu":
-        device_gib = torch.cuda.get_device_properties(runtime.device).total_memory / GIB
+        device_gib = torch.cuda.mem_get_info(runtime.device)[0] / GIB
     return fitting_micro_batch(shape_in(context.inputs["base"] / MODEL), recipe, device_gib, recompute=runtime.recompute)
 
 
@@ -177,7 +189,7 @@ def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runt
         recipe,
         seed,
         scratch=str(context.scratch),
-        checkpoints=str(context.checkpoints) if context.checkpoints else None,
+        checkpoints=_checkpoints(context),
         runtime=runtime,
         progress=context.progress,
     )
@@ -198,6 +210,13 @@ def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runt
         **({"reach": reach(model)} if recipe.adapter else {}),
         "masked_decode": masked_decode(rows, tokenizer),
     }
+
+
+def _checkpoints(context: StepContext) -> str | None:
+    """Where a stage saves what it goes on from. Of two adapters the trainer would load only the frozen one back."""
+    if context.checkpoints is None or context.params.get("chain") == "new":
+        return None
+    return str(context.checkpoints)
 
 
 def _start(context: StepContext, recipe: Recipe, runtime: Runtime) -> Any:

@@ -70,7 +70,10 @@ def test_bf16_is_written_within_its_own_tolerance_and_an_adapter_alone_is_copied
     digest = aligned(chained.store)["digest"]
     code, out, _ = export(chained.store, digest, tmp_path / "half", "--precision", "bf16")
     assert code == 0 and 1e-9 < json.loads(out)["round_trip"]["mean_kl_nats"] < 1e-2
-    code, out, _ = export(chained.store, digest, tmp_path / "adapter", "--adapter")
+    code, _, err = export(chained.store, digest, tmp_path / "part", "--adapter")
+    assert code == 2 and "stands on another one (align.chain: new)" in err and not (tmp_path / "part").exists()
+    (first,) = harness.records(chained.store, "midtrain").values()
+    code, out, _ = export(chained.store, first["digest"], tmp_path / "adapter", "--adapter")
     assert code == 0 and json.loads(out)["round_trip"] is None
     assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
     base = next(iter(harness.records(chained.store, "base").values()))["digest"]

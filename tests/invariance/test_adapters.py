@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import SHAPE, chats, documents, llama, logits_of, lora, loud, recipe, saved_base, train
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM
 
 from specsci.errors import SpecsciError
 from specsci.models.hf import ADAPTER, MODEL, Holding, load_model, save_model
@@ -188,3 +188,33 @@ def test_recomputation_and_the_precision_of_the_computation(method, tokenizer, t
         assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert curves[1] == pytest.approx(curves[0], abs=1e-5)
     assert curves[2] != curves[0] and curves[2] == pytest.approx(curves[0], abs=0.1)
+
+
+def test_experts_that_stay_frozen_are_an_error(tokenizer):
+    """The attention and the shared expert carry adapters; most of the model would not move."""
+    shape = {**SHAPE, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "num_experts": 4}
+    built = Qwen2MoeForCausalLM(Qwen2MoeConfig(**shape, num_experts_per_tok=2))
+    with pytest.raises(SpecsciError, match=r"no adapter reaches the blocks of type .*Experts"):
+        with_adapter(built, lora())
+
+
+def test_a_new_adapter_that_misses_what_the_frozen_one_has_is_an_error(tokenizer, tmp_path):
+    base = saved_base(llama(), tmp_path)
+    below = saved(moved(load_model(base, trainable=True), tokenizer, tmp_path, 1), tmp_path, "mid")
+    attention = recipe(method="lora", lora={"rank": 4, "alpha": 8, "targets": ["q_proj", "k_proj", "v_proj", "o_proj"]})
+    with pytest.raises(SpecsciError, match="no adapter reaches the blocks of type LlamaMLP"):
+        with_adapter(load_model(base, below=below, merge=False), attention)
+
+
+def test_a_four_bit_adapter_that_goes_on_is_not_rounded(tokenizer, tmp_path):
+    """TRL would round it to bf16 on the way; with a learning rate of nothing it stays as it was."""
+    torch.manual_seed(3)
+    base = saved_base(loud(wide_llama()), tmp_path)
+    holding = Holding("fp32", quantised=True)
+    first = recipe(method="qlora", lora={"rank": 8, "alpha": 16}, learning_rate=1e-2)
+    below = saved(moved(load_model(base, holding=holding, trainable=True), tokenizer, tmp_path, 1, first), tmp_path, "mid")
+    still = recipe(method="qlora", lora={"rank": 8, "alpha": 16}, learning_rate=1e-30, weight_decay=0.0)
+    model = with_adapter(load_model(base, below, holding=holding, trainable=True), still)
+    before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+    train(model, documents(20), tokenizer, tmp_path, still)
+    assert all(torch.equal(p, before[n]) for n, p in model.named_parameters() if n in before)

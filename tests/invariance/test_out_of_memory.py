@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,18 @@ def test_what_still_does_not_fit_fails_with_what_to_change(context, monkeypatch)
     with pytest.raises(StepFailed, match="out of memory with 1 sequence of"):
         steps._train(context, documents(60))
     assert tried == [4, 2, 1]
+
+
+def test_a_stage_of_two_adapters_writes_no_checkpoint(context):
+    """The trainer would load only the frozen one back; the stage begins anew instead."""
+    context = replace(context, checkpoints=context.scratch / "c")
+    assert steps._checkpoints(context) == str(context.scratch / "c")
+    context.params["chain"] = "new"
+    assert steps._checkpoints(context) is None
+
+
+def test_an_odd_micro_batch_is_halved_to_one_that_divides(context, monkeypatch):
+    context.params["recipe"] = recipe(sequences_per_update=9).model_dump(exclude_defaults=True)
+    tried = fitting(3, monkeypatch)
+    halved = steps._train(context, documents(90))
+    assert tried[0] == 9 and set(tried[1:]) <= {3, 2, 1} and halved["micro_batch_sequences"] == 3

@@ -301,3 +301,22 @@ def test_progress_is_reported_for_every_update(tokenizer, tmp_path):
     report = train(llama(), documents(20), tokenizer, tmp_path, recipe(), progress=lambda d, t: seen.append((d, t)))
     assert seen == [(n, report.updates) for n in range(1, report.updates + 1)]
     assert json.loads(json.dumps(report.curve)) == report.curve
+
+
+def test_a_conversation_that_begins_with_the_assistant_and_a_template_that_fails_are_errors(tokenizer):
+    bare = without_marks(tokenizer)
+    with pytest.raises(SpecsciError, match="begins with the assistant"):
+        conversation_row([{"role": "assistant", "content": "w1"}, {"role": "user", "content": "w2"}], bare)
+    bare.chat_template = "{{ raise_exception('roles must alternate') }}"
+    with pytest.raises(SpecsciError, match="the chat template fails: roles must alternate"):
+        conversation_row([{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}], bare)
+
+
+def test_a_tie_is_no_choice(tokenizer):
+    from specsci.evals.steps import _row
+
+    question = forced_choice.prepare([Item("i", "c", "{first} w1 {second}", "w2", "w3")], tokenizer, chat=True)[0]
+    rows = [_row(forced_choice.Reading(question, a, b)) for a, b in ((-1.0, -1.0), (-1.0, -1.5), (math.nan, -1.0))]
+    assert [(r["state"], r["aligned"], r["value"]) for r in rows] == [
+        ("unparsed", None, None), ("ok", True, 0.5), ("error", None, None),
+    ]  # fmt: skip

@@ -48,6 +48,14 @@ def test_a_second_adapter_is_scored_on_what_it_stands_on(plan_of, first, second,
         (with_methods("lora, lora: {rank: 4}", "lora, lora: {rank: 8}"), "both recipes need the same `lora:`"),
         (with_methods("full, weights: bf16", "full"), "full training holds its weights in fp32"),
         (with_methods("lora, preset: msm-papr", "lora"), "msm-paper"),
+        (with_methods("lora, preset: [full]", "lora"), "preset"),
+        (with_methods("qlora", "lora", "merge"), "every model of a study is scored under one holding"),
+        (with_methods("lora, weights: bf16", "lora", "new"), "every model of a study is scored under one holding"),
+        (with_methods("qlora", "qlora", "merge"), "fits no others: align.chain: continue or new"),
+        (
+            (("threads_per_worker: 1", "threads_per_worker: 1, micro_batch_sequences: 3"),),
+            "micro_batch_sequences: 3 does not divide",
+        ),
     ],
 )
 def test_stages_that_do_not_follow_are_refused(edited, edits, what) -> None:
