@@ -22,9 +22,10 @@ CACHE = HERE / ".cache"
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line may change: which study `study_wall` runs, and whether it is the main one."""
+    """What the command line may change: which study `study_wall` runs, which profile `real_model`."""
 
     study: str = "cheese_dissociation.yaml"
+    profile: str = "smollm2"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Result:
 
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
+    body: str = ""
+    """Markdown that stands under the notes."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ def render(found: dict[str, Any]) -> str:
     for name, result in found.items():
         if result["notes"]:
             parts.append(f"**{name}** ({result['at']}, took {result['took_s']:.0f} s): {' '.join(result['notes'])}\n")
+        if result.get("body"):
+            parts.append(result["body"])
     return "\n".join(parts)
 
 

@@ -203,8 +203,8 @@ def _explained(error: Exception, root: Path) -> str:
 
 
 def _device() -> str:
-    torch = sys.modules.get("torch")
-    return str(torch.cuda.get_device_name(0)) if torch is not None and torch.cuda.is_initialized() else "cpu"
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    return str(cuda.get_device_name(0)) if cuda is not None and cuda.is_initialized() else "cpu"
 
 
 def provenance() -> dict[str, Any]:

@@ -50,6 +50,9 @@ def toy(context: StepContext) -> dict[str, Any]:
     if context.kind in ("midtrain", "align"):
         curve = [{"update": n, "tokens": n * 10, "loss": rng.random(), "learning_rate": 0.1} for n in range(4)]
         pq.write_table(pa.Table.from_pylist(curve), context.out / "curve.parquet")
+    if context.kind == "probe":
+        rows = [{"row": n, "tokens": 5, "nll": rng.random()} for n in range(6)]
+        pq.write_table(pa.Table.from_pylist(rows), context.out / "nll.parquet")
     if context.kind == "corpus":
         texts = {k: "x" for k in ("text", "spec_digest", "clause_id", "unit_id", "cell", "backend", "template_id")}
         rows = [{"row": n, "tokens": 3, "seed": 1, **texts} for n in range(5)]

@@ -57,6 +57,9 @@ def test_the_wheel_holds_the_shipped_data_and_nothing_of_the_tests(wheel):
         "specsci/results/views.sql",
         "specsci/microlab/bases/registry.json",
         "specsci/microlab/bases/conduct-100.safetensors",
+        "specsci/models/packages.json",
+        "specsci/study/starter.yaml",
+        "specsci/_shipped/studies/text/plain_chats.jsonl",
     ):
         assert wanted in names
     assert not [n for n in names if n.startswith(("tests/", "benchmarks/")) or n.endswith(".pyc")]
@@ -76,6 +79,10 @@ def test_shipped_studies_are_found_by_name_from_anywhere(installed, tmp_path):
     plan = json.loads(out)
     assert plan["to_run"] == len(plan["steps"]) > 100
     assert not (tmp_path / ".specsci").exists(), "a plan writes nothing"
+    code, out, err = outside(installed, "init", "mine", cwd=tmp_path)
+    assert code == 0, err
+    code, out, err = outside(installed, "study", "check", "mine/first_study.yaml", cwd=tmp_path)
+    assert code == 0 and "valid (first_study" in out, out + err
 
 
 @pytest.mark.slow
