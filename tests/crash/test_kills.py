@@ -193,7 +193,7 @@ def test_a_worker_killed_inside_a_step_is_replaced_and_the_step_tried_again(toy_
     report = json.loads(out)
     assert (report["executed"], report["failed"]) == (57, 0)
     tries = log.read_text().split()
-    assert len(tries) == 46
+    assert len(tries) == 58
     assert len(set(tries)) == 57
     assert_same(store, finished_toy.store)
 
