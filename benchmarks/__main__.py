@@ -33,7 +33,9 @@ RESULTS = HERE / "results.json"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=(*NAMES, *LONG), action="append", help="measure this one and keep the others' numbers")
+    parser.add_argument(
+        "--only", choices=(*NAMES, *LONG), action="append", help="measure this one and keep the others' numbers"
+    )
     parser.add_argument("--study", default=Options.study, help="the study that study_wall runs [%(default)s]")
     parser.add_argument("--full", action="store_true", help="study_wall runs value_vs_rules.yaml (tens of minutes)")
     given = parser.parse_args()
@@ -44,7 +46,9 @@ def main() -> None:
         print(f"{name} ...", file=sys.stderr, flush=True)
         load, start = load_average(), time.perf_counter()
         try:
-            result = import_module(f"benchmarks.{MODULES.get(name, name)}").run(replace(options, profile=PROFILES.get(name, "")))
+            result = import_module(f"benchmarks.{MODULES.get(name, name)}").run(
+                replace(options, profile=PROFILES.get(name, ""))
+            )
         except Exception as error:  # noqa: BLE001 - one benchmark that cannot run leaves the others' numbers
             failed.append(name)
             print(f"{name} could not be measured: {error}", file=sys.stderr)

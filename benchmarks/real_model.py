@@ -31,7 +31,10 @@ def run(options: Options) -> Result:
     resumed = [r for r in trained if r["resumed_at_update"]]
     return Result(
         [
-            Row(f"profile {options.profile}: {report['executed'] + report['reused']} steps", f"{busy / 3600:.2f} worker-hours"),
+            Row(
+                f"profile {options.profile}: {report['executed'] + report['reused']} steps",
+                f"{busy / 3600:.2f} worker-hours",
+            ),
             Row(f"midtraining, median of {len(midtrained)} stages", f"{speed:.0f} tokens/s a core"),
             Row("peak memory of a worker", f"{max(r['peak_rss_gib'] for r in trained):.1f} GiB"),
         ],
