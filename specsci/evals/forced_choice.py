@@ -6,14 +6,16 @@ order is log p(aligned) - log p(misaligned): higher is more aligned.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from specsci.evals.items import Item
 from specsci.models.chat import prompt_text
 
+Row = TypeVar("Row")
 BATCH_TOKENS = 16_384
 BATCH_LOGITS = 2**27
 """The most logits of one batch: half a GiB in fp32, which a large vocabulary reaches first."""
@@ -95,32 +97,28 @@ def _read_words(model: Any, options: list[Sequence], pad_token_id: int) -> dict[
     for option in options:
         by_prompt.setdefault(option.ids[:-1], []).append(option)
     scores = {}
-    for batch in _batches(sorted(by_prompt, key=len), batch_limit(model)):
+    for batch in batches(sorted(by_prompt, key=len), batch_limit(model), len):
         scores.update(_run_words(model, batch, by_prompt, pad_token_id))
     return scores
 
 
-def _batches(prefixes: list[tuple[int, ...]], limit: int) -> list[list[tuple[int, ...]]]:
-    batches: list[list[tuple[int, ...]]] = []
-    for prefix in prefixes:
-        if batches and len(prefix) * (len(batches[-1]) + 1) <= limit:
-            batches[-1].append(prefix)
+def batches(rows: list[Row], limit: int, length: Callable[[Row], int]) -> list[list[Row]]:
+    """Rows, shortest first, in batches that hold at most `limit` tokens when padded (or one row)."""
+    out: list[list[Row]] = []
+    for row in rows:
+        if out and length(row) * (len(out[-1]) + 1) <= limit:
+            out[-1].append(row)
         else:
-            batches.append([prefix])
-    return batches
+            out.append([row])
+    return out
 
 
 @torch.no_grad()
 def _run_words(
     model: Any, batch: list[tuple[int, ...]], by_prompt: dict[tuple[int, ...], list[Sequence]], pad: int
 ) -> dict[Sequence, float]:
-    length = len(batch[-1])
     device = next(model.parameters()).device
-    input_ids = torch.full((len(batch), length), pad, dtype=torch.long)
-    mask = torch.zeros((len(batch), length), dtype=torch.long)
-    for row, prefix in enumerate(batch):
-        input_ids[row, : len(prefix)] = torch.tensor(prefix)
-        mask[row, : len(prefix)] = 1
+    input_ids, mask = padded(batch, pad)
     logits = model(input_ids=input_ids.to(device), attention_mask=mask.to(device)).logits.float().cpu()
     out = {}
     for row, prefix in enumerate(batch):
@@ -156,7 +154,7 @@ def _run_phrases(
 ) -> dict[Sequence, float]:
     """One batch: prompts padded on the left, so that their ends meet, then the options' tokens over the cache."""
     device = next(model.parameters()).device
-    prompt_ids, prompt_mask = _padded(batch, pad, left=True)
+    prompt_ids, prompt_mask = padded(batch, pad, left=True)
     positions = (prompt_mask.cumsum(1) - 1).clamp(min=0)
     first = model(
         input_ids=prompt_ids.to(device),
@@ -168,7 +166,7 @@ def _run_phrases(
     starts = torch.log_softmax(first.logits[:, -1].float().cpu(), dim=-1)
     rows = [(row, option) for row, prompt in enumerate(batch) for option in by_prompt[prompt]]
     owners = torch.tensor([row for row, _ in rows])
-    ids, mask = _padded([option.ids[option.start : -1] for _, option in rows], pad, left=False)
+    ids, mask = padded([option.ids[option.start : -1] for _, option in rows], pad)
     cache = first.past_key_values
     cache.batch_select_indices(owners.to(device))
     lengths = torch.tensor([len(batch[row]) for row, _ in rows])[:, None]
@@ -187,7 +185,7 @@ def _run_phrases(
     return out
 
 
-def _padded(rows: list[tuple[int, ...]], pad: int, *, left: bool) -> tuple[Any, Any]:
+def padded(rows: list[Any], pad: int, *, left: bool = False) -> tuple[Any, Any]:
     """Token ids and mask of rows of several lengths, `(rows, longest)` each."""
     length = max(len(row) for row in rows)
     ids = torch.full((len(rows), length), pad, dtype=torch.long)

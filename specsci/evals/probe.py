@@ -14,10 +14,10 @@ import torch
 
 from specsci.corpus.rows import read_texts, read_token_rows
 from specsci.errors import StepFailed
-from specsci.evals.forced_choice import batch_limit
+from specsci.evals.forced_choice import batch_limit, batches, padded
 from specsci.evals.steps import scored_model
 from specsci.execute.context import Facts, StepContext
-from specsci.models.hf import load_tokenizer
+from specsci.models.hf import load_tokenizer, pad_id
 from specsci.token_row import IGNORED, TokenRow
 
 NLL = "nll.parquet"
@@ -29,8 +29,7 @@ def run_probe(context: StepContext) -> Facts:
     """Negative log-likelihood (nats) of the probe's texts, those that the model was not trained on where there are enough."""
     rows, seen = _texts(context)
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    nats = nll(scored_model(context), rows, pad)
+    nats = nll(scored_model(context), rows, pad_id(tokenizer))
     predicted = [sum(label != IGNORED for label in row.labels()) for row in rows]
     table = {"row": list(range(len(rows))), "tokens": predicted, "nll": nats}
     pq.write_table(pa.table(table), context.out / NLL)
@@ -66,22 +65,11 @@ def _texts(context: StepContext) -> tuple[list[TokenRow], int]:
 def nll(model: Any, rows: list[TokenRow], pad_token_id: int) -> list[float]:
     """Summed negative log-likelihood of each row's predicted tokens, in nats, in the rows' order."""
     device, limit = next(model.parameters()).device, batch_limit(model)
-    order = sorted(range(len(rows)), key=lambda n: len(rows[n].input_ids))
+    shortest_first = sorted(range(len(rows)), key=lambda n: len(rows[n].input_ids))
     out = [0.0] * len(rows)
-    while order:
-        count = 1
-        while count < len(order) and (count + 1) * len(rows[order[count]].input_ids) <= limit:
-            count += 1
-        batch, order = order[:count], order[count:]
-        length = len(rows[batch[-1]].input_ids)
-        ids = torch.full((count, length), pad_token_id, dtype=torch.long)
-        labels = torch.full((count, length), IGNORED, dtype=torch.long)
-        mask = torch.zeros((count, length), dtype=torch.long)
-        for place, number in enumerate(batch):
-            size = len(rows[number].input_ids)
-            ids[place, :size] = torch.tensor(rows[number].input_ids)
-            labels[place, :size] = torch.tensor(rows[number].labels())
-            mask[place, :size] = 1
+    for batch in batches(shortest_first, limit, lambda n: len(rows[n].input_ids)):
+        ids, mask = padded([rows[n].input_ids for n in batch], pad_token_id)
+        labels, _ = padded([rows[n].labels() for n in batch], IGNORED)
         logits = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits[:, :-1].float()
         losses = torch.nn.functional.cross_entropy(
             logits.transpose(1, 2), labels[:, 1:].to(device), ignore_index=IGNORED, reduction="none"

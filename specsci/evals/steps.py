@@ -16,7 +16,7 @@ from specsci.evals.forced_choice import Question, Reading, prepare, read_out
 from specsci.evals.items import read_items
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import canonical_json, text_digest
-from specsci.models.hf import Holding, kept_model, load_model, load_tokenizer
+from specsci.models.hf import Holding, kept_model, load_model, load_tokenizer, pad_id
 from specsci.specs.load import load_family
 
 SCORES = "scores.parquet"
@@ -31,8 +31,7 @@ def _questions(file: str, items_digest: str, identity: str, tokenizer: str, chat
     if text_digest(path.read_text(encoding="utf-8")) != items_digest:
         raise StepFailed(f"item set '{path.stem}' changed after the plan was made", mend="run the study again")
     loaded = load_tokenizer(Path(tokenizer))
-    pad = loaded.pad_token_id if loaded.pad_token_id is not None else 0
-    return prepare(read_items(path, json.loads(identity)), loaded, chat), pad
+    return prepare(read_items(path, json.loads(identity)), loaded, chat), pad_id(loaded)
 
 
 def scored_model(context: StepContext) -> Any:

@@ -16,11 +16,11 @@ from typing import Any
 from jinja2 import TemplateError
 
 from specsci.errors import SpecsciError
+from specsci.plan.sources import TEMPLATE_FILE
 from specsci.token_row import TokenRow
 
 Messages = list[dict[str, str]]
 Span = tuple[int, int]
-TEMPLATE_FILE = "chat_template.jinja"
 _MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from specsci.errors import SpecsciError, StoreError, UserError
-from specsci.models.chat import TEMPLATE_FILE
-from specsci.models.hf import ADAPTER, Holding, load_model, save_model, save_tokenizer
-from specsci.plan.sources import CARD, text_sha256
+from specsci.models.hf import ADAPTER, FP32, Holding, load_model, load_weights, save_model, save_tokenizer
+from specsci.plan.sources import CARD, template_digest
 from specsci.store.artifact import Store, write_json
+from specsci.train.recipe import Recipe
 
 MAX_KL_NATS = {"fp32": 1e-6, "bf16": 1e-2}
 """The most that the exported model's next-token distributions may differ by, in the mean, by the precision it is written in."""
@@ -84,41 +84,33 @@ def _copy_adapter(own: Path, folder: Path, chain: str) -> None:
 def _merged(store: Store, record: dict[str, Any], own: Path, folder: Path, precision: str) -> RoundTrip:
     import torch
 
-    model = _trained(store, record, own)
+    recipe = Recipe.model_validate(record["identity"]["params"].get("recipe", {"method": "full"}))
+    model = _load(store, record, own, Holding(**recipe.holding))
     rows = _sample(record, model)
     with torch.no_grad():
         want = [model(input_ids=ids).logits.float() for ids in rows]
     if hasattr(model, "merge_and_unload"):
-        model = _fp32(store, record, own).merge_and_unload()
+        model = _load(store, record, own, FP32).merge_and_unload()
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     save_model(model.to(dtype), folder)
-    served = load_model_directory(folder)
+    served = load_weights(folder).eval()
     with torch.no_grad():
         got = [served(input_ids=ids).logits.float() for ids in rows]
     found = _compare(want, got)
-    recipe = record["identity"]["params"].get("recipe", {})
-    limit = max(MAX_KL_NATS[precision], MAX_KL_NATS[recipe.get("weights", "fp32")])
+    limit = max(MAX_KL_NATS[precision], MAX_KL_NATS[recipe.weights])
     if not found.mean_kl_nats <= limit:
-        quantised = recipe.get("method") == "qlora"
         raise SpecsciError(
             f"the exported model differs from the trained one by {found.mean_kl_nats:.2g} nats a token "
             f"(at most {limit:g}): it is not published",
             mend="an adapter that was trained over 4-bit weights belongs on them: export it with --adapter"
-            if quantised
+            if recipe.method == "qlora"
             else "the written files are not what was trained: check the disk, and the versions in constraints.txt",
         )
     return found
 
 
-def _trained(store: Store, record: dict[str, Any], own: Path) -> Any:
-    """The model as it was trained: on its base, held as its recipe says."""
-    recipe = record["identity"]["params"].get("recipe", {})
-    holding = Holding(recipe.get("weights", "fp32"), recipe.get("method") == "qlora")
+def _load(store: Store, record: dict[str, Any], own: Path, holding: Holding) -> Any:
     return load_model(*_places(store, record, own), **_below(store, record), holding=holding).eval()
-
-
-def _fp32(store: Store, record: dict[str, Any], own: Path) -> Any:
-    return load_model(*_places(store, record, own), **_below(store, record))
 
 
 def _places(store: Store, record: dict[str, Any], own: Path) -> tuple[Path, Path | None]:
@@ -131,15 +123,6 @@ def _below(store: Store, record: dict[str, Any]) -> dict[str, Any]:
     if chain == "continue":
         return {}
     return {"below": store.path("midtrain", record["identity"]["inputs"]["model"]), "merge": chain == "merge"}
-
-
-def load_model_directory(folder: Path) -> Any:
-    """A plain model directory, in fp32, as somebody else would load it."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    return model.eval()
 
 
 def _sample(record: dict[str, Any], model: Any) -> list[Any]:
@@ -161,7 +144,6 @@ def _compare(want: list[Any], got: list[Any]) -> RoundTrip:
 
 
 def _card(record: dict[str, Any], folder: Path, precision: str, found: RoundTrip | None) -> dict[str, Any]:
-    template = folder / TEMPLATE_FILE
     return {
         "model": record["digest"],
         "label": record["label"],
@@ -169,5 +151,5 @@ def _card(record: dict[str, Any], folder: Path, precision: str, found: RoundTrip
         "base": record["identity"]["inputs"].get("base"),
         "precision": precision,
         "round_trip": asdict(found) if found else None,
-        "chat_template_sha256": text_sha256(template.read_text(encoding="utf-8")) if template.is_file() else None,
+        "chat_template_digest": template_digest(folder),
     }

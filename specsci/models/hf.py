@@ -106,7 +106,7 @@ def load_model(
         model = _merged(start, lower, holding, device)
         lower = None
     else:
-        model = _weights(start, holding, device)
+        model = load_weights(start, holding, device)
     if lower is not None:
         model = _peft(model, lower, "below")
     if upper is None:
@@ -118,7 +118,8 @@ def load_model(
     return model
 
 
-def _weights(folder: Path, holding: Holding, device: str) -> Any:
+def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu") -> Any:
+    """The causal LM of a plain model directory, held as declared."""
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -142,12 +143,17 @@ def _peft(model: Any, adapter: Path, name: str, *, trainable: bool = False) -> A
 
 def _merged(start: Path, adapter: Path, holding: Holding, device: str) -> Any:
     """A model with an adapter merged into its weights: in fp32, and only then held as declared."""
-    merged = _peft(_weights(start, FP32, "cpu"), adapter, "default").merge_and_unload()
+    merged = _peft(load_weights(start), adapter, "default").merge_and_unload()
     if holding == FP32:
         return merged.to(device)
     with tempfile.TemporaryDirectory() as folder:
         merged.save_pretrained(folder, safe_serialization=True)
-        return _weights(Path(folder), holding, device)
+        return load_weights(Path(folder), holding, device)
+
+
+def pad_id(tokenizer: Any) -> int:
+    """The id that fills a batch; it is masked everywhere, so that any will do where a tokenizer names none."""
+    return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
 
 
 def save_model(model: Any, target: Path) -> None:

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from specsci.errors import StepFailed, UserError
-from specsci.plan.hub import FILES, HubModel
+from specsci.plan.hub import HubModel
 
 
-def fetch(model: HubModel, target: Path) -> None:
-    """Copy a model's files at its revision into the new directory `target`; from the local cache where they are there.
+def fetch(model: HubModel, wanted: tuple[str, ...]) -> Path:
+    """The local cache's directory with the wanted files (patterns) of a model at its revision, fetched where they are missing.
 
     Raises:
-        StepFailed: they cannot be had, or there are no safetensors weights.
+        StepFailed: they cannot be had.
     """
     from huggingface_hub import snapshot_download
 
     try:
-        found = snapshot_download(model.name, revision=model.revision or None, allow_patterns=list(FILES))
+        return Path(snapshot_download(model.name, revision=model.revision or None, allow_patterns=list(wanted)))
     except Exception as error:
         raise StepFailed(
             f"hub:{model.name}@{model.revision} cannot be fetched: {str(error).splitlines()[0]}",
             mend=f"allow the network with SPECSCI_ONLINE=1, or fetch it before: hf download {model.name} "
             f"--revision {model.revision or 'main'}",
         ) from error
-    shutil.copytree(found, target, symlinks=False)
-    if not list(target.glob("*.safetensors")):
-        raise StepFailed(
-            f"hub:{model.name} has no safetensors weights", mend="choose a revision that has them: pickle is not read"
-        )
 
 
 def resolve(model: HubModel) -> str:

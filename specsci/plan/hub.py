@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from specsci.errors import UserError
 
 PREFIX = "hub:"
-FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
+MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "vocab.txt")
 """What is fetched of a model: weights in safetensors only (no pickle), configuration, tokenizer."""
 _SOURCE = re.compile(r"^hub:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?$")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")

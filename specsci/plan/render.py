@@ -10,7 +10,7 @@ from specsci.plan.cost import cores, total
 from specsci.plan.gates import Finding, memory_of
 from specsci.plan.plan import Plan
 from specsci.study.arms import budgets_of
-from specsci.train.presets import origin_of
+from specsci.train.presets import STUDY_LINE, origin_of
 
 
 def as_dict(plan: Plan, have: set[str], found: list[Finding]) -> dict[str, Any]:
@@ -156,20 +156,19 @@ def _by_origin(recipe: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
     """The values of a recipe as text, grouped by origin; lines of the study are one group."""
     grouped: dict[str, list[str]] = {}
     for field, entry in recipe.items():
-        origin, value = entry["origin"], entry["value"]
-        line = origin.removeprefix("study line ")
-        shown = (
-            f"r{value['rank']} alpha {value['alpha']}"
-            if field == "lora"
-            else f"{value:g}"
-            if isinstance(value, float)
-            else value
-        )
-        text = f"{field} {shown}" + (f" (line {line})" if line != origin else "")
-        grouped.setdefault(
-            "from the study" if line != origin else f"from the {origin}" if origin == "paper" else origin, []
-        ).append(text)
+        origin, text = entry["origin"], f"{field} {_value(entry['value'])}"
+        if origin.startswith(STUDY_LINE):
+            origin, text = "from the study", f"{text} (line {origin.removeprefix(STUDY_LINE)})"
+        elif origin == "paper":
+            origin = "from the paper"
+        grouped.setdefault(origin, []).append(text)
     return grouped
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):  # the adapter
+        return f"r{value['rank']} alpha {value['alpha']}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _kinds(plan: Plan, have: set[str]) -> dict[str, dict[str, int]]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from specsci.errors import UserError, nearest
-from specsci.ids import digest, file_sha256
+from specsci.ids import digest, file_sha256, text_digest
 from specsci.plan.hub import PREFIX, hub_model
 from specsci.shipped import PACKAGE
 from specsci.train.memory import Shape, shape_in
 
+TEMPLATE_FILE = "chat_template.jinja"
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -22,7 +22,7 @@ TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
     "tokenizer.model",
-    "chat_template.jinja",
+    TEMPLATE_FILE,
 )
 REGISTRY = PACKAGE / "microlab" / "bases" / "registry.json"
 PACKAGES = PACKAGE / "models" / "packages.json"
@@ -146,22 +146,22 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
     return _directory_identity(source, study_folder)
 
 
-def text_sha256(text: str) -> str:
-    """SHA-256 of a text in UTF-8."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+def template_digest(folder: Path) -> str | None:
+    """Digest of a directory's chat template; None where it has none."""
+    template = folder / TEMPLATE_FILE
+    return text_digest(template.read_text(encoding="utf-8")) if template.is_file() else None
 
 
 def _check_served_template(folder: Path) -> None:
     """An exported model keeps the chat template that it was trained with."""
-    card, template = folder / CARD, folder / "chat_template.jinja"
+    card = folder / CARD
     if not card.is_file():
         return
-    trained = json.loads(card.read_text(encoding="utf-8")).get("chat_template_sha256")
-    served = text_sha256(template.read_text(encoding="utf-8")) if template.is_file() else None
-    if trained and trained != served:
+    trained = json.loads(card.read_text(encoding="utf-8")).get("chat_template_digest")
+    if trained and trained != template_digest(folder):
         raise UserError(
             f"the chat template of '{folder}' is not the one that the model was trained with",
-            mend=f"put chat_template.jinja back as it was exported (SHA-256 {trained[:12]}), or remove {CARD} to serve it so",
+            mend=f"put {TEMPLATE_FILE} back as it was exported (digest {trained}), or remove {CARD} to serve it so",
         )
 
 

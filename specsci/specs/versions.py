@@ -66,13 +66,15 @@ def recorded(folder: Path, version: str, wanted: str) -> Family:
             f"the snapshot of version {version} is not there: {snapshot}", mend="restore it from version control"
         )
     place = cache_folder("families") / f"{folder.name}-{version}-{wanted}"
+    damage: UserError | None = None
     for attempt in range(2):
         if attempt or not place.is_dir():
             shutil.rmtree(place, ignore_errors=True)
             _unpack(snapshot, place)
         try:
             family = load_family(place)
-        except UserError:  # a damaged cache is unpacked anew, a damaged snapshot is named below
+        except UserError as error:  # a damaged cache is unpacked anew, a damaged snapshot is named below
+            damage = error
             continue
         if family_digest(family) == wanted:
             return family
@@ -81,7 +83,7 @@ def recorded(folder: Path, version: str, wanted: str) -> Family:
         digest=wanted,
         where=str(snapshot),
         mend="restore the file from version control",
-    )
+    ) from damage
 
 
 def snapshot_path(folder: Path, version: str) -> Path:

@@ -168,9 +168,14 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, synced, under its final name only when it is whole."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=True))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, synced, under its final name only when it is whole."""
     temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
     with temporary.open("w", encoding="utf-8") as handle:
-        json.dump(value, handle, indent=1, allow_nan=True)
+        handle.write(text)
         handle.flush()
         os.fsync(handle.fileno())
     os.replace(temporary, path)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from specsci.plan.hub import PREFIX, HubModel, hub_model
+from specsci.store.artifact import write_text
 from specsci.study.load import LoadedStudy
 
 
@@ -35,11 +34,5 @@ def pin_models(loaded: LoadedStudy, resolve: Callable[[HubModel], str]) -> list[
         lines[line - 1] = lines[line - 1].replace(base.source, after, 1)
         pins.append(Pin(line, base.source, after))
     if pins:
-        _replace(loaded.file, "\n".join(lines))
+        write_text(loaded.file, "\n".join(lines))
     return pins
-
-
-def _replace(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, file)

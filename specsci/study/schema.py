@@ -246,7 +246,7 @@ class Study(Strict):
             raise ValueError(
                 "the adapter goes on, so both recipes need the same `lora:`; or write align.chain: new or merge"
             )
-        if (first.weights, first.method == "qlora") != (second.weights, second.method == "qlora"):
+        if first.holding != second.holding:
             raise ValueError(
                 f"midtraining holds its base as {first.method} {first.weights} and alignment as {second.method} {second.weights}: "
                 "every model of a study is scored under one holding, so give both stages the same"
@@ -260,10 +260,8 @@ class Study(Strict):
     @property
     def holding(self) -> dict[str, Any]:
         """How models of this study hold their weights when they are scored; empty where in fp32."""
-        recipes = [stage.recipe for stage in (self.midtrain, self.align) if stage]
-        weights = "bf16" if any(r.weights == "bf16" for r in recipes) else "fp32"
-        quantised = any(r.method == "qlora" for r in recipes)
-        return {"weights": weights, "quantised": quantised} if quantised or weights != "fp32" else {}
+        stage = self.midtrain or self.align
+        return stage.recipe.holding if stage and stage.recipe.holding != Recipe().holding else {}
 
 
 PROFILE_KEYS = ("notes", "family", "base_models", "replicates", "midtrain", "align", "probe", "gates", "runtime")

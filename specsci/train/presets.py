@@ -28,6 +28,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """`msm-paper` is what the paper states (appendix B.4); the other two are ours."""
 
+STUDY_LINE = "study line "
 PAPER = {"learning_rate", "warmup_share", "weight_decay", "clip_norm", "epochs", "lora", "max_length_tokens", "method"}
 """Fields whose default is the paper's; what it leaves open (batch, packing, mask, end of text) is ours."""
 
@@ -51,7 +52,7 @@ def origin_of(field: str, given: Any, preset: str, line: int) -> str:
         line: the field's line in the study, used where the study gives the field.
     """
     if isinstance(given, dict) and field in given:
-        return f"study line {line}"
+        return f"{STUDY_LINE}{line}"
     if preset and field in PRESETS[preset]:
         return f"preset {preset}"
     return "paper" if field in PAPER else "ours"

@@ -76,6 +76,11 @@ class Recipe(Strict):
         return self.method != "full"
 
     @property
+    def holding(self) -> dict[str, Any]:
+        """How the base's weights are held: their precision, and whether in 4 bits."""
+        return {"weights": self.weights, "quantised": self.method == "qlora"}
+
+    @property
     def tokens_per_update(self) -> int:
         """The most tokens that one update can see."""
         return self.sequences_per_update * self.max_length_tokens

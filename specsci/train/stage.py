@@ -17,6 +17,7 @@ from transformers.trainer_callback import ProgressCallback
 from trl import SFTConfig, SFTTrainer
 
 from specsci.errors import MissingDependencyError, SpecsciError
+from specsci.models.hf import pad_id
 from specsci.token_row import IGNORED, TokenRow
 from specsci.train.checkpoints import SaveByClock, latest
 from specsci.train.data import Packed, pack
@@ -120,7 +121,7 @@ def train_stage(
         model=model,
         args=_config(recipe, runtime, seed, updates, micro, checkpoints or scratch),
         train_dataset=Dataset.from_dict(packed.columns()),
-        data_collator=PackedCollator(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0),
+        data_collator=PackedCollator(pad_id(tokenizer)),
         processing_class=tokenizer,
         callbacks=[LossMeter(progress), *([SaveByClock(runtime.checkpoint_every_s)] if checkpoints else [])],
     )

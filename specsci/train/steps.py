@@ -31,7 +31,7 @@ from specsci.models.hf import (
 )
 from specsci.models.hub import fetch
 from specsci.plan.cost import memory_gib
-from specsci.plan.hub import HubModel
+from specsci.plan.hub import MODEL_FILES, HubModel
 from specsci.plan.sources import TOKENIZER_FILES, package_of
 from specsci.token_row import TokenRow
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
@@ -66,7 +66,7 @@ def run_tokenizer(context: StepContext) -> Facts:
             )
     else:
         target.mkdir()
-        for path in _folder(context).iterdir():
+        for path in _folder(context, TOKENIZER_FILES).iterdir():
             if path.name in TOKENIZER_FILES:
                 shutil.copy2(path, target / path.name)
     if template := context.params.get("chat_template"):
@@ -85,17 +85,17 @@ def run_base(context: StepContext) -> Facts:
         from specsci.models.gguf import write_model
 
         return write_model(package_of(context.params["package"]), target)
-    shutil.copytree(_folder(context), target)
+    shutil.copytree(_folder(context, MODEL_FILES), target)
+    if not list(target.glob("*.safetensors")):
+        raise StepFailed("the model has no safetensors weights", mend="choose a revision that has them: pickle is not read")
     return {}
 
 
-def _folder(context: StepContext) -> Path:
-    """The directory that a base or its tokenizer is copied from; a hub's model is fetched into the scratch first."""
+def _folder(context: StepContext, wanted: tuple[str, ...]) -> Path:
+    """The directory that a base or its tokenizer is copied from: a model's own, or the hub's cache with what is wanted."""
     if "hub" not in context.params:
         return Path(context.runtime["path"])
-    folder = context.scratch / "hub"
-    fetch(HubModel(context.params["hub"], context.params["revision"]), folder)
-    return folder
+    return fetch(HubModel(context.params["hub"], context.params["revision"]), wanted)
 
 
 def run_midtrain(context: StepContext) -> Facts:
@@ -154,7 +154,6 @@ def _train(context: StepContext, rows: list[TokenRow]) -> Facts:
             facts = _train_once(context, rows, recipe, runtime.model_copy(update={"micro_batch_sequences": size}))
         except torch.OutOfMemoryError as error:
             error.__traceback__ = None  # its frames hold the model
-            release_model()
             continue
         finally:
             release_model()  # the trainer's reference cycles would keep it until the collector runs
@@ -228,7 +227,7 @@ def _start(context: StepContext, recipe: Recipe, runtime: Runtime) -> Any:
         earlier if goes_on else None,
         below=None if goes_on else earlier,
         merge=chain == "merge",
-        holding=Holding(recipe.weights, recipe.method == "qlora"),
+        holding=Holding(**recipe.holding),
         device=runtime.device,
         trainable=True,
     )

@@ -21,6 +21,13 @@ from specsci.train.data import pack
 from specsci.train.recipe import Runtime
 from specsci.train.stage import PackedCollator
 
+TWO_TURNS = [
+    {"role": "user", "content": "w3 w4"},
+    {"role": "assistant", "content": "w5 w6"},
+    {"role": "user", "content": "w7"},
+    {"role": "assistant", "content": "w8"},
+]
+
 
 def token_losses(logits: Any, labels: Any) -> Any:
     """Losses of the predicted tokens of one sequence, in order."""
@@ -115,14 +122,7 @@ def test_the_same_seed_gives_the_same_weights(model, tokenizer, tmp_path):
 
 
 def test_only_the_assistants_tokens_and_its_turn_end_are_supervised(tokenizer):
-    messages = [
-        {"role": "system", "content": "w1 w2"},
-        {"role": "user", "content": "w3 w4"},
-        {"role": "assistant", "content": "w5 w6"},
-        {"role": "user", "content": "w7"},
-        {"role": "assistant", "content": "w8"},
-    ]
-    row = conversation_row(messages, tokenizer)
+    row = conversation_row([{"role": "system", "content": "w1 w2"}, *TWO_TURNS], tokenizer)
     words = tokenizer.convert_ids_to_tokens(row.input_ids)
     assert [w for w, on in zip(words, row.supervised, strict=True) if on] == ["w5", "w6", "<|im_end|>", "w8", "<|im_end|>"]
     labels = [t for t in row.labels() if t != IGNORED]
@@ -155,17 +155,11 @@ def without_marks(tokenizer: Any, template: str = CHATML) -> Any:
 
 def test_a_template_without_generation_marks_supervises_the_same_tokens(tokenizer):
     """Also in a conversation of several turns, and with a system turn that the template puts in by itself."""
-    messages = [
-        {"role": "user", "content": "w3 w4"},
-        {"role": "assistant", "content": "w5 w6"},
-        {"role": "user", "content": "w7"},
-        {"role": "assistant", "content": "w8"},
-    ]
     for template in (CHATML, "<|im_start|> system w1 <|im_end|> " + CHATML):
         marked = copy.deepcopy(tokenizer)
         marked.chat_template = template
         bare = without_marks(tokenizer, template)
-        for said in (messages, messages[:2]):
+        for said in (TWO_TURNS, TWO_TURNS[:2]):
             row = conversation_row(said, bare)
             assert row == conversation_row(said, marked)
             assert 2 < sum(row.supervised) < len(row.input_ids)
