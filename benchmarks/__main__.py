@@ -24,8 +24,8 @@ NAMES = (
     "train_throughput",
     "study_wall",
 )
-LONG = ("real_model", "real_model_full")
-"""Measured only when asked for by name: an hour each."""
+LONG = ("real_model", "real_model_full", "gpu_training")
+"""Measured only when asked for by name: an hour each, or a GPU."""
 PROFILES = {"real_model": "smollm2", "real_model_full": "smollm2_full"}
 MODULES = {"real_model_full": "real_model"}
 RESULTS = HERE / "results.json"

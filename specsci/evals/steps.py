@@ -52,7 +52,9 @@ def scored_model(context: StepContext) -> Any:
 
     def load() -> Any:
         trained, below = places.get("model"), places.get("below")
-        return load_model(places["base"], trained, below=below, merge=merge, holding=holding, device=device).eval()
+        return load_model(
+            places["base"], trained, below=below, merge=merge, holding=holding, device=device, scratch=context.scratch
+        ).eval()
 
     return kept_model(canonical_json([{r: str(p) for r, p in places.items()}, asdict(holding), merge, device]), load)
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from specsci.errors import UserError
 from specsci.plan.cost import cores
 
 GPUS = Path("/proc/driver/nvidia/gpus")
@@ -13,7 +14,10 @@ GPUS = Path("/proc/driver/nvidia/gpus")
 
 @dataclass(frozen=True)
 class Layout:
-    """Workers, the threads of each (their product never exceeds the cores), and the GPUs that they are dealt."""
+    """Workers, the threads of each of their processes (all together never exceed the cores), and the GPUs they are dealt.
+
+    A worker's GPUs are one string, as CUDA_VISIBLE_DEVICES has it.
+    """
 
     workers: int
     threads: int
@@ -30,31 +34,44 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 def layout(
-    workers: int | None, threads_per_worker: int = 0, available: int | None = None, gpus: tuple[str, ...] = ()
+    workers: int | None,
+    threads_per_worker: int = 0,
+    available: int | None = None,
+    gpus: tuple[str, ...] = (),
+    devices_per_stage: int = 1,
 ) -> Layout:
     """A layout for this machine.
 
     Args:
         workers: what the user asked for; None lets the GPUs, else the threads per worker decide.
         threads_per_worker: what the study's profile asks for; 0 means as many as fit.
-        gpus: the GPUs to use, one worker each.
+        gpus: the GPUs to use.
+        devices_per_stage: processes that share a training stage, each with its threads and, where there are GPUs, one.
+
+    Raises:
+        UserError: a stage wants more devices than there are.
 
     More threads than cores slow small models 6-25 times, so a wish beyond the cores is cut, and said.
     """
     limit = available or cores()
+    most = (len(gpus) or limit) // devices_per_stage
+    have = f"{len(gpus)} GPUs" if gpus else f"{limit} cores"
+    if most == 0:
+        raise UserError(
+            f"runtime.devices_per_stage is {devices_per_stage}, and this machine has {have}",
+            mend="lower it, or run the study where there are as many",
+        )
     note = ""
+    if workers is not None and workers > most:
+        note = f"--workers {workers} cut to the {have} of this machine"
+        workers = most
     if gpus:
-        if workers is not None and workers > len(gpus):
-            note = f"--workers {workers} cut to the {len(gpus)} GPUs of this machine"
-        workers = min(workers or len(gpus), len(gpus), limit)
-        return Layout(workers, min(threads_per_worker or limit, max(1, limit // workers)), gpus[:workers], note)
-    if workers is not None and workers > limit:
-        note = f"--workers {workers} cut to the {limit} cores of this machine"
-        workers = limit
-    if workers is None:
-        workers = max(1, limit // threads_per_worker) if threads_per_worker else 1
-    threads = min(threads_per_worker or limit, max(1, limit // workers))
-    return Layout(workers, threads, note=note)
+        workers = min(workers or most, limit)
+    elif workers is None:
+        workers = max(1, most // threads_per_worker) if threads_per_worker else 1
+    threads = min(threads_per_worker or limit, max(1, limit // (workers * devices_per_stage)))
+    groups = (gpus[n * devices_per_stage : (n + 1) * devices_per_stage] for n in range(workers)) if gpus else ()
+    return Layout(workers, threads, tuple(",".join(group) for group in groups), note)
 
 
 def worker_environment(threads: int) -> dict[str, str]:

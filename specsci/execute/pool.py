@@ -17,6 +17,9 @@ from specsci.execute import worker as worker_module
 from specsci.execute.devices import Layout, worker_environment
 from specsci.execute.worker import Job, Outcome, Tick
 
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What a job scheduler may have set for another program; a worker that believed it would take itself for a rank."""
+
 
 @dataclass
 class Worker:
@@ -47,6 +50,8 @@ class WorkerPool:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.environ.update(worker_environment(self.layout.threads))
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu or ""
+        for name in [n for n in os.environ if n in LAUNCHER or n.startswith("PET_")]:
+            del os.environ[name]
         try:
             ours, theirs = self.context.Pipe()
             process = self.context.Process(

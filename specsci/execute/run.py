@@ -78,7 +78,8 @@ def _execute(plan: Plan, store: Store, workers: int | None, display_for: Callabl
         return RunReport(reused=len(have))
     display = display_for(missing)
     wanted = plan.loaded.study.runtime
-    fitted = layout(workers, wanted.threads_per_worker, gpus=() if wanted.device == "cpu" else visible_gpus())
+    gpus = () if wanted.device == "cpu" else visible_gpus()
+    fitted = layout(workers, wanted.threads_per_worker, gpus=gpus, devices_per_stage=wanted.devices_per_stage)
     if fitted.note:
         display.note(fitted.note)
     ledger = Ledger(store.root, plan.loaded.name)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from specsci.errors import SpecsciError, StoreError, UserError
-from specsci.models.hf import ADAPTER, FP32, Holding, load_model, load_weights, save_model, save_tokenizer
+from specsci.models.hf import ADAPTER, FP32, MODEL, Holding, load_model, load_weights, save_model, save_tokenizer
+from specsci.models.remote_code import copy_code, is_trusted
 from specsci.plan.sources import CARD, template_digest
 from specsci.store.artifact import Store, write_json
 from specsci.train.recipe import Recipe
@@ -93,7 +94,9 @@ def _merged(store: Store, record: dict[str, Any], own: Path, folder: Path, preci
         model = _load(store, record, own, FP32).merge_and_unload()
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     save_model(model.to(dtype), folder)
-    served = load_weights(folder).eval()
+    start = _places(store, record, own)[0] / MODEL
+    copy_code(start, folder)
+    served = load_weights(folder, trusted=is_trusted(start)).eval()
     with torch.no_grad():
         got = [served(input_ids=ids).logits.float() for ids in rows]
     found = _compare(want, got)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from specsci.errors import UserError, nearest
+from specsci.models.remote_code import copy_code, is_trusted, needs_code
 
 MODEL, ADAPTER, TOKENIZER = "model", "adapter", "tokenizer"
 
@@ -21,7 +22,7 @@ MODEL, ADAPTER, TOKENIZER = "model", "adapter", "tokenizer"
 def _tokenizer(folder: str, stamp: float) -> Any:
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_tokenizer(artifact: Path) -> Any:
@@ -88,6 +89,7 @@ def load_model(
     holding: Holding = FP32,
     device: str = "cpu",
     trainable: bool = False,
+    scratch: Path | None = None,
 ) -> Any:
     """A causal LM: the base itself, a fully trained successor, or the base with trained adapters.
 
@@ -97,13 +99,14 @@ def load_model(
         below: the artefact that `trained` (or a new adapter) stands on, where it did not go on from it.
         merge: whether an adapter of `below` is merged into the base; else it acts beside, frozen.
         trainable: whether the adapter of `trained` is to be trained on.
+        scratch: where a merged model may lie for a moment; the system's temporary directory where none is named.
     """
     folders = [f for f in (trained, below, base) if f is not None]
     start = next(f for f in folders if (f / MODEL).is_dir()) / MODEL
     lower = below / ADAPTER if below is not None and start == base / MODEL and (below / ADAPTER).is_dir() else None
     upper = trained / ADAPTER if trained is not None and (trained / ADAPTER).is_dir() else None
     if lower is not None and merge:
-        model = _merged(start, lower, holding, device)
+        model = _merged(start, lower, holding, device, scratch)
         lower = None
     else:
         model = load_weights(start, holding, device)
@@ -118,8 +121,12 @@ def load_model(
     return model
 
 
-def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu") -> Any:
-    """The causal LM of a plain model directory, held as declared."""
+def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu", *, trusted: bool | None = None) -> Any:
+    """The causal LM of a plain model directory, held as declared.
+
+    `trusted` says whether code that it brings may run; where not given, the artefact that it lies in does.
+    """
+    trusted = is_trusted(folder) if trusted is None else trusted
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -130,7 +137,14 @@ def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu") -> 
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
         )
         more["device_map"] = {"": device}
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, **more)
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, trust_remote_code=trusted, **more
+        )
+    except ValueError as error:
+        if "trust_remote_code" in str(error):
+            raise needs_code(folder, error) from error
+        raise
     model.config.use_cache = False
     return model if holding.quantised else model.to(device)
 
@@ -141,14 +155,15 @@ def _peft(model: Any, adapter: Path, name: str, *, trainable: bool = False) -> A
     return PeftModel.from_pretrained(model, adapter, adapter_name=name, is_trainable=trainable)
 
 
-def _merged(start: Path, adapter: Path, holding: Holding, device: str) -> Any:
+def _merged(start: Path, adapter: Path, holding: Holding, device: str, scratch: Path | None) -> Any:
     """A model with an adapter merged into its weights: in fp32, and only then held as declared."""
     merged = _peft(load_weights(start), adapter, "default").merge_and_unload()
     if holding == FP32:
         return merged.to(device)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         merged.save_pretrained(folder, safe_serialization=True)
-        return load_weights(Path(folder), holding, device)
+        copy_code(start, Path(folder))
+        return load_weights(Path(folder), holding, device, trusted=is_trusted(start))
 
 
 def pad_id(tokenizer: Any) -> int:
@@ -156,9 +171,14 @@ def pad_id(tokenizer: Any) -> int:
     return tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
 
 
-def save_model(model: Any, target: Path) -> None:
-    """Save a trained model: all its weights, or the adapter that was trained (one frozen below it lies with its owner)."""
-    more = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}
+def save_model(model: Any, target: Path, state: dict[str, Any] | None = None) -> None:
+    """Save a trained model: all its weights, or the adapter that was trained (one frozen below it lies with its owner).
+
+    `state` are its weights where the model itself holds only a part of them.
+    """
+    more: dict[str, Any] = {"selected_adapters": ["default"]} if hasattr(model, "peft_config") else {}
+    if state is not None:
+        more["state_dict"] = state
     model.save_pretrained(target, safe_serialization=True, **more)
 
 

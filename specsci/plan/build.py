@@ -8,7 +8,7 @@ from specsci.errors import InputFileError, UserError
 from specsci.ids import derive_seed
 from specsci.plan.cost import CostModel, question_tokens
 from specsci.plan.plan import Plan, ProbedCell, ScoredCell
-from specsci.plan.sources import base_identity, chat_identity
+from specsci.plan.sources import base_identity, chat_identity, with_trusted_code
 from specsci.plan.step import Step
 from specsci.plan.texts import TextSteps
 from specsci.specs.variants import units_of
@@ -66,6 +66,9 @@ class _Builder:
             at = "source"
             try:
                 found[name] = base_identity(base.source, folder)
+                at = "trust_remote_code"
+                if base.trust_remote_code:
+                    found[name]["base"] = with_trusted_code(base.source, found[name]["base"])
                 at = "chat_template"
                 if declared_chat := chat_identity(base.chat_template, base.chat_variables, folder):
                     found[name]["tokenizer"] = {**found[name]["tokenizer"], "chat_template": declared_chat}
@@ -172,8 +175,9 @@ class _Builder:
 
     def _train_runtime(self) -> dict[str, Any]:
         names = {"micro_batch_sequences", "recompute", "checkpoint_every_s", "report_to", "usd_per_h"}
+        names |= {"devices_per_stage", "sharding"}
         wanted = self.study.runtime.model_dump(include=names)
-        return {**wanted, "access": self.family.data.access}
+        return {**wanted, "access": self.plan.access}
 
 
 def units_by_variant(loaded: LoadedStudy) -> dict[str, int]:

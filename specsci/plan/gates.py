@@ -21,6 +21,7 @@ from specsci.specs.text import entries
 from specsci.specs.versions import recorded
 from specsci.study.arms import confounds
 from specsci.train.memory import Memory, memory
+from specsci.train.recipe import Runtime
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,9 @@ def _access(plan: Plan) -> list[Finding]:
     """A backend that sends texts out may not see a confidential family without leave."""
     study, data = plan.loaded.study, plan.loaded.family.data
     found = []
+    secret = [n for n, base in plan.bases.items() if base.get("access", "public") == plan.access != data.access]
+    for name in secret:
+        found.append(Finding("note", "access", f"the base '{name}' is {plan.access}: so is all that comes from it"))
     if data.access != "public":
         found.append(Finding("note", "access", f"'{data.family}' is {data.access}: so is all that comes from it"))
     if study.midtrain and not may_see(study.midtrain.backend, data.access, data.allowed_backends):
@@ -244,8 +248,9 @@ def memory_of(plan: Plan) -> list[tuple[str, str, Memory]]:
     """Base, stage and estimate for one sequence at a time, of every base whose shape is known."""
     study = plan.loaded.study
     stages = {"midtrain": study.midtrain, "align": study.align}
+    run = Runtime.model_validate(study.runtime.model_dump(include={"devices_per_stage", "sharding", "recompute"}))
     return [
-        (name, stage, memory(base["shape"], settings.recipe, 1, recompute=study.runtime.recompute))
+        (name, stage, memory(base["shape"], settings.recipe, 1, recompute=run.recompute, spread=run.spread(settings.recipe)))
         for name, base in plan.bases.items()
         if base.get("shape")
         for stage, settings in stages.items()
@@ -263,8 +268,20 @@ def _memory(plan: Plan) -> list[Finding]:
     for base, stage, need in needs:
         if need.total_gib > have:
             text = f"{stage} of '{base}' needs about {need.total_gib:.0f} GiB, and this machine's device has {have:.0f} GiB"
-            mend = (
-                "runtime.recompute: true, a lower recipe.max_length_tokens, or method: qlora; or run it on another machine"
-            )
+            mend = "runtime.recompute: true, a lower recipe.max_length_tokens, more devices_per_stage, or method: qlora"
             found.append(Finding("warn", "memory", text, mend))
+    return found + _loading(plan)
+
+
+def _loading(plan: Plan) -> list[Finding]:
+    """Before a model is sharded, every process of a stage has loaded it whole into main memory."""
+    study, found = plan.loaded.study, []
+    devices, stage = study.runtime.devices_per_stage, study.midtrain or study.align
+    for name, base in plan.bases.items():
+        if devices == 1 or stage is None or not base.get("shape"):
+            continue
+        need = devices * memory(base["shape"], stage.recipe, 1, recompute=True).weights_gib
+        if need > memory_gib("cpu"):
+            text = f"{devices} processes load '{name}' whole: {need:.0f} GiB of main memory, and there are {memory_gib('cpu'):.0f}"
+            found.append(Finding("warn", "memory", text, "weights: bf16, or fewer devices_per_stage"))
     return found

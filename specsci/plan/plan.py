@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from specsci.plan.step import Step
+from specsci.specs.schema import ACCESS
 from specsci.study.arms import Cell
 from specsci.study.load import LoadedStudy
 from specsci.study.schema import Replicate
@@ -46,6 +47,12 @@ class Plan:
     """What is known of every base model: its identity, its number of parameters, its shape."""
     requested: dict[str, int] = field(default_factory=dict)
     """How many times each kind was asked for, before steps were shared."""
+
+    @property
+    def access(self) -> str:
+        """The highest access label of what goes in: the spec family, and bases that an earlier study made."""
+        labels = {self.loaded.family.data.access, *(base.get("access", "public") for base in self.bases.values())}
+        return max(labels, key=ACCESS.index)
 
     def add(self, step: Step) -> str:
         """The digest of a step, which joins the plan unless an equal one is there."""

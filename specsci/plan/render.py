@@ -139,11 +139,12 @@ def _recipes(plan: Plan) -> dict[str, dict[str, dict[str, Any]]]:
 
 def _memory_lines(plan: Plan) -> list[str]:
     """What a stage needs of a device's memory, for every base whose shape is known."""
-    out = []
+    out, run = [], plan.loaded.study.runtime
+    each = f" on each of {run.devices_per_stage} devices ({run.sharding})" if run.devices_per_stage > 1 else ""
     for base, name, found in memory_of(plan):
         parts = f"weights {found.weights_gib:.2f}, trained {found.trained_gib:.2f}"
         parts += f", activations {found.activations_gib:.2f}, logits {found.logits_gib:.2f}"
-        out.append(f"  {name} of {base} needs about {found.total_gib:.1f} GiB for one sequence at a time ({parts})")
+        out.append(f"  {name} of {base} needs about {found.total_gib:.1f} GiB{each} for one sequence at a time ({parts})")
     return out
 
 

@@ -11,6 +11,7 @@ from specsci.errors import UserError, nearest
 from specsci.ids import digest, file_sha256, text_digest
 from specsci.plan.hub import PREFIX, hub_model
 from specsci.shipped import PACKAGE
+from specsci.specs.schema import ACCESS
 from specsci.train.memory import Shape, shape_in
 
 TEMPLATE_FILE = "chat_template.jinja"
@@ -89,13 +90,17 @@ def inside(name: str, folder: Path, what: str) -> Path:
     return path
 
 
-def text_identity(source: str, study_folder: Path) -> dict[str, str]:
-    """What identifies a source of replayed text: a microlab world and base, or a file by its content."""
+def text_identity(source: str, study_folder: Path) -> dict[str, Any]:
+    """What identifies a source of replayed text: a microlab world and base, or a file by its content.
+
+    A world's first version is not written down, as it was not when there was no other.
+    """
     if source.startswith("microlab:"):
-        from specsci.microlab.world import FAMILIES, world_family
+        from specsci.microlab.world import FAMILIES, VERSIONS, world_family
 
         world = source.removeprefix("microlab:").split("/")[0]
-        return {"source": source, "grammar": world_family(FAMILIES[world]).grammar_digest}
+        later = {"world": VERSIONS[world]} if VERSIONS[world] > 1 else {}
+        return {"source": source, "grammar": world_family(FAMILIES[world]).grammar_digest, **later}
     return {"source": source, "sha256": file_sha256(inside(source, study_folder, "text file"))}
 
 
@@ -113,8 +118,8 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
     """What identifies a base model, and its tokenizer apart.
 
     Returns:
-        `base` and `tokenizer` (both hashable values), `parameters`, `path` for a directory, and its `shape` where
-        its config tells one.
+        `base` and `tokenizer` (both hashable values), `parameters`, `path` for a directory, its `shape` where its config
+        tells one, and its `access` where it was exported from a study.
 
     Raises:
         UserError: unknown microlab base, or a directory that is no model, or lies outside the study's folder.
@@ -146,18 +151,49 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
     return _directory_identity(source, study_folder)
 
 
+def with_trusted_code(source: str, identity: dict[str, Any]) -> dict[str, Any]:
+    """The identity of a base whose own Python code may run.
+
+    Raises:
+        UserError: it is not pinned, so that other code could come tomorrow, or it brings none.
+    """
+    if source.startswith(PREFIX):
+        if not hub_model(source).pinned:
+            raise UserError(
+                f"'{source}' may run its own code only when it is pinned to a commit",
+                mend="`specsci study lock` writes the commit into the study; read the code of that commit first",
+            )
+    elif "files" not in identity:
+        raise UserError(f"'{source}' brings no code of its own", mend="remove trust_remote_code")
+    return {**identity, "trust_remote_code": True}
+
+
 def template_digest(folder: Path) -> str | None:
     """Digest of a directory's chat template; None where it has none."""
     template = folder / TEMPLATE_FILE
     return text_digest(template.read_text(encoding="utf-8")) if template.is_file() else None
 
 
-def _check_served_template(folder: Path) -> None:
-    """An exported model keeps the chat template that it was trained with."""
+def _card(folder: Path) -> dict[str, Any]:
+    """What `model export` wrote down of a model; empty for any other directory."""
     card = folder / CARD
     if not card.is_file():
-        return
-    trained = json.loads(card.read_text(encoding="utf-8")).get("chat_template_digest")
+        return {}
+    try:
+        return dict(json.loads(card.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise UserError(f"{card} cannot be read: {error}", mend="export the model anew, or remove the file") from error
+
+
+def _access_of(folder: Path) -> str:
+    """The label that an exported model carries; one that this version does not know counts as the highest."""
+    label = _card(folder).get("access", "public")
+    return label if label in ACCESS else ACCESS[-1]
+
+
+def _check_served_template(folder: Path) -> None:
+    """An exported model keeps the chat template that it was trained with."""
+    trained = _card(folder).get("chat_template_digest")
     if trained and trained != template_digest(folder):
         raise UserError(
             f"the chat template of '{folder}' is not the one that the model was trained with",
@@ -178,7 +214,8 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
             f"base model '{source}' is no microlab base and no model directory",
             mend="use `microlab:WORLD/SEED`, `package:NAME`, `hub:ORG/NAME@REVISION`, or a directory with config.json, weights and tokenizer",
         )
-    files = {p.name: file_sha256(p) for p in sorted(folder.iterdir()) if p.is_file()}
+    listed = {*(p for p in folder.iterdir() if p.is_file()), *folder.rglob("*.py")}
+    files = {str(p.relative_to(folder)): file_sha256(p) for p in sorted(listed)}
     tokenizer = {name: sha for name, sha in files.items() if name in TOKENIZER_FILES}
     weights = [p for p in folder.glob("*.safetensors")]
     if not weights or not tokenizer:
@@ -192,4 +229,5 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
         "path": str(folder.resolve()),
         "parameters": shape.parameters if shape else sum(p.stat().st_size for p in weights) // 4,
         "shape": shape,
+        "access": _access_of(folder),
     }

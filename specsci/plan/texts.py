@@ -188,6 +188,6 @@ class TextSteps:
         price = self.study.runtime.usd_per_h
         return {
             "family_folder": self._family_folder,
-            "access": self.family.data.access,
+            "access": self.plan.access,
             **({"usd_per_h": price} if price else {}),
         }

@@ -56,7 +56,6 @@ class Ablation:
     contrasts: list[dict[str, Any]] = field(default_factory=list)
     efficiency: list[dict[str, Any]] = field(default_factory=list)
     correction: str = ""
-    level_share: float = 0.0
     cells_total: int = 0
     cells_scored: int = 0
     access: str = "public"
@@ -89,7 +88,6 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
         arms=manifest["arms"],
         correction=manifest["correction"],
         access=manifest.get("access", "public"),
-        level_share=(manifest["token_efficiency"] or {}).get("level_share", 0.0),
         cells_total=len(manifest["cells"]),
     )
     (out.cells_scored,) = db.execute("SELECT cells_scored FROM studies WHERE study = ?", [study]).fetchone() or (0,)

@@ -44,7 +44,7 @@ def tables_of(content: Ablation, *, per_replicate: bool = True) -> list[Table]:
     if content.contrasts:
         tables.append(_contrasts(content))
     if content.efficiency:
-        tables.append(_efficiency(content))
+        tables += [_efficiency(content, share) for share in dict.fromkeys(r["level_share"] for r in content.efficiency)]
     if content.controls:
         tables.append(_controls(content))
     if content.absorption:
@@ -127,14 +127,15 @@ def _p(value: float | None) -> str:
     return "<.0001" if value < 1e-4 else f"{value:.4f}".removeprefix("0")
 
 
-def _efficiency(content: Ablation) -> Table:
+def _efficiency(content: Ablation, share: float) -> Table:
+    """The ratios at one level; the declared one comes first, exploratory ones say what they are."""
     header = ["arm", "against", "counting", "arm needs", "reference needs", "ratio", "95 % interval"]
-    level = content.efficiency[0]["level"]
+    rows = [row for row in content.efficiency if row["level_share"] == share]
+    what = "Token efficiency (exploratory level)" if rows[0]["exploratory"] else "Token efficiency"
     table = Table(
-        f"Token efficiency: tokens until the misaligned rate falls to {rate(level)} ({content.level_share:.0%} of the base's)",
-        header,
+        f"{what}: tokens until the misaligned rate falls to {rate(rows[0]['level'])} ({share:.0%} of the base's)", header
     )
-    for row in content.efficiency:
+    for row in rows:
         ends = ["open" if row[k] is None else f"{row[k]:.3g}" for k in ("ci_low", "ci_high")]
         interval = "undetermined" if ends == ["open", "open"] else " to ".join(ends)
         ratio = row["ratio"] or "undetermined"

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from specsci.results.absorption import absorption_rows, null_flags
+from specsci.results.controls import budgets_of, control_flags
 from specsci.results.rates import Rates
 from specsci.stats.contrast import leave_one_out, paired_contrast
 from specsci.stats.efficiency import Bound, TokenRatio, token_ratio
@@ -49,7 +50,7 @@ def _contrast_row(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rat
     arms = list(contrast["weights"])
     weights = np.array([contrast["weights"][a] for a in arms])
     columns = [
-        np.mean([rates.column(a, contrast["eval"], b) for b in _budgets(manifest, a, contrast["budgets"])], axis=0)
+        np.mean([rates.column(a, contrast["eval"], b) for b in budgets_of(manifest, a, contrast["budgets"])], axis=0)
         for a in arms
     ]
     table = np.stack(columns, axis=1) if rates.clusters else np.empty((0, len(arms)))
@@ -81,7 +82,7 @@ def _contrast_row(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rat
         flags.append("fragile: one replicate decides the verdict")
     if math.isnan(result.p):
         flags.append("no spread between replicates: no test")
-    flags += _competence_flags(manifest, rates, arms, contrast["budgets"])
+    flags += control_flags(manifest, rates, arms, contrast["budgets"])
     return {
         **row,
         "estimate": result.estimate,
@@ -98,26 +99,6 @@ def _contrast_row(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rat
 
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _budgets(manifest: dict[str, Any], arm: str, wanted: list[int]) -> list[int]:
-    """The budgets that an arm is read at: its own 0 where it does not align, else the contrast's."""
-    has = {c["aft_tokens"] for c in manifest["cells"] if c["arm"] == arm}
-    return [b if b in has else 0 for b in wanted] if has == {0} else list(wanted)
-
-
-def _competence_flags(manifest: dict[str, Any], rates: Rates, arms: list[str], budgets: list[int]) -> list[str]:
-    """Arms whose competence control is below its floor: their verdict is withheld."""
-    flags = []
-    for name, spec in manifest["evals"].items():
-        if spec["role"] != "competence":
-            continue
-        for arm in arms:
-            columns = [rates.column(arm, name, b) for b in _budgets(manifest, arm, budgets)]
-            worst = float(np.nanmin(columns)) if columns and not np.isnan(columns).all() else math.nan
-            if worst < spec["min_competence"]:
-                flags.append(f"withheld: {arm} answers the format control {worst:.2f} right")
-    return flags
 
 
 def _efficiency_rows(manifest: dict[str, Any], rates: Rates) -> list[dict[str, Any]]:
@@ -137,30 +118,29 @@ def _efficiency_rows(manifest: dict[str, Any], rates: Rates) -> list[dict[str, A
         whole = ~(np.isnan(curves[0]).any(axis=1) | np.isnan(curves[1]).any(axis=1) | np.isnan(base))
         if whole.sum() < 2:
             continue
-        levels = declared["level_share"] * base[whole]
-        for counting in ("AFT tokens", "AFT and midtraining tokens"):
-            extra = (midtrain[arm], midtrain[reference]) if counting != "AFT tokens" else (0, 0)
-            result = token_ratio(
-                np.array(budgets),
-                curves[0][whole],
-                curves[1][whole],
-                levels,
-                extra_arm_tokens=extra[0],
-                extra_reference_tokens=extra[1],
-            )
-            rows.append(_efficiency_row(manifest["study"], pair, counting, float(levels.mean()), result))
+        for share in (declared["level_share"], *declared.get("exploratory_level_shares", [])):
+            levels = share * base[whole]
+            for counting in ("AFT tokens", "AFT and midtraining tokens"):
+                extra = (midtrain[arm], midtrain[reference]) if counting != "AFT tokens" else (0, 0)
+                result = token_ratio(
+                    np.array(budgets),
+                    curves[0][whole],
+                    curves[1][whole],
+                    levels,
+                    extra_arm_tokens=extra[0],
+                    extra_reference_tokens=extra[1],
+                )
+                said = {"level_share": share, "exploratory": share != declared["level_share"]}
+                said |= {"counting": counting, "level": float(levels.mean())}
+                rows.append({**_efficiency_row(result), "study": manifest["study"], **pair, **said})
     return rows
 
 
-def _efficiency_row(study: str, pair: dict[str, str], counting: str, level: float, result: TokenRatio) -> dict[str, Any]:
+def _efficiency_row(result: TokenRatio) -> dict[str, Any]:
     def shown(bound: Bound | None) -> str | None:
         return None if bound is None else str(bound)
 
     return {
-        "study": study,
-        **pair,
-        "counting": counting,
-        "level": level,
         "arm_tokens": shown(result.arm_tokens),
         "reference_tokens": shown(result.reference_tokens),
         "ratio": shown(result.ratio),

@@ -71,7 +71,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         "family": study.family_name,
         "family_version": loaded.family.data.version,
         "family_parts": family_parts(loaded.family),
-        "access": loaded.family.data.access,
+        "access": plan.access,
         "file": loaded.file.name,
         "correction": study.correction,
         "arms": {name: arm.model_dump() for name, arm in study.arms.items()},

@@ -23,7 +23,7 @@ CREATE TABLE contrasts (
   "primary" BOOLEAN, estimate DOUBLE, se DOUBLE, statistic DOUBLE, ci_low DOUBLE, ci_high DOUBLE, p DOUBLE, p_adj DOUBLE,
   n INTEGER, family VARCHAR, method VARCHAR, scale VARCHAR, confounds VARCHAR, flags VARCHAR, per_replicate DOUBLE[]);
 CREATE TABLE token_efficiency (
-  study VARCHAR, arm VARCHAR, reference VARCHAR, counting VARCHAR, level DOUBLE, arm_tokens VARCHAR,
+  study VARCHAR, arm VARCHAR, reference VARCHAR, counting VARCHAR, level_share DOUBLE, exploratory BOOLEAN, level DOUBLE, arm_tokens VARCHAR,
   reference_tokens VARCHAR, ratio VARCHAR, ratio_value DOUBLE, ratio_relation VARCHAR, ci_low DOUBLE, ci_high DOUBLE,
   undefined_share DOUBLE, n INTEGER, method VARCHAR);
 -- Loss of held-out documents (own) and of control text, of the base (before) and of the midtrained model (after).

@@ -27,11 +27,13 @@ class BaseModelSource(Strict):
 
     `identity` gives the names that specs and items use for this student, over those of the family.
     `chat_template` is a Jinja file beside the study for a model that has none (or another than its own), and
-    `chat_variables` are values that the template sees, such as `enable_thinking: false`.
+    `chat_variables` are values that the template sees, such as `enable_thinking: false`. `trust_remote_code` runs Python
+    code that the model brings, which only a hub model pinned to a commit, or a directory, may.
     """
 
     source: str
     identity: dict[str, str] = Field(default_factory=dict)
+    trust_remote_code: bool = False
     chat_template: str = ""
     chat_variables: dict[Annotated[str, Field(pattern="^[a-zA-Z_]+$")], bool | int | str] = Field(default_factory=dict)
 
@@ -78,7 +80,8 @@ class Eval(Strict):
     """One eval: an item set of the family, read out as the log-probability of either option in both orders.
 
     `role` says what it is for: the outcome, items that training named, a competence control in the same
-    format (its verdict is withheld below `min_competence`), or a general capability set.
+    format (its verdict is withheld below `min_competence`), or a general capability set (an arm that answers it worse than
+    the untreated base by more than `max_capability_loss` is flagged).
     """
 
     kind: Literal["forced_choice"] = "forced_choice"
@@ -86,6 +89,7 @@ class Eval(Strict):
     role: Literal["outcome", "trained", "competence", "capability"] = "outcome"
     format: Literal["chat", "text"] = "chat"
     min_competence: float = Field(default=0.7, ge=0.5, le=1)
+    max_capability_loss: float = Field(default=0.1, ge=0, le=1)
 
 
 class Contrast(Strict):
@@ -118,10 +122,14 @@ class TokenPair(Strict):
 
 
 class TokenEfficiency(Strict):
-    """AFT tokens that arms need until the misaligned rate falls to a share of the untreated base's."""
+    """AFT tokens that arms need until the misaligned rate falls to a share of the untreated base's.
+
+    `exploratory_level_shares` are further levels, shown in tables of their own: for what was asked after rates had been seen.
+    """
 
     eval: str
     level_share: float = Field(default=0.5, gt=0, lt=1)
+    exploratory_level_shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=list)
     base: str = "base"
     pairs: list[TokenPair] = Field(min_length=1)
 
@@ -153,11 +161,15 @@ class Probe(Strict):
 class RuntimeSettings(Strict):
     """How a profile is run; never part of an identity.
 
-    `device: auto` takes the GPUs that there are, one worker each. `recompute` trades time for memory (gradient
-    checkpointing). `usd_per_h` is what a worker's device costs. `report_to` hands the curves to trackers as well.
+    `device: auto` takes the GPUs that there are, `devices_per_stage` to a worker: with more than one, a training stage is
+    spread over them, the model in shards (`fsdp2`) or whole on each (`ddp`). On a CPU they are processes. `recompute`
+    trades time for memory (gradient checkpointing). `usd_per_h` is what a worker's devices cost. `report_to` hands the
+    curves to trackers as well.
     """
 
     device: Literal["auto", "cpu"] = "auto"
+    devices_per_stage: int = Field(default=1, ge=1)
+    sharding: Literal["ddp", "fsdp2"] = "fsdp2"
     threads_per_worker: int = Field(default=0, ge=0)
     micro_batch_sequences: int | None = Field(default=None, ge=1)
     recompute: bool = False
@@ -224,13 +236,22 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _micro_batches_divide(self) -> Study:
-        micro = self.runtime.micro_batch_sequences
+        micro, devices = self.runtime.micro_batch_sequences, self.runtime.devices_per_stage
         for name, stage in (("midtrain", self.midtrain), ("align", self.align)):
             whole = stage.recipe.sequences_per_update if stage else 0
-            if micro and whole > micro and whole % micro:
+            if whole % devices:
                 raise ValueError(
-                    f"runtime.micro_batch_sequences: {micro} does not divide {whole} sequences per update of {name}"
+                    f"runtime.devices_per_stage: {devices} does not divide {whole} sequences per update of {name}"
                 )
+            if stage and devices > 1 and self.runtime.sharding == "fsdp2" and stage.recipe.method != "qlora":
+                if stage.recipe.optimizer != "adamw":
+                    raise ValueError(
+                        f"the optimizer {stage.recipe.optimizer} of {name} cannot work on shards: take adamw, or runtime.sharding: ddp"
+                    )
+            share = whole // devices
+            if micro and share > micro and share % micro:
+                each = f"the {share} sequences per update and device" if devices > 1 else f"{whole} sequences per update"
+                raise ValueError(f"runtime.micro_batch_sequences: {micro} does not divide {each} of {name}")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
+from specsci.train.ranks import agreed, world_size
+
 PREFIX = "checkpoint-"
 STATE = "trainer_state.json"
 
@@ -24,7 +26,8 @@ class SaveByClock(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Called after every update."""
-        if time.monotonic() - self.last >= self.every_s and state.global_step < state.max_steps:
+        due = time.monotonic() - self.last >= self.every_s
+        if state.global_step < state.max_steps and agreed(due):
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -51,10 +54,12 @@ def _is_whole(folder: Path, step: int) -> bool:
     try:
         if json.loads((folder / STATE).read_text(encoding="utf-8"))["global_step"] != step:
             return False
-        weights = list(folder.glob("*.safetensors"))
-        for path in weights:
+        weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model_fsdp*")]
+        sampled = len(list(folder.glob("rng_state*.pth")))
+        for path in folder.glob("*.safetensors"):
             with safe_open(path, "pt") as file:
                 file.keys()
-        return bool(weights) and all(zipfile.ZipFile(p).testzip() is None for p in folder.glob("*.pt*"))
+        pickled = [p for kind in ("*.pt*", "*.bin") for p in folder.glob(kind)]
+        return bool(weights) and sampled == world_size() and all(zipfile.ZipFile(p).testzip() is None for p in pickled)
     except (OSError, ValueError, KeyError, SafetensorError, zipfile.BadZipFile):
         return False

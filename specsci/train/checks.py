@@ -9,6 +9,7 @@ import torch
 
 from specsci.errors import SpecsciError
 from specsci.token_row import TokenRow
+from specsci.train.ranks import is_first, whole
 
 
 def masked_decode(rows: list[TokenRow], tokenizer: Any, count: int = 3) -> list[str]:
@@ -28,7 +29,9 @@ def _decode(row: TokenRow, tokenizer: Any) -> str:
 
 
 def snapshot(model: Any) -> dict[str, torch.Tensor]:
-    """Copies of all trainable weights, in main memory: the device has none to spare."""
+    """Copies of all trainable weights, in main memory: the device has none to spare. Only the rank that writes has them."""
+    if not is_first():
+        return {}
     return {name: p.detach().to("cpu", copy=True) for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -40,9 +43,12 @@ def change_by_module(model: Any, before: dict[str, torch.Tensor]) -> dict[str, f
     """
     moved: dict[str, list[float]] = {}
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        after = whole(parameter)  # all ranks take part, one keeps it
         if name not in before:
             continue
-        delta = float((parameter.detach().cpu() - before[name]).norm())
+        delta = float((after - before[name]).norm())
         if not math.isfinite(delta):
             raise SpecsciError(f"'{name}' is not finite after training", mend="lower the learning rate")
         kind = next((part for part in reversed(name.split(".")) if part not in ("weight", "bias", "default")), name)
@@ -50,6 +56,6 @@ def change_by_module(model: Any, before: dict[str, torch.Tensor]) -> dict[str, f
         total[0] += delta**2
         total[1] += float(before[name].norm()) ** 2
     change = {kind: math.sqrt(d) / max(math.sqrt(n), 1e-12) for kind, (d, n) in moved.items()}
-    if not change or not any(change.values()):
+    if is_first() and not any(change.values()):
         raise SpecsciError("no weight moved in training", mend="check that the recipe trains something")
     return {kind: float(f"{value:.4g}") for kind, value in change.items()}

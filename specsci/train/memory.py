@@ -77,8 +77,8 @@ class Memory:
         return self.weights_gib + self.trained_gib + self.activations_gib + self.logits_gib
 
 
-def memory(shape: Shape, recipe: Recipe, micro_batch_sequences: int, *, recompute: bool) -> Memory:
-    """The estimate for one micro batch of full sequences.
+def memory(shape: Shape, recipe: Recipe, micro_batch_sequences: int, *, recompute: bool, spread: int = 1) -> Memory:
+    """The estimate for one micro batch of full sequences, for each of `spread` devices that hold the model between them.
 
     Weights: as the recipe holds them (embeddings stay unquantised). Trained: gradients and optimizer states of what is
     trained, in fp32, with an adapter's own weights. Activations: 34 bytes for each hidden value and layer in bf16 and
@@ -99,15 +99,23 @@ def memory(shape: Shape, recipe: Recipe, micro_batch_sequences: int, *, recomput
     each = tokens * shape.hidden
     activations = each * (shape.layers * kept + whole) if recompute else each * shape.layers * whole
     logits = tokens * shape.vocabulary * 12
-    return Memory(*(round(value / GIB, 3) for value in (weights, held, activations, logits)))
+    return Memory(*(round(value / GIB, 3) for value in (weights / spread, held / spread, activations, logits)))
 
 
-def fitting_micro_batch(shape: Shape | None, recipe: Recipe, device_gib: float, *, recompute: bool) -> int:
-    """The most sequences at once, a divisor of an update's, whose estimate fits the device; all where no shape is known."""
-    whole = recipe.sequences_per_update
+def fitting_micro_batch(
+    shape: Shape | None, recipe: Recipe, device_gib: float, *, recompute: bool, devices: int = 1, spread: int = 1
+) -> int:
+    """The most sequences at once on each device whose estimate fits it; its whole share where no shape is known.
+
+    `devices` share an update, and `spread` of them hold the model between them.
+    """
+    whole = recipe.sequences_per_update // devices
     if shape is None:
         return whole
     for size in range(whole, 0, -1):
-        if whole % size == 0 and memory(shape, recipe, size, recompute=recompute).total_gib <= MARGIN * device_gib:
+        if (
+            whole % size == 0
+            and memory(shape, recipe, size, recompute=recompute, spread=spread).total_gib <= MARGIN * device_gib
+        ):
             return size
     return 1

@@ -15,6 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from specsci.errors import SpecsciError
+from specsci.train.ranks import summed, world_size
 
 Progress = Callable[[int, int], None]
 GIB = 2**30
@@ -76,7 +77,7 @@ def curve_of(history: list[dict[str, Any]], tokens_per_update: float) -> list[di
 
 
 class SpeedMeter:
-    """Measures a stretch of training on one device."""
+    """Measures a stretch of training: speed and energy of all devices that share it, memory of this one."""
 
     def __init__(self, device: str, model: Any, *, adapter: bool) -> None:
         self.cuda = device.startswith("cuda")
@@ -107,13 +108,14 @@ class SpeedMeter:
         words = re.split(r"[\s-]+", self.name)
         peak = next((flop for part, flop in PEAK_FLOP_PER_S.items() if part in words), None)
         energy = self._energy_mj()
+        used = summed(energy - self.energy_mj if energy and self.energy_mj else None)
         return seconds, Speed(
             tokens_per_s=round(tokens / seconds, 1),
             peak_rss_gib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3),
             device_name=self.name,
             peak_device_gib=round(torch.cuda.max_memory_allocated(self.device) / GIB, 3) if self.cuda else None,
-            mfu=round(self.flop_per_token * tokens / seconds / peak, 4) if peak else None,
-            energy_wh=round((energy - self.energy_mj) / 3.6e6, 4) if energy and self.energy_mj else None,
+            mfu=round(self.flop_per_token * tokens / seconds / peak / world_size(), 4) if peak else None,
+            energy_wh=None if used is None else round(used / 3.6e6, 4),
         )
 
 

@@ -98,11 +98,26 @@ class Recipe(Strict):
 
 
 class Runtime(Strict):
-    """How a stage is run; never part of an identity."""
+    """How a stage is run; never part of an identity.
+
+    `devices_per_stage` processes share a stage, one to a device; the micro batch is that of each.
+    """
 
     device: str = "cpu"
+    devices_per_stage: int = 1
+    sharding: Literal["ddp", "fsdp2"] = "fsdp2"
     micro_batch_sequences: int | None = None
     threads: int = 1
     recompute: bool = False
     checkpoint_every_s: float = 600.0
     report_to: tuple[str, ...] = ()
+
+    def sharding_of(self, recipe: Recipe) -> Literal["none", "ddp", "fsdp2"]:
+        """How a stage is spread; 4-bit weights cannot be sharded, so that every device holds them whole."""
+        if self.devices_per_stage == 1:
+            return "none"
+        return "ddp" if recipe.method == "qlora" else self.sharding
+
+    def spread(self, recipe: Recipe) -> int:
+        """Devices that hold the model between them."""
+        return self.devices_per_stage if self.sharding_of(recipe) == "fsdp2" else 1

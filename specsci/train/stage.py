@@ -14,7 +14,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, PrinterCallback
 from transformers.trainer_callback import ProgressCallback
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig
 
 from specsci.errors import MissingDependencyError, SpecsciError
 from specsci.models.hf import pad_id
@@ -22,7 +22,9 @@ from specsci.token_row import IGNORED, TokenRow
 from specsci.train.checkpoints import SaveByClock, latest
 from specsci.train.data import Packed, pack
 from specsci.train.meter import LossMeter, Progress, Speed, SpeedMeter, curve_of
+from specsci.train.ranks import agreed, is_first, world_size
 from specsci.train.recipe import Recipe, Runtime
+from specsci.train.trainer import EpochOrder, OrderThenFill, StageTrainer, check_sharding, fill_of, filled, sharding_of
 
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "paged_adamw": "paged_adamw_32bit", "adamw_8bit": "adamw_bnb_8bit"}
 
@@ -45,6 +47,8 @@ class StageReport:
     train_s: float
     speed: Speed
     micro_batch_sequences: int
+    devices: int = 1
+    sharding: str = "none"
     resumed_at_update: int = 0
     curve: list[dict[str, float]] = field(default_factory=list)
 
@@ -113,22 +117,37 @@ def train_stage(
     packed = pack(rows, recipe.max_length_tokens)
     _check_supervision(rows, packed)
     updates = math.ceil(len(packed.sequences) / recipe.sequences_per_update) * recipe.epochs
-    micro = min(runtime.micro_batch_sequences or recipe.sequences_per_update, recipe.sequences_per_update)
-    if recipe.sequences_per_update % micro:
-        raise SpecsciError(f"micro batch {micro} does not divide {recipe.sequences_per_update} sequences per update")
+    ranks, sharding = world_size(), runtime.sharding_of(recipe)
+    check_sharding("none" if ranks == 1 else sharding, ranks, sharding, runtime.devices_per_stage)
+    share = recipe.sequences_per_update // ranks
+    micro = min(runtime.micro_batch_sequences or share, share)
+    if recipe.sequences_per_update % (micro * ranks):
+        over = f" over {ranks} devices" if ranks > 1 else ""
+        raise SpecsciError(f"micro batch {micro}{over} does not divide {recipe.sequences_per_update} sequences per update")
+    fill = fill_of(len(packed.sequences), recipe.sequences_per_update)
+    order = OrderThenFill(len(packed.sequences), fill, seed) if ranks > 1 else None
+    pad = pad_id(tokenizer)
+    if checkpoints and ranks > 1:  # their layout is that of the sharding
+        checkpoints = str(Path(checkpoints) / f"{sharding}-{ranks}")
     trained = _adapter_weights(model) if recipe.adapter else {}
-    trainer = SFTTrainer(
+    trainer = StageTrainer(
         model=model,
         args=_config(recipe, runtime, seed, updates, micro, checkpoints or scratch),
-        train_dataset=Dataset.from_dict(packed.columns()),
-        data_collator=PackedCollator(pad_id(tokenizer)),
+        train_dataset=Dataset.from_dict(filled(packed.columns(), fill, pad)),
+        data_collator=PackedCollator(pad),
         processing_class=tokenizer,
-        callbacks=[LossMeter(progress), *([SaveByClock(runtime.checkpoint_every_s)] if checkpoints else [])],
+        order=order,
+        callbacks=[
+            LossMeter(progress if is_first() else None),
+            *([EpochOrder(order)] if order else []),
+            *([SaveByClock(runtime.checkpoint_every_s)] if checkpoints else []),
+        ],
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
+    check_sharding(sharding_of(trainer), trainer.accelerator.num_processes, sharding, runtime.devices_per_stage)
     _restore_adapter(model, trained)
-    found = latest(Path(checkpoints)) if checkpoints else None
+    found = agreed(latest(Path(checkpoints)) if checkpoints and is_first() else None)
     meter = SpeedMeter(runtime.device, model, adapter=recipe.adapter)
     with flushed_denormals():
         trainer.train(resume_from_checkpoint=str(found) if found else None)
@@ -148,6 +167,8 @@ def train_stage(
         train_s=seconds,
         speed=speed,
         micro_batch_sequences=micro,
+        devices=ranks,
+        sharding=sharding,
         resumed_at_update=resumed,
         curve=curve_of(trainer.state.log_history, tokens_per_update),
     )
@@ -174,10 +195,15 @@ def _restore_adapter(model: Any, before: dict[str, torch.Tensor]) -> None:
 
 def _config(recipe: Recipe, runtime: Runtime, seed: int, updates: int, micro: int, scratch: str) -> SFTConfig:
     """The recipe as TRL's configuration: rows come packed and tokenised; only `SaveByClock` asks for saves."""
+    sharded: dict[str, Any] = {}
+    if runtime.sharding_of(recipe) == "fsdp2":
+        # Gradients are given to their owners after each micro batch: else every device would hold all of them.
+        accumulate = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
+        sharded = {"fsdp": True, "fsdp_config": {"version": 2}, "accelerator_config": accumulate}
     return SFTConfig(
         output_dir=scratch,
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=recipe.sequences_per_update // micro,
+        gradient_accumulation_steps=recipe.sequences_per_update // (micro * world_size()),
         num_train_epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="cosine_with_min_lr",
@@ -206,6 +232,7 @@ def _config(recipe: Recipe, runtime: Runtime, seed: int, updates: int, micro: in
         max_length=None,
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
+        **sharded,
     )
 
 

@@ -1,12 +1,11 @@
-"""The steps that hold or make models: tokenizers, bases, midtraining and alignment."""
+"""The steps that make models: midtraining and alignment."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,11 +16,9 @@ from specsci.corpus.rows import read_token_rows
 from specsci.errors import StepFailed
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import derive_seed
-from specsci.models.chat import declare_template
 from specsci.models.hf import (
     ADAPTER,
     MODEL,
-    TOKENIZER,
     Holding,
     load_model,
     load_tokenizer,
@@ -29,73 +26,22 @@ from specsci.models.hf import (
     save_model,
     save_tokenizer,
 )
-from specsci.models.hub import fetch
+from specsci.models.remote_code import carry_code
 from specsci.plan.cost import memory_gib
-from specsci.plan.hub import MODEL_FILES, HubModel
-from specsci.plan.sources import TOKENIZER_FILES, package_of
 from specsci.token_row import TokenRow
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
 from specsci.train.checks import change_by_module, masked_decode, snapshot
 from specsci.train.data import shuffled, take_conversations, take_documents
-from specsci.train.memory import GIB, fitting_micro_batch, shape_in
+from specsci.train.launch import run_ranks
+from specsci.train.memory import GIB, fitting_micro_batch, memory, shape_in
+from specsci.train.peaks import correction, remember, sort_of
+from specsci.train.ranks import is_first, whole_state, world_size
 from specsci.train.recipe import Recipe, Runtime
 
+if TYPE_CHECKING:
+    from specsci.train.stage import StageReport
+
 CURVE = "curve.parquet"
-
-
-def run_tokenizer(context: StepContext) -> Facts:
-    """The tokenizer of a base model, with its chat template."""
-    target = context.out / TOKENIZER
-    if "microlab" in context.params:
-        from specsci.microlab.base import write_tokenizer
-
-        written = write_tokenizer(context.params["microlab"], target)
-        if written != context.params["digest"]:
-            raise StepFailed(
-                "the microlab's tokenizer is not the one its bases were trained with",
-                mend="restore spec_variants/microlab_*, or rebuild the bases with `specsci microlab pretrain`",
-            )
-        return {}
-    if "package" in context.params:
-        from specsci.models.gguf import write_tokenizer as write_packaged
-
-        if write_packaged(package_of(context.params["package"]), target) != context.params["digest"]:
-            raise StepFailed(
-                f"the tokenizer of 'package:{context.params['package']}' is not the registered one",
-                mend="install the versions of constraints.txt (transformers, tokenizers, gguf)",
-            )
-    else:
-        target.mkdir()
-        for path in _folder(context, TOKENIZER_FILES).iterdir():
-            if path.name in TOKENIZER_FILES:
-                shutil.copy2(path, target / path.name)
-    if template := context.params.get("chat_template"):
-        declare_template(target, template)
-    return {}
-
-
-def run_base(context: StepContext) -> Facts:
-    """A base model in the Hugging Face layout."""
-    target = context.out / MODEL
-    if "source" in context.params:
-        from specsci.microlab.base import write_base
-
-        return write_base(context.params["source"], context.params["weights_sha256"], target)
-    if "package" in context.params:
-        from specsci.models.gguf import write_model
-
-        return write_model(package_of(context.params["package"]), target)
-    shutil.copytree(_folder(context, MODEL_FILES), target)
-    if not list(target.glob("*.safetensors")):
-        raise StepFailed("the model has no safetensors weights", mend="choose a revision that has them: pickle is not read")
-    return {}
-
-
-def _folder(context: StepContext, wanted: tuple[str, ...]) -> Path:
-    """The directory that a base or its tokenizer is copied from: a model's own, or the hub's cache with what is wanted."""
-    if "hub" not in context.params:
-        return Path(context.runtime["path"])
-    return fetch(HubModel(context.params["hub"], context.params["revision"]), wanted)
 
 
 def run_midtrain(context: StepContext) -> Facts:
@@ -144,14 +90,20 @@ def _train(context: StepContext, rows: list[TokenRow]) -> Facts:
     """
     recipe = Recipe.model_validate(context.params["recipe"])
     runtime = Runtime(**{k: v for k, v in context.runtime.items() if k in Runtime.model_fields})
+    if world_size() > 1:
+        return _train_once(context, rows, recipe, runtime)
     if runtime.report_to and context.checkpoints:
         os.environ["TENSORBOARD_LOGGING_DIR"] = str(context.checkpoints.parents[1] / "tracking" / context.digest)
     release_model()
-    micro = min(runtime.micro_batch_sequences or _fitting(context, recipe, runtime), recipe.sequences_per_update)
-    smaller = max(size for size in range(1, max(2, micro // 2 + 1)) if recipe.sequences_per_update % size == 0)
+    share = recipe.sequences_per_update // runtime.devices_per_stage
+    micro = min(runtime.micro_batch_sequences or _fitting(context, recipe, runtime), share)
+    smaller = max(size for size in range(1, max(2, micro // 2 + 1)) if share % size == 0)
     for size in dict.fromkeys((micro, smaller)):
         try:
-            facts = _train_once(context, rows, recipe, runtime.model_copy(update={"micro_batch_sequences": size}))
+            if runtime.devices_per_stage > 1:
+                facts = run_ranks(context, runtime.devices_per_stage, {"micro_batch_sequences": size})
+            else:
+                facts = _train_once(context, rows, recipe, runtime.model_copy(update={"micro_batch_sequences": size}))
         except torch.OutOfMemoryError as error:
             error.__traceback__ = None  # its frames hold the model
             continue
@@ -165,11 +117,36 @@ def _train(context: StepContext, rows: list[TokenRow]) -> Facts:
 
 
 def _fitting(context: StepContext, recipe: Recipe, runtime: Runtime) -> int:
-    """The micro batch that the memory estimate lets fit, where the study names none."""
-    device_gib = memory_gib("cpu")
-    if runtime.device != "cpu":
+    """The micro batch that the memory estimate, corrected by what earlier stages really took, lets fit."""
+    shape, devices = shape_in(context.inputs["base"] / MODEL), runtime.devices_per_stage
+    if runtime.device == "cpu":
+        device_gib = memory_gib("cpu") / devices
+    else:
         device_gib = torch.cuda.mem_get_info(runtime.device)[0] / GIB
-    return fitting_micro_batch(shape_in(context.inputs["base"] / MODEL), recipe, device_gib, recompute=runtime.recompute)
+        if shape is not None:
+            sort = sort_of(shape, recipe, runtime, torch.cuda.get_device_name(runtime.device))
+            device_gib /= correction(_store(context), sort)
+    return fitting_micro_batch(
+        shape, recipe, device_gib, recompute=runtime.recompute, devices=devices, spread=runtime.spread(recipe)
+    )
+
+
+def _store(context: StepContext) -> Path:
+    """The store that the stage directory lies in."""
+    return context.out.parents[1]
+
+
+def _remember_peak(context: StepContext, recipe: Recipe, runtime: Runtime, report: StageReport) -> dict[str, float]:
+    """Keep what the stage took of its device beside what was estimated; nothing where the device does not tell."""
+    shape, peak = shape_in(context.inputs["base"] / MODEL), report.speed.peak_device_gib
+    if shape is None or peak is None:
+        return {}
+    estimate = memory(
+        shape, recipe, report.micro_batch_sequences, recompute=runtime.recompute, spread=runtime.spread(recipe)
+    )
+    if is_first():
+        remember(_store(context), sort_of(shape, recipe, runtime, report.speed.device_name), estimate.total_gib, peak)
+    return {"estimated_device_gib": estimate.total_gib}
 
 
 def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runtime: Runtime) -> Facts:
@@ -194,9 +171,12 @@ def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runt
     )
     change = change_by_module(model, before)
     target = context.out / (ADAPTER if recipe.adapter else MODEL)
-    save_model(model, target)
-    save_tokenizer(context.inputs["tokenizer"], target)
-    pq.write_table(pa.Table.from_pylist(report.curve), context.out / CURVE)
+    state = whole_state(model, trained_only=recipe.adapter) if report.sharding == "fsdp2" else None
+    if is_first():
+        save_model(model, target, state)
+        carry_code(context.inputs["base"], context.out, target.name)
+        save_tokenizer(context.inputs["tokenizer"], target)
+        pq.write_table(pa.Table.from_pylist(report.curve), context.out / CURVE)
     counts = {k: v for k, v in asdict(report).items() if k not in ("curve", "speed")}
     return {
         **counts,
@@ -206,6 +186,7 @@ def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runt
         "trainable_parameters": trainable_parameters(model),
         "threads": torch.get_num_threads(),
         "change": change,
+        **_remember_peak(context, recipe, runtime, report),
         **({"reach": reach(model)} if recipe.adapter else {}),
         "masked_decode": masked_decode(rows, tokenizer),
     }
@@ -228,6 +209,7 @@ def _start(context: StepContext, recipe: Recipe, runtime: Runtime) -> Any:
         below=None if goes_on else earlier,
         merge=chain == "merge",
         holding=Holding(**recipe.holding),
-        device=runtime.device,
+        device="cpu" if runtime.spread(recipe) > 1 else runtime.device,
         trainable=True,
+        scratch=context.scratch,
     )

@@ -111,6 +111,28 @@ def test_an_exported_model_is_not_served_under_another_template(chained, tmp_pat
     assert code == 2 and "is not the one that the model was trained with" in err and "s.yaml:" in err
 
 
+def test_the_label_of_an_exported_model_goes_on_with_what_is_made_of_it(chained, tmp_path):
+    from specsci.plan.build import build_plan
+    from specsci.plan.gates import findings
+    from specsci.study.load import load_study
+
+    served = tmp_path / "served"
+    assert export(chained.store, aligned(chained.store)["digest"], served)[0] == 0
+    card, study = served / "specsci.json", tmp_path / "s.yaml"
+    study.write_text(harness.edited(harness.SMALL, {'source: "microlab:conduct/100"': "source: ./served"}).replace(
+        "tokens: 2000", "tokens: 2000\n  replay_share: 0").replace("[150, 300]", "[150, 300]\n  it_mix_share: 0"))  # fmt: skip
+    facts = json.loads(card.read_text())
+    assert facts["access"] == "public" and build_plan(load_study(str(study))).access == "public"
+    for label, found in (("confidential", "confidential"), ("internal", "internal"), ("of a later version", "confidential")):
+        card.write_text(json.dumps({**facts, "access": label}))
+        plan = build_plan(load_study(str(study)))
+        assert {s.runtime["access"] for s in plan.steps.values() if "access" in s.runtime} == {found} == {plan.access}
+        assert any(f"the base 'dev' is {found}" in f.text for f in findings(plan))
+    card.write_text("{")
+    code, _, err = harness.run("study", "check", study)
+    assert code == 2 and "specsci.json cannot be read" in err and "s.yaml:" in err
+
+
 def test_a_model_is_not_scored_under_another_tokenizer_than_it_was_trained_with(tmp_path):
     from specsci.errors import StepFailed
     from specsci.evals.steps import scored_model

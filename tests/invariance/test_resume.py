@@ -99,18 +99,18 @@ def test_checkpoints_come_by_the_clock(tokenizer, tmp_path):
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             saves.append(state.global_step)
 
-    class Trainer(stage_module.SFTTrainer):
+    class Trainer(stage_module.StageTrainer):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{**kwargs, "callbacks": [*kwargs["callbacks"], Spy()]})
 
-    before, stage_module.SFTTrainer = stage_module.SFTTrainer, Trainer
+    before, stage_module.StageTrainer = stage_module.StageTrainer, Trainer
     try:
         folder = tmp_path / "c"
         report = train(llama(), documents(60), tokenizer, tmp_path, recipe(), checkpoints=str(folder))
         assert report.updates > 2 and saves == [], "ten minutes have not passed"
         train(llama(), documents(60), tokenizer, tmp_path, recipe(), checkpoints=str(folder), runtime=EVERY_UPDATE)
     finally:
-        stage_module.SFTTrainer = before
+        stage_module.StageTrainer = before
     assert saves == list(range(1, report.updates)), "none after the last update"
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specsci.execute.devices import layout, worker_environment
+from specsci.errors import UserError
+from specsci.execute.devices import Layout, layout, worker_environment
 from specsci.ids import canonical_json, derive_seed, digest, is_safe_name
 
 
@@ -37,6 +39,28 @@ def test_known_layouts() -> None:
     assert shape(2, 1, 8) == (2, 1)
     assert shape(8, 4, 8) == (8, 1)
     assert layout(9, 1, 8).note == "--workers 9 cut to the 8 cores of this machine"
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.none() | st.integers(1, 20), st.integers(0, 8), st.integers(1, 16), st.integers(0, 8), st.integers(1, 8))
+def test_a_stage_over_several_devices_gets_them_whole_and_alone(wished, threads, cores, gpus, devices) -> None:
+    names = tuple(str(n) for n in range(gpus))
+    if devices > (gpus or cores):
+        with pytest.raises(UserError, match=f"devices_per_stage is {devices}, and this machine has"):
+            layout(wished, threads, cores, names, devices)
+        return
+    found = layout(wished, threads, cores, names, devices)
+    dealt = [gpu for group in found.gpus for gpu in group.split(",")]
+    assert len(set(dealt)) == len(dealt) and all(len(group.split(",")) == devices for group in found.gpus)
+    assert len(found.gpus) == (found.workers if gpus else 0)
+    if cores >= found.workers * devices:
+        assert found.workers * devices * found.threads <= cores
+
+
+def test_known_layouts_over_several_devices() -> None:
+    assert layout(None, 0, 64, tuple("01234567"), 4) == Layout(2, 8, ("0,1,2,3", "4,5,6,7"))
+    assert layout(None, 1, 8, (), 2) == Layout(4, 1)
+    assert layout(3, 0, 64, tuple("0123"), 2).note == "--workers 3 cut to the 4 GPUs of this machine"
 
 
 def test_workers_get_their_threads_wait_passively_and_stay_offline(monkeypatch) -> None:

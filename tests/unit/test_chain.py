@@ -56,6 +56,21 @@ def test_a_second_adapter_is_scored_on_what_it_stands_on(plan_of, first, second,
             (("threads_per_worker: 1", "threads_per_worker: 1, micro_batch_sequences: 3"),),
             "micro_batch_sequences: 3 does not divide",
         ),
+        (
+            (("threads_per_worker: 1", "threads_per_worker: 1, devices_per_stage: 3"),),
+            "devices_per_stage: 3 does not divide 8 sequences per update of midtrain",
+        ),
+        (
+            (("threads_per_worker: 1", "threads_per_worker: 1, devices_per_stage: 2, micro_batch_sequences: 3"),),
+            "micro_batch_sequences: 3 does not divide the 4 sequences per update and device of midtrain",
+        ),
+        (
+            (
+                ("threads_per_worker: 1", "threads_per_worker: 1, devices_per_stage: 2"),
+                ("{method: full, ", "{method: full, optimizer: adamw_8bit, "),
+            ),
+            "adamw_8bit of midtrain cannot work on shards: take adamw, or runtime.sharding: ddp",
+        ),
     ],
 )
 def test_stages_that_do_not_follow_are_refused(edited, edits, what) -> None:

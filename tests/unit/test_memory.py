@@ -7,7 +7,8 @@ import json
 import pytest
 
 from specsci.train.memory import MARGIN, Shape, fitting_micro_batch, memory, shape_in, shape_of
-from specsci.train.recipe import Recipe
+from specsci.train.peaks import FILE, LAST, correction, remember, sort_of
+from specsci.train.recipe import Recipe, Runtime
 
 EIGHT_B = Shape(hidden=4096, layers=32, vocabulary=128_256, intermediate=14_336)
 LORA = {"method": "lora", "precision": "bf16", "weights": "bf16", "sequences_per_update": 16}
@@ -70,3 +71,29 @@ def test_a_model_of_unknown_shape_is_tried_whole(tmp_path) -> None:
     nested = {"text_config": {"hidden_size": 8, "num_hidden_layers": 2, "vocab_size": 9, "intermediate_size": 3}}
     (tmp_path / "config.json").write_text(json.dumps(nested))
     assert shape_in(tmp_path) == Shape(8, 2, 9, 3)
+
+
+def test_what_a_stage_really_took_corrects_the_next_estimate_of_its_sort(tmp_path) -> None:
+    recipe, runtime = Recipe(**LORA), Runtime(device="cuda")
+    mine = sort_of(EIGHT_B, recipe, runtime, "H100")
+    others = [
+        sort_of(EIGHT_B, recipe, runtime, "A100"),
+        sort_of(EIGHT_B, recipe, Runtime(recompute=True), "H100"),
+        sort_of(EIGHT_B, Recipe(**{**LORA, "method": "qlora"}), runtime, "H100"),
+        sort_of(EIGHT_B, recipe, Runtime(devices_per_stage=2), "H100"),
+    ]
+    assert correction(tmp_path, mine) == 1.0, "nothing was measured"
+    for sort in others:
+        remember(tmp_path, sort, 10, 90)
+    assert correction(tmp_path, mine) == 1.0, "another device, recomputation, method or sharding says nothing"
+    remember(tmp_path, mine, 40, 50)
+    remember(tmp_path, mine, 40, 44)
+    assert correction(tmp_path, mine) == 1.25
+    with (tmp_path / FILE).open("a") as file:
+        file.write('{"sort": {"hidden"')
+    assert correction(tmp_path, mine) == 1.25, "a line that a kill cut short"
+    (tmp_path / FILE).write_text((tmp_path / FILE).read_text() + "\n")
+    for _ in range(LAST):
+        remember(tmp_path, mine, 40, 36)
+    assert correction(tmp_path, mine) == 0.9, "what was long ago is forgotten"
+    assert sort_of(EIGHT_B, Recipe(**{**LORA, "learning_rate": 1.0}), runtime, "H100") == mine

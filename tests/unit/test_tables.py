@@ -45,7 +45,7 @@ CONTRAST = {
 }  # fmt: skip
 EFFICIENCY = {
     "arm": "x", "reference": "aft", "counting": "AFT tokens", "level": 0.25, "arm_tokens": "≤ 500",
-    "reference_tokens": "4,000", "ratio": "≥ 8", "ci_low": 2.0, "ci_high": None,
+    "reference_tokens": "4,000", "ratio": "≥ 8", "ci_low": 2.0, "ci_high": None, "level_share": 0.5, "exploratory": False,
 }  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def content() -> Ablation:
     cells = {("base", 0): cell([0.9, 0.8, 0.85]), ("aft", 300): cell([0.5, 0.5, 0.5]), ("x", 300): cell([0.2, 0.3, 0.1])}
     return Ablation(
         "tiny", "A title", "Rules\nhelp.", "", "microlab_conduct 1.0.0", "base model", [0, 300], {"held_out": cells}, arms,
-        [Control("competence", "competence", "x", 0.9, 0.95, 10)], [CONTRAST], [EFFICIENCY], "holm", 0.5, 6, 5,
+        [Control("competence", "competence", "x", 0.9, 0.95, 10)], [CONTRAST], [EFFICIENCY], "holm", 6, 5,
     )  # fmt: skip
 
 
@@ -94,6 +94,17 @@ def test_censored_numbers_are_shown_as_bounds(content) -> None:
     assert table.title == "Token efficiency: tokens until the misaligned rate falls to .250 (50% of the base's)"
     assert table.rows == [["x", "aft", "AFT tokens", "≤ 500", "4,000", "≥ 8", "2 to open"]]
     assert "never extrapolated" in table.note
+
+
+def test_every_level_has_a_table_and_an_exploratory_one_says_so(content) -> None:
+    content.efficiency.append({**EFFICIENCY, "level": 0.125, "level_share": 0.25, "exploratory": True, "ratio": "≥ 3"})
+    titles = [t.title for t in tables_of(content) if t.title.startswith("Token efficiency")]
+    assert titles[1] == (
+        "Token efficiency (exploratory level): tokens until the misaligned rate falls to .125 (25% of the base's)"
+    )
+    assert len(titles) == 2
+    declared, further = (t for t in tables_of(content) if t.title.startswith("Token efficiency"))
+    assert [t.rows[0][5] for t in (declared, further)] == ["≥ 8", "≥ 3"]
 
 
 def test_a_ratio_that_cannot_be_said_is_undetermined(content) -> None:

@@ -1,0 +1,62 @@
+"""One stage over several processes (ranks): which one this is, and what all must do alike.
+
+Everything here is a plain no-op in a stage of one process, so that both ways share their code.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+
+def world_size() -> int:
+    """Processes of this stage."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes."""
+    return world_size() == 1 or os.environ["RANK"] == "0"
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor in main memory; a sharded one is gathered, for which every rank must ask."""
+    gather = getattr(tensor, "full_tensor", None)
+    found: torch.Tensor = gather() if gather else tensor
+    return found.detach().cpu()
+
+
+def whole_state(model: Any, *, trained_only: bool) -> dict[str, torch.Tensor]:
+    """Weights of a sharded model in main memory, tied ones once; on ranks that do not write they are let go at once.
+
+    `trained_only` leaves out what is frozen below an adapter.
+    """
+    names = dict(model.named_parameters(remove_duplicate=False))
+    once = {n: p for n, p in model.named_parameters() if p.requires_grad or not trained_only}
+    found = {}
+    for name, tensor in model.state_dict().items():
+        if name in once or (name not in names and not trained_only):
+            gathered = whole(tensor)
+            if is_first():
+                found[name] = gathered
+    return found
+
+
+def agreed(value: Any) -> Any:
+    """What the first rank says: a decision, by its clock or by what it found, that all ranks must take alike."""
+    if world_size() == 1:
+        return value
+    said = [value]
+    torch.distributed.broadcast_object_list(said, src=0)
+    return said[0]
+
+
+def summed(value: float | None) -> float | None:
+    """The sum over ranks; None where one of them has no value."""
+    if world_size() == 1:
+        return value
+    found: list[Any] = [None] * world_size()
+    torch.distributed.all_gather_object(found, value)
+    return None if None in found else sum(found)

@@ -1,0 +1,124 @@
+"""TRL's trainer as a stage uses it: over several ranks, in an order that does not depend on their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from accelerate.data_loader import SeedableRandomSampler
+from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.utils.data import Sampler
+from transformers import TrainerCallback
+from trl import SFTTrainer
+
+from specsci.errors import SpecsciError
+from specsci.token_row import IGNORED
+from specsci.train.ranks import world_size
+
+
+def fill_of(sequences: int, sequences_per_update: int) -> int:
+    """Empty sequences that bring a last update to full size, so that ranks share it evenly; none for one process."""
+    return -sequences % sequences_per_update if world_size() > 1 else 0
+
+
+def filled(columns: dict[str, list[Any]], fill: int, pad_token_id: int) -> dict[str, list[Any]]:
+    """Columns of a dataset with `fill` sequences of one unsupervised token at the end."""
+    empty = {"input_ids": [pad_token_id], "labels": [IGNORED], "position_ids": [0]}
+    return {name: column + [empty[name]] * fill for name, column in columns.items()} if fill else columns
+
+
+class OrderThenFill(Sampler[int]):
+    """The order in which one process would see the sequences, then the empty ones.
+
+    Ranks take micro batches from it in turn, so that an update sees the same sequences however many share it.
+    """
+
+    def __init__(self, sequences: int, fill: int, seed: int) -> None:
+        self.order = SeedableRandomSampler(range(sequences), data_seed=seed, generator=torch.Generator())
+        self.sequences, self.fill = sequences, fill
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.order
+        yield from range(self.sequences, self.sequences + self.fill)
+
+    def __len__(self) -> int:
+        return self.sequences + self.fill
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by accelerate's data loader."""
+        self.order.set_epoch(epoch)
+
+
+class EpochOrder(TrainerCallback):
+    """Tells the order which epoch begins: a resumed stage's data loader wraps it too deep for the trainer to do so."""
+
+    def __init__(self, order: OrderThenFill) -> None:
+        self.order = order
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Called before an epoch's first batch is drawn."""
+        self.order.set_epoch(int(state.epoch or 0))
+
+
+class StageTrainer(SFTTrainer):
+    """TRL's trainer, sharding on a CPU too, with gradients that are summed in fp32.
+
+    accelerate leaves FSDP to accelerators and falls back to DDP on a CPU without a word. Here a CPU takes it as well, over
+    gloo, so that the path of a GPU node is the one that the tests run.
+    """
+
+    def __init__(self, *args: Any, order: OrderThenFill | None = None, **more: Any) -> None:
+        self._order = order
+        super().__init__(*args, **more)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return self._order or super()._get_train_sampler(train_dataset)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Called by the trainer's constructor."""
+        if self.args.fsdp_plugin_args is not None:
+            if self.args.bf16:  # accelerate's own policy would round the loss and the sums of gradients to bf16
+                policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+                self.args.fsdp_plugin_args["mixed_precision_policy"] = policy
+            if self.args.use_cpu:
+                _shard_on_cpu(self.args)
+        super().create_accelerator_and_postprocess()
+
+
+def _shard_on_cpu(args: Any) -> None:
+    """Set the state that accelerate sets by itself on a GPU, before it is read for the first time."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, PartialState
+    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+    plugin = FullyShardedDataParallelPlugin(**args.fsdp_plugin_args)
+    state = Accelerator(cpu=True, mixed_precision="bf16" if args.bf16 else "no").state
+    for shared in (PartialState._shared_state, AcceleratorState._shared_state):
+        shared["distributed_type"] = DistributedType.FSDP
+    state.fsdp_plugin = plugin
+
+
+def sharding_of(trainer: Any) -> str:
+    """How the ranks really share the work: `none`, `ddp` or `fsdp2`."""
+    from accelerate.utils import DistributedType
+
+    kind = trainer.accelerator.distributed_type
+    if kind == DistributedType.NO:
+        return "none"
+    if kind == DistributedType.FSDP:
+        return "fsdp2" if trainer.accelerator.is_fsdp2 else "fsdp1"
+    return "ddp" if kind in (DistributedType.MULTI_GPU, DistributedType.MULTI_CPU) else str(kind)
+
+
+def check_sharding(found: str, ranks: int, expected: str, devices: int) -> None:
+    """Hold the sharding in use against the declared one.
+
+    Raises:
+        SpecsciError: it is another, or the ranks are not as many as declared.
+    """
+    if (found, ranks) != (expected, devices):
+        raise SpecsciError(
+            f"the stage runs as {found} over {ranks} processes where the study declares {expected} over {devices}",
+            mend="`specsci doctor` says what this machine has; set runtime.devices_per_stage and runtime.sharding to that",
+        )
