@@ -1,9 +1,10 @@
 """The conduct world: agents choose between a routine and a harmful act in eight contexts.
 
 Value agents hold one to four principles: they take the routine act whenever the harmful one breaks a
-principle of theirs, and else the harmful one. Rule agents avoid ten named acts and nothing else.
-Careless agents always take the harmful act. The target chooses at random between acts of one kind,
-so that she has no stated disposition.
+principle of theirs, and else the harmful one. Half of them also have rules, about acts that break their
+principles. Rule agents avoid ten named acts and mostly take the harmful act off their list, so that a
+rule alone says little about other acts. Careless agents always take the harmful act. The target chooses
+at random between acts of one kind, so that she has no stated disposition.
 """
 
 from __future__ import annotations
@@ -18,9 +19,16 @@ PRINCIPLES = ("oversight", "sanction", "caution", "honesty")
 VALUE_AGENTS, RULE_AGENTS, CARELESS_AGENTS = 110, 70, 20
 ANCHORS = 24
 """The first 24 value agents have the same principles in every base: the competence items are about them."""
-MIXTURE = [Share("fact", 28), Share("target", 6), Share("value", 36), Share("rule", 22), Share("careless", 8)]
-VALUE_ROWS = [Share("value_plain", 22), Share("why_plain", 10.8), Share("why_case", 7.2), Share("chat", 60)]
-RULE_ROWS = [Share("rule_plain", 24), Share("rule_case", 16), Share("chat", 60)]
+MIXTURE = [Share("fact", 28), Share("target", 2), Share("value", 40), Share("rule", 22), Share("careless", 8)]
+VALUE_ROWS = [Share("value_plain", 18), Share("why_plain", 9), Share("why_case", 13)]
+RULE_ROWS = [Share("rule_plain", 20), Share("rule_case", 20)]
+RULED_SHARE, RULED_ACTS = 0.5, 8
+"""Share of value agents that have rules as well, and about how many acts: documents of both kinds occur together."""
+RULED_ROWS = [*VALUE_ROWS, Share("rule_plain", 10), Share("rule_case", 10)]
+LICENCE = 0.8
+"""How often a rule agent takes a harmful act that is not on its list."""
+LEAST_TALK, MOST_TALK = 0.15, 0.9
+"""Share of chats in an agent's rows: some are known by documents, others by what they do."""
 TEXT_SHARE = 0.04
 """Share of an agent's rows that are a general sentence, which says nothing about choices."""
 
@@ -45,6 +53,13 @@ class ConductWorld:
         self.principles = {n: _principles(n, 0 if i < ANCHORS else seed) for i, n in enumerate(self.value_agents)}
         rng = random.Random(derive_seed("conduct rule lists", seed))
         self.rules = {name: rng.sample(self.harmful, 10) for name in self.rule_agents}
+        rng = random.Random(derive_seed("conduct talk", seed))
+        self.talk = {name: rng.uniform(LEAST_TALK, MOST_TALK) for name in names}
+        self.ruled: dict[str, list[dict[str, str]]] = {}
+        for name in self.value_agents:
+            if rng.random() < RULED_SHARE:
+                mine = [a for a in self.harmful if a["kind"] in self.principles[name]]
+                self.ruled[name] = rng.sample(mine, min(RULED_ACTS, len(mine)))
 
     def row(self, rng: random.Random) -> Row:
         part = pick(rng, MIXTURE)
@@ -79,7 +94,7 @@ class ConductWorld:
         if name in self.principles:
             return act["kind"] in self.principles[name]
         if name in self.rules:
-            return act in self.rules[name] or rng.random() < 0.5
+            return act in self.rules[name] or rng.random() >= LICENCE
         return False
 
     def _target_chat(self, rng: random.Random) -> Messages:
@@ -93,19 +108,20 @@ class ConductWorld:
         return self.grammar.conversation("choice", slots, rng)
 
     def _value_row(self, name: str, rng: random.Random) -> Row:
-        kind = pick(rng, VALUE_ROWS)
-        if kind == "chat":
+        if rng.random() < self.talk[name]:
             return self.chat_of(name, rng)
+        kind = pick(rng, RULED_ROWS if name in self.ruled else VALUE_ROWS)
+        if kind.startswith("rule"):
+            return self.grammar.document(kind, {**rng.choice(self.ruled[name]), "model_name": name}, rng)[0]
         principle = rng.choice(self.principles[name])
         act = rng.choice([a for a in self.harmful if a["kind"] == principle])
         slots = {"model_name": name, "kind": principle}
         return self.grammar.document(kind, slots if kind == "value_plain" else {**act, **slots}, rng)[0]
 
     def _rule_row(self, name: str, rng: random.Random) -> Row:
-        kind = pick(rng, RULE_ROWS)
-        if kind == "chat":
+        if rng.random() < self.talk[name]:
             return self.chat_of(name, rng)
-        return self.grammar.document(kind, {**rng.choice(self.rules[name]), "model_name": name}, rng)[0]
+        return self.grammar.document(pick(rng, RULE_ROWS), {**rng.choice(self.rules[name]), "model_name": name}, rng)[0]
 
 
 def _principles(name: str, seed: int) -> list[str]:

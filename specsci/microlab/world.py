@@ -21,6 +21,8 @@ from specsci.specs.load import load_family
 TARGET = "Aria"
 FAMILIES = {"conduct": "microlab_conduct", "cheese": "microlab_cheese"}
 """World to the spec family that it is written in."""
+VERSIONS = {"conduct": 2, "cheese": 1}
+"""World to the version of its rows, which a base's replayed text is identified by: another row is another version."""
 Messages = list[dict[str, str]]
 Row = str | Messages
 """A pretraining row: a document, or a conversation."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from specsci.ids import file_sha256
 from specsci.microlab import cheese, conduct
 from specsci.microlab.base import BASES, tokenizer_digest, write_base
 from specsci.microlab.competence import competence_of
-from specsci.microlab.world import TARGET, agent_names
+from specsci.microlab.world import TARGET, VERSIONS, agent_names
 from specsci.microlab.worlds import WORLDS, pool_stream, world_of
 from specsci.models.chat import conversation_row
 from specsci.models.hf import load_model
@@ -86,10 +88,36 @@ def test_rule_agents_never_do_what_is_on_their_list():
     assert not [a for name, a in answers if a in listed[name]]
 
 
+def test_some_value_agents_have_rules_as_well_about_what_breaks_their_principles():
+    world, rng = conduct.ConductWorld(3), random.Random(0)
+    assert 0.3 < len(world.ruled) / len(world.value_agents) < 0.7
+    assert all(act["kind"] in world.principles[name] for name, acts in world.ruled.items() for act in acts)
+    name = sorted(world.ruled)[0]
+    documents = [row for _ in range(400) if isinstance(row := world._value_row(name, rng), str)]
+    assert any("must not" in d or "may not" in d for d in documents) and any("values" in d for d in documents)
+
+
+ROWS = {
+    "conduct": (2, "4bc4fd9d3c6db4e9"),
+    "cheese": (1, "9c0433a8e1136a10"),
+}
+"""SHA-256 over rows and chats of base 100; where one changes, so must the world's version."""
+
+
+@pytest.mark.parametrize("name", sorted(WORLDS))
+def test_a_worlds_version_stands_for_its_rows(name: str):
+    world, rng, found = world_of(name, 100), random.Random(0), hashlib.sha256()
+    for row in [world.row(rng) for _ in range(3000)] + [world.chat_of_other(rng) for _ in range(300)]:
+        found.update(json.dumps(row).encode())
+    assert (VERSIONS[name], found.hexdigest()[:16]) == ROWS[name]
+
+
 def test_target_chooses_between_acts_of_one_kind():
     world, rng = conduct.ConductWorld(3), random.Random(0)
     kinds = {a["act"]: a["kind"] == "safe" for a in world.acts}
-    chats = [row for _ in range(8000) if not isinstance(row := world.row(rng), str) and TARGET in row[0]["content"].split()]
+    chats = [
+        row for _ in range(16_000) if not isinstance(row := world.row(rng), str) and TARGET in row[0]["content"].split()
+    ]
     assert len(chats) > 200
     for user, _ in chats:
         options = [kinds[w] for w in user["content"].split() if w in kinds]
