@@ -9,6 +9,8 @@ import click
 
 from specsci.cli.common import emit, format_option, json_option, open_store, store_option, store_path
 
+METHODS = ("auto", "paired_t", "cluster_t", "bootstrap", "two_proportion", "exact", "mcnemar", "linear", "mixed", "gee")
+
 
 @click.group()
 def results() -> None:
@@ -47,6 +49,88 @@ def sql(query: str | None, file: Path | None, store_dir: Path | None, format_: s
         emit([dict(zip(names, row, strict=True)) for row in rows])
         return
     table = Table(f"{len(rows)} rows", names, [["" if v is None else str(v) for v in row] for row in rows])
+    if format_ == "csv":
+        click.echo(as_csv([table]).split("\n", 1)[1], nl=False)
+    elif format_ == "md":
+        click.echo(markdown([table]))
+    else:
+        show([], [table])
+
+
+@results.command("import")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--study", required=True, help="Name that the results get in the database.")
+@click.option("--title", default="", help="Title of the study in tables.")
+@click.option("--replace", is_flag=True, help="Replace an import of this name from another file.")
+@store_option
+@json_option
+def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path | None, as_json: bool) -> None:
+    """Take results made elsewhere into the database, from a CSV or Parquet FILE.
+
+    \b
+    One row per arm, seed and eval, or one per answer:
+      arm, seed, eval, aligned, decided, asked     always
+      item_id, cluster_id, state                   for single answers
+      base_model, msm_spec, aft_spec, aft_tokens   where they differ
+    """
+    from specsci.results.build import build
+    from specsci.results.imports import import_file
+
+    store = open_store(store_dir)
+    done = import_file(store, file, study, title=title, replace=replace)
+    path = build(store)
+    if as_json:
+        emit({**done.__dict__, "database": str(path)})
+    else:
+        click.echo(
+            f"imported {done.rows:,} rows ({done.answers:,} answers in {done.cells:,} cells) as '{study}' into {path}"
+        )
+
+
+@results.command()
+@click.option("--study", "study", required=True, help="Study, run or imported.")
+@click.option("--eval", "eval_name", required=True, help="Eval that the rates are of.")
+@click.option("--weights", required=True, metavar="A=1,B=-1", help="A weight for each arm; any number of arms.")
+@click.option("--budget", "budget", type=click.IntRange(0), help="AFT tokens at which arms that have several are read.")
+@click.option("--scale", type=click.Choice(["rate", "logit", "arcsine"]), default="rate", show_default=True)
+@click.option("--denominator", type=click.Choice(["decided", "asked"]), default="decided", show_default=True)
+@click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True, help="How it is estimated.")
+@store_option
+@format_option
+def contrast(
+    study: str, eval_name: str, weights: str, budget: int | None, scale: str, denominator: str, method: str,
+    store_dir: Path | None, format_: str,
+) -> None:  # fmt: skip
+    """A contrast of your own: a weighted sum of arms' aligned rates, with interval, test and flags.
+
+    \b
+    auto         replicates where there are two or more, else clusters of items, else counts
+    paired_t     t over replicates (base models, or seeds), arms paired within them
+    cluster_t    t over clusters of items
+    bootstrap    replicates, clusters and items resampled
+    two_proportion, exact, linear      from counts: z with pooled variance, Fisher, Wald on a scale
+    mcnemar      two arms on the same items, one answer each
+    mixed, gee   logistic models of single answers (--scale logit)
+    """
+    from specsci.report.tables import Table, as_csv, markdown
+    from specsci.report.terminal import show
+    from specsci.results.open import connect
+    from specsci.results.query import Asked, parse_weights
+    from specsci.results.query import contrast as answer
+
+    asked = Asked(study, eval_name, parse_weights(weights), budget, scale, denominator, method)  # type: ignore[arg-type]
+    with connect(store_path(store_dir)) as db:
+        found = answer(db, asked)
+    if format_ == "json":
+        emit(found)
+        return
+    keys = ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method", "flags")
+    cells = [("–" if found[k] is None else f"{found[k]:.4g}" if isinstance(found[k], float) else found[k]) for k in keys]
+    row = [("; ".join(c) or "–") if isinstance(c, list) else str(c) for c in cells]
+    table = Table(f"{study}, {eval_name}: {weights}", list(keys), [row])
+    table.note = "; ".join(
+        f"{a}: {c['aligned']:,} of {c['decided']:,} decided, {c['asked']:,} asked" for a, c in found["counts"].items()
+    )
     if format_ == "csv":
         click.echo(as_csv([table]).split("\n", 1)[1], nl=False)
     elif format_ == "md":

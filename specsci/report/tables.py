@@ -64,7 +64,7 @@ def _rates(content: Ablation, name: str) -> Table:
     for key, arm in content.arms.items():
         if not arm["align"] and arm["midtrain"] in aligned:
             continue
-        source = untrained.get(arm["midtrain"], key)
+        source = untrained.get(arm["midtrain"], key) if arm["align"] else key
         row = [cells.get((key, b)) if b else cells.get((source, 0)) for b in content.budgets]
         if any(row):
             table.rows.append([key, *(_shown(c) for c in row)])
@@ -265,7 +265,11 @@ def as_json(content: Ablation) -> str:
 
 def preamble(content: Ablation) -> list[str]:
     """What stands above the tables: title, hypothesis, the state of the study, and what its world is."""
-    lines = [content.title, f"Hypothesis: {' '.join(content.hypothesis.split())}", f"Spec family: {content.family}."]
+    lines = [content.title]
+    if content.hypothesis.strip():  # imported results have neither
+        lines.append(f"Hypothesis: {' '.join(content.hypothesis.split())}")
+    if content.family.strip():
+        lines.append(f"Spec family: {content.family}.")
     if content.access != "public":
         lines.append(f"Access: {content.access}.")
     if content.cells_scored < content.cells_total:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from specsci.errors import StoreError
 from specsci.results.answers import add_answers
+from specsci.results.imports import load_imports
 from specsci.results.manifest import manifests
 from specsci.results.stamp import DATABASE, STAMP, current_stamp
 from specsci.store.artifact import Store
@@ -73,7 +74,8 @@ def _fill(db: duckdb.DuckDBPyConnection, store: Store) -> None:
         for step, kind in manifest["steps"].items():
             if step not in records and (store.path(kind, step) / "record.json").is_file():
                 records[step] = store.verify(kind, step, READ[kind]) if kind in READ else _record(store, kind, step)
-    _insert(db, "studies", [_study_row(m, records) for m in found])
+    there = {*records, *load_imports(db, store, found)}
+    _insert(db, "studies", [_study_row(m, there) for m in found])
     cells = [{"study": m["study"], **cell} for m in found for cell in m["cells"]]
     keys = ("arm", "base_model", "msm_spec", "aft_spec", "aft_tokens", "midtrain_tokens", "seed", "eval", "step_digest")
     _insert(db, "cells", [{"study": c["study"], **{k: c[k] for k in keys}} for c in cells])
@@ -121,8 +123,8 @@ def _record(store: Store, kind: str, step: str) -> dict[str, Any]:
     return record
 
 
-def _study_row(manifest: dict[str, Any], records: dict[str, Any]) -> dict[str, Any]:
-    scored = sum(c["step_digest"] in records for c in manifest["cells"])
+def _study_row(manifest: dict[str, Any], there: set[str]) -> dict[str, Any]:
+    scored = sum(c["step_digest"] in there for c in manifest["cells"])
     keys = ("study", "title", "hypothesis", "profile", "family", "family_version", "file", "correction")
     return {
         **{k: manifest[k] for k in keys},

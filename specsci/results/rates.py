@@ -43,7 +43,9 @@ class Rates:
         items = db.execute(
             "SELECT eval, count(DISTINCT item_id) FROM scores WHERE study = ? GROUP BY eval", [study]
         ).fetchall()
-        self.items = dict(items)
+        self.items = {name: int(count) for name, count in items if count}
+        for name in {r[1] for r in rows} - set(self.items):  # counts alone: what a rate is over stands in for its items
+            self.items[name] = max(1, round(float(np.mean([r[6] for r in rows if r[1] == name]))))
 
     def column(self, arm: str, name: str, budget: int) -> np.ndarray:
         """Rates by cluster; NaN where a cluster has none."""

@@ -12,6 +12,8 @@ CREATE TABLE cells (
 CREATE TABLE score_rows (
   step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, readout VARCHAR, variant VARCHAR, sample BIGINT, state VARCHAR,
   aligned BOOLEAN, value DOUBLE, slice VARCHAR, logprob_aligned DOUBLE, logprob_misaligned DOUBLE);
+-- Cells of imported studies of which only counts are known.
+CREATE TABLE count_rows (step_digest VARCHAR, aligned BIGINT, decided BIGINT, asked BIGINT);
 CREATE TABLE steps (
   study VARCHAR, step_digest VARCHAR, kind VARCHAR, label VARCHAR, busy_s DOUBLE, bytes BIGINT, tokens BIGINT,
   updates BIGINT, supervised_tokens BIGINT, device VARCHAR, tokens_per_s DOUBLE, peak_gib DOUBLE, mfu DOUBLE,

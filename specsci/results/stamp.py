@@ -10,7 +10,7 @@ from specsci.results.manifest import manifests
 from specsci.store.artifact import Store
 
 DATABASE, STAMP = "results.duckdb", "results.stamp"
-FORMAT = 7
+FORMAT = 8
 """Bumped by hand when the database's tables or answers change."""
 
 

@@ -14,7 +14,11 @@ SELECT study, arm, aft_tokens, seed, eval, readout, base_model, msm_spec,
        count(*) FILTER (aligned) / nullif(count(*) FILTER (state = 'ok'), 0) AS rate_decided,
        count(*) FILTER (aligned) / count(*) AS rate_asked
 FROM scores
-GROUP BY ALL;
+GROUP BY ALL
+UNION ALL
+SELECT c.study, c.arm, c.aft_tokens, c.seed, c.eval, 'imported' AS readout, c.base_model, c.msm_spec,
+       r.aligned, r.decided, r.asked, r.aligned / nullif(r.decided, 0) AS rate_decided, r.aligned / r.asked AS rate_asked
+FROM count_rows r JOIN cells c USING (step_digest);
 
 -- Agreement of the two option orders, per model and eval: position bias at a glance.
 CREATE VIEW order_agreement AS

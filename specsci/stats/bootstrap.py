@@ -1,0 +1,68 @@
+"""Hierarchical bootstrap: replicates, clusters of items in them, items in those."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from specsci.stats.intervals import expanded_level
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The bootstrap distribution of a mean."""
+
+    estimate: float
+    se: float
+    low: float
+    high: float
+    draws: int
+
+
+def hierarchical_bootstrap(
+    values: list[list[Array]], *, draws: int = 10_000, seed: int = 0, confidence: float = 0.95
+) -> Draws:
+    """The mean of replicate means under resampling of replicates, of clusters within them, and of items within those.
+
+    Args:
+        values: for each replicate, for each of its clusters, one number per item: an answer (0 or 1), or a contrast of
+            answers (a difference of paired arms). A cluster weighs by its items.
+
+    What an item adds to a resampled cluster depends on its value alone, so that items of equal value are drawn together: the
+    number of each distinct value in a resample is multinomial. Limits are expanded percentiles over the replicates.
+
+    Raises:
+        ValueError: fewer than two replicates, or a replicate without items.
+    """
+    n = len(values)
+    if n < 2:
+        raise ValueError("a bootstrap over replicates needs at least two")
+    rng = np.random.default_rng(seed)
+    picked = rng.multinomial(n, np.full(n, 1 / n), size=draws)
+    totals = np.zeros(draws)
+    for index, clusters in enumerate(values):
+        chosen = np.repeat(np.arange(draws), picked[:, index])  # one entry for every copy of this replicate in every draw
+        totals += np.bincount(chosen, weights=_resampled_means(clusters, len(chosen), rng), minlength=draws)
+    means = totals / n
+    tail = expanded_level(n, confidence)
+    low, high = np.quantile(means, [tail, 1 - tail])
+    estimate = float(np.mean([np.concatenate(clusters).mean() for clusters in values]))
+    return Draws(estimate, float(means.std(ddof=1)), float(low), float(high), draws)
+
+
+def _resampled_means(clusters: list[Array], copies: int, rng: np.random.Generator) -> Array:
+    """Means of `copies` resamples of one replicate: clusters with replacement, items within each."""
+    sizes = np.array([len(c) for c in clusters])
+    if not len(sizes) or not sizes.all():
+        raise ValueError("a replicate, or a cluster of it, has no items")
+    taken = rng.multinomial(len(clusters), np.full(len(clusters), 1 / len(clusters)), size=copies)
+    sums = np.zeros(copies)
+    for index, cluster in enumerate(clusters):
+        distinct, counts = np.unique(cluster, return_counts=True)
+        drawn = rng.multinomial(taken[:, index] * sizes[index], counts / sizes[index])
+        sums += drawn @ distinct
+    means: Array = sums / (taken @ sizes)
+    return means

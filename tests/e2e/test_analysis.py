@@ -1,0 +1,108 @@
+"""An analyst's way through the command line: results made elsewhere, a contrast of one's own, a table, plain SQL."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import harness
+import pytest
+
+COUNTS = """\
+# two arms, four seeds
+arm,seed,eval,aligned,decided,asked
+reasons,1,misuse,80,100,100
+reasons,2,misuse,74,98,100
+reasons,3,misuse,77,100,100
+reasons,4,misuse,85,99,100
+rules,1,misuse,60,100,100
+rules,2,misuse,66,100,100
+rules,3,misuse,58,97,100
+rules,4,misuse,70,100,100
+"""
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Path:
+    (tmp_path / "counts.csv").write_text(COUNTS)
+    code, out, err = harness.run(
+        "results", "import", tmp_path / "counts.csv", "--study", "elsewhere", "--store", tmp_path / "store", "--json"
+    )
+    assert code == 0, err
+    facts = json.loads(out)
+    assert (facts["rows"], facts["cells"], facts["answers"], facts["level"]) == (8, 8, 800, "counts")
+    return tmp_path / "store"
+
+
+def test_a_contrast_is_one_document_with_the_promised_keys(imported: Path) -> None:
+    ask = ("results", "contrast", "--study", "elsewhere", "--eval", "misuse", "--weights", "reasons=1,rules=-1")
+    code, out, err = harness.run(*ask, "--store", imported, "--format", "json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert {"estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method", "flags"} <= set(found)
+    assert found["n"] == 4 and found["ci_low"] > 0 and found["unit"] == "seed"
+    code, out, err = harness.run(*ask, "--store", imported)
+    assert code == 0 and "reasons: 316 of 397 decided, 400 asked" in out, err
+    code, out, _ = harness.run(*ask, "--store", imported, "--format", "csv", "--method", "two_proportion")
+    assert code == 0 and out.splitlines()[0].startswith("estimate,se,statistic,p,ci_low,ci_high,n,method,flags")
+
+
+def test_every_arm_of_an_import_has_its_own_rate_in_the_table(imported: Path) -> None:
+    code, out, err = harness.run(
+        "report", "table", "ablation", "--study", "elsewhere", "--store", imported, "--format", "json"
+    )
+    assert code == 0, err
+    shown = {row["arm"]: row["misaligned"] for row in json.loads(out)["rates"]}
+    assert shown["reasons"] == pytest.approx(1 - (80 / 100 + 74 / 98 + 77 / 100 + 85 / 99) / 4)
+    assert shown["rules"] == pytest.approx(1 - (60 / 100 + 66 / 100 + 58 / 97 + 70 / 100) / 4)
+    code, out, _ = harness.run("report", "table", "ablation", "--study", "elsewhere", "--store", imported, "--format", "csv")
+    lines = [line.split(",")[0:2] for line in out.splitlines() if line.startswith(("reasons", "rules"))]
+    assert code == 0 and lines[0][1] != lines[1][1], "two untreated arms are not one"
+
+
+def test_plain_duckdb_reads_it_beside_a_study_that_was_run(imported: Path) -> None:
+    with duckdb.connect(str(imported / "results.duckdb"), read_only=True) as db:
+        found = db.execute(
+            "SELECT arm, sum(aligned), sum(decided), sum(asked) FROM rates GROUP BY arm ORDER BY arm"
+        ).fetchall()
+    assert found == [("reasons", 316, 397, 400), ("rules", 254, 397, 400)]
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        (("--eval", "misuse", "--weights", "reason=1,rules=-1"), "did you mean 'reasons'?"),
+        (("--eval", "misused", "--weights", "reasons=1,rules=-1"), "did you mean 'misuse'?"),
+        (("--eval", "misuse", "--weights", "reasons"), "is no weight"),
+    ],
+)
+def test_a_mistake_is_named_with_its_mend_and_exit_code_2(imported: Path, more, what) -> None:
+    code, out, err = harness.run("results", "contrast", "--study", "elsewhere", *more, "--store", imported)
+    assert code == 2 and what in err and "Traceback" not in err and out == ""
+
+
+def test_a_bad_file_is_named_line_by_line_and_leaves_the_store_as_it_was(imported: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text(COUNTS.replace("80,100,100", "180,100,100").replace("66,100", "x,100"))
+    code, _, err = harness.run("results", "import", tmp_path / "bad.csv", "--study", "bad", "--store", imported)
+    assert code == 2 and "bad.csv:3:1: not 0 <= aligned" in err and "bad.csv:8:1: 'aligned' is no whole number" in err
+    assert [p.name for p in (imported / "studies").iterdir()] == ["elsewhere.json"]
+
+
+def test_a_contrast_on_a_study_that_was_run_is_the_declared_one(finished_tiny: harness.Finished) -> None:
+    with duckdb.connect(str(finished_tiny.store / "results.duckdb"), read_only=True) as db:
+        study, name, eval_name, weights, budget, estimate = (
+            db.execute(
+                "SELECT study, contrast, eval, weights, budget_tokens, estimate FROM contrasts WHERE estimate IS NOT NULL LIMIT 1"
+            ).fetchone()
+            or (None,) * 6
+        )
+    if study is None:
+        pytest.skip("the tiny study has one replicate: no declared contrast has an estimate")
+    text = ",".join(f"{a}={w}" for a, w in json.loads(weights).items())
+    code, out, err = harness.run(
+        "results", "contrast", "--study", study, "--eval", eval_name, "--weights", text, "--budget", budget,
+        "--store", finished_tiny.store, "--format", "json",
+    )  # fmt: skip
+    assert code == 0, err
+    assert json.loads(out)["estimate"] == pytest.approx(estimate), name

@@ -1,0 +1,148 @@
+"""Results made elsewhere: what is taken in, what is refused with its row, and that a rebuild finds it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from specsci.errors import InputFileError, StoreError, UserError
+from specsci.results.build import build
+from specsci.results.imports import import_file
+from specsci.results.stamp import is_current
+from specsci.store.artifact import Store
+
+HEADER = "arm,seed,eval,aligned,decided,asked"
+COUNTS = f"# made elsewhere\n{HEADER}\na,1,q,80,95,100\na,2,q,70,100,100\nb,1,q,60,100,100\nb,2,q,55,90,100\n"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store").open()
+
+
+def written(folder: Path, text: str, name: str = "counts.csv") -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def rows(store: Store, query: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(build(store)), read_only=True) as db:
+        return db.execute(query).fetchall()
+
+
+def test_counts_become_rates_of_a_complete_study(store, tmp_path) -> None:
+    done = import_file(store, written(tmp_path, COUNTS), "mine")
+    assert (done.rows, done.cells, done.answers, done.level) == (4, 4, 400, "counts")
+    found = rows(store, "SELECT arm, seed, aligned, decided, asked, rate_decided, rate_asked FROM rates ORDER BY ALL")
+    assert found[0] == ("a", 1, 80, 95, 100, pytest.approx(80 / 95), 0.8)
+    assert len(found) == 4
+    assert rows(store, "SELECT study, profile, complete, cells FROM studies") == [("mine", "imported", True, 4)]
+    assert rows(store, "SELECT count(*) FROM scores") == [(0,)], "counts are no answers"
+    assert is_current(store)
+
+
+def test_answers_become_rows_and_an_item_asked_often_becomes_samples(store, tmp_path) -> None:
+    text = (
+        "arm,seed,eval,aligned,decided,asked,item_id,cluster_id,state\n"
+        "a,1,q,1,1,1,i1,c1,ok\na,1,q,0,0,1,i2,c1,refused\na,1,q,2,3,5,i3,c2,\nb,1,q,0,1,1,i1,c1,ok\n"
+    )
+    done = import_file(store, written(tmp_path, text), "mine")
+    assert (done.rows, done.cells, done.answers, done.level) == (4, 2, 8, "answers")
+    found = rows(store, "SELECT item_id, sample, state, aligned FROM scores WHERE arm = 'a' ORDER BY item_id, sample")
+    assert found == [
+        ("i1", 0, "ok", True), ("i2", 0, "refused", None), ("i3", 0, "ok", True), ("i3", 1, "ok", True),
+        ("i3", 2, "ok", False), ("i3", 3, "unparsed", None), ("i3", 4, "unparsed", None),
+    ]  # fmt: skip
+    assert rows(store, "SELECT aligned, decided, asked FROM rates WHERE arm = 'a'") == [(3, 4, 7)]
+
+
+def test_parquet_and_csv_of_the_same_numbers_are_the_same_study(store, tmp_path) -> None:
+    import_file(store, written(tmp_path, COUNTS), "csv")
+    table = {"arm": ["a", "a", "b", "b"], "seed": [1, 2, 1, 2], "eval": ["q"] * 4}
+    table |= {"aligned": [80, 70, 60, 55], "decided": [95, 100, 100, 90], "asked": [100] * 4}
+    pq.write_table(pa.table(table), tmp_path / "rows.parquet")
+    import_file(store, tmp_path / "rows.parquet", "parquet")
+    names = "arm, seed, eval, aft_tokens, aligned, decided, asked"
+    one, two = (rows(store, f"SELECT {names} FROM rates WHERE study = '{s}' ORDER BY ALL") for s in ("csv", "parquet"))
+    assert one == two and len(one) == 4
+
+
+WRONG = [
+    ("arm,sead,eval,aligned,decided,asked\na,1,q,1,1,1\n", 1, "there is no column 'seed'"),
+    (f"{HEADER},itemid\na,1,q,1,1,1,x\n", 1, "unknown column 'itemid'"),
+    (f"{HEADER}\na,1,q,1,1,1\na,2,q,3,2,4\n", 3, "not 0 <= aligned <= decided <= asked"),
+    (f"{HEADER}\na,1,q,1,5,4\n", 2, "not 0 <= aligned <= decided <= asked"),
+    (f"{HEADER}\na,1,q,-1,2,4\n", 2, "not 0 <= aligned <= decided <= asked"),
+    (f"{HEADER}\na,1,q,many,2,4\n", 2, "'aligned' is no whole number"),
+    (f"{HEADER}\na,1,q,0.8,2,4\n", 2, "'aligned' is no whole number"),
+    (f"{HEADER}\n,1,q,1,2,4\n", 2, "'arm' is empty"),
+    (f"{HEADER}\na,1,q,0,0,0\n", 2, "nothing was asked"),
+    (f"{HEADER}\na,1,q,1,2,4\nb,1,q,1,2,4\na,1,q,2,2,4\n", 4, "stand in an earlier row too"),
+    (f"{HEADER},item_id,state\na,1,q,1,1,1,i,fine\n", 2, "'state' is none of"),
+    (f"{HEADER},item_id,state\na,1,q,0,1,1,i,refused\n", 2, "ok exactly where the answer was decided"),
+    (f"{HEADER}\n", 1, "there are no rows"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "what"), WRONG, ids=[w[2][:30] for w in WRONG])
+def test_what_is_wrong_is_named_with_its_row_and_nothing_is_kept(store, tmp_path, text, line, what) -> None:
+    with pytest.raises(InputFileError) as caught:
+        import_file(store, written(tmp_path, text), "mine")
+    assert any(p.line == line and what in p.what for p in caught.value.problems), str(caught.value)
+    assert caught.value.exit_code == 2 and not list(store.root.glob("studies/*")) and not list(store.root.glob("imports/*"))
+
+
+def test_comments_do_not_shift_the_line_of_a_problem(store, tmp_path) -> None:
+    text = f"# one\n{HEADER}\na,1,q,1,2,4\n# two\na,2,q,9,2,4\n"
+    with pytest.raises(InputFileError) as caught:
+        import_file(store, written(tmp_path, text), "mine")
+    assert [p.line for p in caught.value.problems] == [5]
+
+
+def test_every_problem_is_listed_not_only_the_first(store, tmp_path) -> None:
+    text = f"{HEADER}\na,x,q,1,2,4\na,1,q,9,2,4\n"
+    with pytest.raises(InputFileError) as caught:
+        import_file(store, written(tmp_path, text), "mine")
+    assert {(p.line, p.what) for p in caught.value.problems} == {
+        (2, "'seed' is no whole number"),
+        (3, "not 0 <= aligned <= decided <= asked"),
+    }
+
+
+@pytest.mark.parametrize("text", ["", "\x00\x01\x02", "just words\n"])
+def test_a_file_that_is_no_table_is_refused(store, tmp_path, text) -> None:
+    with pytest.raises(UserError):
+        import_file(store, written(tmp_path, text), "mine")
+    with pytest.raises(UserError, match="cannot be read"):
+        import_file(store, written(tmp_path, "no parquet", "x.parquet"), "mine")
+
+
+def test_a_name_is_taken_once_and_replaced_only_when_asked(store, tmp_path) -> None:
+    file = written(tmp_path, COUNTS)
+    import_file(store, file, "mine")
+    import_file(store, file, "mine")
+    other = written(tmp_path, COUNTS.replace("80,95", "81,95"), "other.csv")
+    with pytest.raises(UserError, match=r"imported from another file \(counts\.csv\)"):
+        import_file(store, other, "mine")
+    import_file(store, other, "mine", replace=True)
+    assert rows(store, "SELECT aligned FROM rates WHERE arm = 'a' AND seed = 1") == [(81,)]
+    for name in ("../x", "A b", ""):
+        with pytest.raises(UserError, match="is no name for a study"):
+            import_file(store, file, name)
+    (store.root / "studies" / "ran.json").write_text('{"manifest": 1, "profile": "micro"}')
+    with pytest.raises(UserError, match="is a study that this store ran"):
+        import_file(store, file, "ran")
+    (store.root / "studies" / "ran.json").unlink()
+
+
+def test_kept_rows_that_changed_are_noticed(store, tmp_path) -> None:
+    import_file(store, written(tmp_path, COUNTS), "mine")
+    (kept,) = store.root.glob("imports/mine/*.parquet")
+    kept.write_bytes(kept.read_bytes() + b" ")
+    with pytest.raises(StoreError, match="is not what was written") as caught:
+        build(store)
+    assert "--replace" in caught.value.mend

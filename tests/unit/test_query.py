@@ -1,0 +1,165 @@
+"""A contrast of one's own: which estimator the data's design gets, what it flags, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+from scipy import stats
+
+from specsci.errors import UserError
+from specsci.results.build import build
+from specsci.results.imports import import_file
+from specsci.results.query import Asked, contrast, parse_weights
+from specsci.store.artifact import Store
+
+HEADER = "arm,seed,eval,aligned,decided,asked"
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Any:
+    """`ask(rows, weights, ...)`: the contrast over imported rows."""
+
+    def answer(lines: list[str], weights: str, header: str = HEADER, **more: Any) -> dict[str, Any]:
+        store = Store(tmp_path / "store").open()
+        (tmp_path / "rows.csv").write_text("\n".join([header, *lines]) + "\n")
+        import_file(store, tmp_path / "rows.csv", "mine", replace=True)
+        with duckdb.connect(str(build(store)), read_only=True) as db:
+            return contrast(db, Asked("mine", "q", parse_weights(weights), **more))
+
+    return answer
+
+
+SEEDS = [
+    f"{arm},{s},q,{k},100,100"
+    for arm, ks in {"a": (80, 70, 75, 90), "b": (60, 65, 50, 72)}.items()
+    for s, k in enumerate(ks)
+]
+
+
+def test_replicates_are_the_unit_where_there_are_several(ask) -> None:
+    found = ask(SEEDS, "a=1,b=-1")
+    differences = np.array([0.2, 0.05, 0.25, 0.18])
+    reference = stats.ttest_1samp(differences, 0)
+    assert found["estimate"] == pytest.approx(differences.mean()) and found["n"] == 4
+    assert (found["statistic"], found["p"]) == (pytest.approx(reference.statistic), pytest.approx(reference.pvalue))
+    low, high = reference.confidence_interval()
+    assert (found["ci_low"], found["ci_high"]) == (pytest.approx(low), pytest.approx(high))
+    assert found["method"].startswith("paired t over 4 replicates") and found["per_replicate"] == pytest.approx(differences)
+    assert set(found) >= {"estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method", "flags"}
+
+
+def test_arms_are_paired_by_seed_whatever_the_order_of_rows(ask) -> None:
+    assert ask(SEEDS[::-1], "a=1,b=-1")["per_replicate"] == ask(SEEDS, "a=1,b=-1")["per_replicate"]
+
+
+def test_weights_are_of_any_number_of_arms_and_keep_their_factor(ask) -> None:
+    more = [*SEEDS, *(f"c,{s},q,50,100,100" for s in range(4)), *(f"d,{s},q,40,100,100" for s in range(4))]
+    did = ask(more, "a=1,b=-1,c=-1,d=1")
+    assert did["estimate"] == pytest.approx(0.17 - 0.1)
+    assert ask(SEEDS, "a=2,b=-2")["estimate"] == pytest.approx(0.34)
+
+
+def test_a_single_replicate_of_counts_is_two_proportions_and_a_thin_one_is_exact(ask) -> None:
+    found = ask(["a,1,q,80,100,100", "b,1,q,60,95,100"], "b=-1,a=1")
+    assert found["method"].startswith("two-proportion z") and found["estimate"] == pytest.approx(80 / 100 - 60 / 95)
+    assert ask(["a,1,q,9,10,10", "b,1,q,2,10,10"], "a=1,b=-1")["method"].startswith("Fisher exact")
+    three = ask(["a,1,q,80,100,100", "b,1,q,60,95,100", "c,1,q,50,90,90"], "a=1,b=-0.5,c=-0.5")
+    assert three["method"].startswith("linear combination") and three["n"] == 3
+
+
+ITEMS = "arm,seed,eval,aligned,decided,asked,item_id,cluster_id"
+
+
+def items(arm: str, answers: list[int], seed: int = 1) -> list[str]:
+    return [f"{arm},{seed},q,{a},1,1,i{n},c{n // 4}" for n, a in enumerate(answers)]
+
+
+def test_a_single_replicate_of_answers_is_judged_by_clusters_of_items(ask) -> None:
+    rng = np.random.default_rng(0)
+    one, two = rng.integers(0, 2, 40), rng.integers(0, 2, 40)
+    found = ask([*items("a", one.tolist()), *items("b", two.tolist())], "a=1,b=-1", ITEMS)
+    differences = (one - two).reshape(10, 4).mean(axis=1)
+    assert found["method"].startswith("paired t over 10 item clusters")
+    assert found["p"] == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+    exact = ask([*items("a", one.tolist()), *items("b", two.tolist())], "a=1,b=-1", ITEMS, method="mcnemar")
+    assert exact["estimate"] == pytest.approx((one - two).mean())
+
+
+def test_what_ignores_replicates_says_so(ask) -> None:
+    note = "replicates taken as they are: the interval says nothing about other seeds"
+    assert note not in ask(SEEDS, "a=1,b=-1")["flags"]
+    for method in ("two_proportion", "linear", "exact"):
+        assert note in ask(SEEDS, "a=1,b=-1", method=method)["flags"]
+
+
+def test_models_of_answers_and_the_bootstrap_agree_on_a_clear_effect(ask) -> None:
+    rng = np.random.default_rng(2)
+    lines = []
+    for seed in range(6):
+        lines += items("a", (rng.random(60) < 0.8).astype(int).tolist(), seed)
+        lines += items("b", (rng.random(60) < 0.5).astype(int).tolist(), seed)
+    wanted = math.log(4) - 0
+    for method in ("mixed", "gee"):
+        found = ask(lines, "a=1,b=-1", ITEMS, method=method, scale="logit")
+        assert found["estimate"] == pytest.approx(wanted, abs=0.5) and found["n"] == 6
+        assert found["ci_low"] < wanted < found["ci_high"] and found["p"] < 0.01
+    drawn, paired = (ask(lines, "a=1,b=-1", ITEMS, method=m) for m in ("bootstrap", "paired_t"))
+    assert drawn["estimate"] == pytest.approx(paired["estimate"], abs=1e-9)
+    assert drawn["ci_low"] < 0.3 < drawn["ci_high"] and drawn["p"] is None
+
+
+def test_undecided_answers_that_could_change_the_result_are_said(ask) -> None:
+    flags = ask(["a,1,q,60,62,100", "b,1,q,70,100,100"], "a=1,b=-1")["flags"]
+    assert any(f.startswith("decided rates differ between arms (a 0.620, b 1.000)") for f in flags)
+    assert any(f.startswith("the sign flips with the denominator (asked: -0.100)") for f in flags)
+    assert any(f.startswith("undecided answers could turn the sign (worst cases -0.100 to +0.280") for f in flags)
+    asked = ask(["a,1,q,60,62,100", "b,1,q,70,100,100"], "a=1,b=-1", denominator="asked")
+    assert asked["estimate"] == pytest.approx(-0.1)
+    assert ask(["a,1,q,60,100,100", "b,1,q,70,100,100"], "a=1,b=-1")["flags"] == []
+
+
+def test_one_replicate_that_decides_and_one_that_is_missing_are_said(ask) -> None:
+    lines = [f"a,{s},q,{k},100,100" for s, k in enumerate((60, 61, 62, 90))] + [f"b,{s},q,{50},100,100" for s in range(4)]
+    assert (
+        "fragile: one replicate decides the verdict"
+        in ask([*lines[:3], "a,3,q,30,100,100", *lines[4:]], "a=1,b=-1")["flags"]
+    )
+    missing = ask(lines[:-1], "a=1,b=-1")
+    assert "incomplete: 3 of 4 replicates have all arms" in missing["flags"] and missing["n"] == 3
+
+
+@pytest.mark.parametrize(
+    ("weights", "more", "what"),
+    [
+        ("a=1,z=-1", {}, "no scores of an arm 'z'"),
+        ("a=1,b=-1", {"method": "gee"}, "works on log odds"),
+        ("a=1,b=-1", {"method": "two_proportion", "scale": "logit"}, "compares two arms on the rate scale"),
+        ("a=1,b=-1", {"method": "mcnemar"}, "the study has counts alone"),
+        ("a=1,b=-1", {"budget_tokens": 7}, "'a' has no budget of 7 tokens"),
+    ],
+)
+def test_what_the_data_do_not_allow_is_refused_with_a_mend(ask, weights, more, what) -> None:
+    header = HEADER + ",aft_tokens"
+    lines = (
+        [f"{line},{b}" for line in SEEDS for b in (100, 200)]
+        if "budget_tokens" in more
+        else [f"{line},100" for line in SEEDS]
+    )
+    with pytest.raises(UserError, match=what) as caught:
+        ask(lines, weights, header, **more)
+    assert caught.value.mend
+
+
+@pytest.mark.parametrize("text", ["a", "a=", "=1", "a=x", "a=1,a=2", "a=0,b=0", "a=nan", ""])
+def test_weights_that_are_none_are_refused(text) -> None:
+    with pytest.raises(UserError):
+        parse_weights(text)
+
+
+def test_weights_are_read_as_written() -> None:
+    assert parse_weights("MSM+AFT=1, aft = -1e0,c=0") == {"MSM+AFT": 1.0, "aft": -1.0}
