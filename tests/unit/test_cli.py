@@ -35,6 +35,8 @@ FROZEN = {
     "spec show": "FAMILY VARIANT --tokenizer",
     "corpus audit": "MATCH --store --json",
     "corpus peek": "MATCH --store --rows",
+    "results contrast": "--study --eval --weights --budget --scale --denominator --method --store --format",
+    "results import": "FILE --study --title --replace --store --json",
     "results export": "DIR --study --store --access --declassify --json",
     "results rebuild": "--store --json",
     "results sql": "QUERY --file --store --format",
