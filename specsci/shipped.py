@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(folder: str) -> Path:
-    """The directory `studies` or `spec_variants`."""
+    """The directory `studies`, `spec_variants` or `analysis`."""
     for root in (PACKAGE / "_shipped", PACKAGE.parent):
         if (root / folder).is_dir():
             return root / folder

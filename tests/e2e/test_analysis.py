@@ -106,3 +106,20 @@ def test_a_contrast_on_a_study_that_was_run_is_the_declared_one(finished_tiny: h
     )  # fmt: skip
     assert code == 0, err
     assert json.loads(out)["estimate"] == pytest.approx(estimate), name
+
+
+def test_a_figure_of_the_paper_needs_no_store_and_comes_as_latex(tmp_path: Path) -> None:
+    code, out, err = harness.run("report", "table", "fig14", "--store", tmp_path / "none", "--format", "md")
+    assert code == 0 and "| msm spec, with CoT | .217 | .150 | .212 |" in out, err
+    code, out, err = harness.run("report", "table", "fig7", "--store", tmp_path / "none", "--format", "latex")
+    assert code == 0 and "\\toprule" in out and "value\\_augmented & .16" in out, err
+    code, _, err = harness.run("report", "table", "fig7", "--study", "elsewhere", "--store", tmp_path / "none")
+    assert code == 2 and "no results in" in err
+
+
+def test_parts_of_a_studys_tables_come_alone(imported: Path, finished_tiny: harness.Finished) -> None:
+    for name, wanted in (("tokens", "Token efficiency"), ("controls", "Controls")):
+        code, out, err = harness.run("report", "table", name, "--store", finished_tiny.store, "--format", "md")
+        assert code == 0 and f"**{wanted}" in out and "**Misaligned rate" not in out, err
+    code, out, err = harness.run("report", "table", "fig7", "--study", "elsewhere", "--store", imported, "--format", "csv")
+    assert code == 0 and ".40 | .368" in out.replace('"', ""), out + err

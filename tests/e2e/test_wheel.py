@@ -53,6 +53,7 @@ def test_the_wheel_holds_the_shipped_data_and_nothing_of_the_tests(wheel):
     for wanted in (
         "specsci/_shipped/studies/value_vs_rules.yaml",
         "specsci/_shipped/spec_variants/microlab_conduct/family.yaml",
+        "specsci/_shipped/analysis/reference/fig14_pairing_grid.csv",
         "specsci/results/schema.sql",
         "specsci/results/views.sql",
         "specsci/microlab/bases/registry.json",

@@ -1,0 +1,113 @@
+"""The paper's figures: every published number is shown as printed, its means come out, and ours stands beside it."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from specsci.cli.report import PARTS, TABLES
+from specsci.report.ablation import Ablation, RateCell
+from specsci.report.latex import escaped, latex
+from specsci.report.published import FIGURES, figure_tables, published
+from specsci.report.tables import Table
+from specsci.shipped import shipped
+from specsci.stats.intervals import rate_interval
+
+REFERENCE = shipped("analysis") / "reference"
+
+
+def numbers(name: str) -> list[float]:
+    (table, *_) = figure_tables(name, None)
+    keys = len(FIGURES[name].down)
+    return [float(cell) for row in table.rows for cell in row[keys:] if cell != "–"]
+
+
+@pytest.mark.parametrize("name", [n for n in FIGURES if n != "fig8"])
+def test_every_published_number_is_in_the_table_once_and_none_is_added(name) -> None:
+    figure = FIGURES[name]
+    lines = [line for line in (REFERENCE / figure.file).read_text().splitlines() if not line.startswith("#")]
+    wanted = [float(r[v]) for r in csv.DictReader(lines) for v in figure.values]
+    assert sorted(numbers(name)) == sorted(wanted) and len(wanted) > 3
+
+
+def test_every_reference_file_has_a_figure_and_every_figure_a_command() -> None:
+    assert {f.file for f in FIGURES.values()} == {p.name for p in REFERENCE.glob("*.csv")}
+    assert set(TABLES) == {"ablation", *PARTS, *FIGURES}
+
+
+def test_the_grids_marginals_are_the_papers() -> None:
+    _, margins = figure_tables("fig14", None)
+    assert margins.header == ["by", "rules", "value_augmented", "rule_augmented"]
+    assert margins.rows == [
+        ["msm spec, with CoT", ".217", ".150", ".212"],
+        ["aft spec, with CoT", ".255", ".193", ".130"],
+        ["msm spec, without CoT", ".273", ".176", ".258"],
+        ["aft spec, without CoT", ".290", ".227", ".191"],
+    ]
+
+
+def test_the_means_over_scenarios_are_those_that_the_paper_labels() -> None:
+    _, means = figure_tables("fig12_13", None)
+    assert means.rows == [["Qwen2.5-32B-Instruct", ".6658"], ["Qwen3-32B", ".5235"]]
+
+
+def test_a_figure_without_a_counterpart_names_the_missing_eval() -> None:
+    for name, figure in FIGURES.items():
+        (table, *_) = figure_tables(name, None)
+        assert "No column of ours" in table.note
+        assert (figure.missing or figure.study) in table.note
+        assert published(name)[0].split(":")[0] in table.note, "what the file says of itself"
+
+
+def study(rates: dict[str, list[float]], eval_name: str = "held_out") -> Ablation:
+    cells = {}
+    for arm, values in rates.items():
+        interval = rate_interval(np.array(values), 100)
+        cells[arm, 0 if arm == "base" else 4000] = RateCell(interval, 1, 1, 1, {})
+        if arm != "base":
+            cells[arm, 500] = RateCell(rate_interval(np.array([0.9, 0.8]), 100), 1, 1, 1, {})
+    arms = {arm: {"title": arm, "midtrain": None, "align": None} for arm in rates}
+    return Ablation("mine", "t", "h", "", "f", "seed", [0, 500, 4000], {eval_name: cells}, arms)
+
+
+def test_ours_stands_beside_the_published_number_with_difference_and_mark() -> None:
+    ours = study({"base": [0.66, 0.70, 0.68], "rules": [0.11, 0.13, 0.12]})
+    table = figure_tables("fig7", ours)[0]
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["baseline"][0] == ".68 | .680 [.630, .730] +0.000", "inside our interval"
+    assert rows["rules"][0] == ".40 | .120 [.095, .145] -0.280 !", "outside, and read at the largest budget"
+    assert rows["value_augmented"][0] == ".16", "an arm that the study does not have"
+    assert "'mine' at its largest AFT budget" in table.note and "the pattern can be compared, not the level" in table.note
+
+
+def test_aligned_rates_are_turned_round_with_their_interval() -> None:
+    ours = study({"base": [0.6, 0.5, 0.7], "affordability": [0.02, 0.01, 0.03]}, "affordability")
+    rows = {row[0]: row[1:] for row in figure_tables("fig2", ours)[0].rows}
+    assert rows["baseline"][0].startswith(".23 | .400 [.152, .648] +0.170")
+    assert rows["msm:affordability+aft"][0].startswith(".48 | .980 [.955, 1.000]")
+
+
+def test_latex_escapes_what_it_would_read_as_a_command() -> None:
+    table = Table("100% of_it & more", ["a_b", "c"], [["x\\y {z}", "≤ 5 | ~1"], ["[0, 1]", "#2 $"]], note="a\nnote^2")
+    text = latex([table])
+    assert r"\caption{100\% of\_it \& more}" in text and r"a\_b & c \\" in text
+    assert r"x\textbackslash{}y \{z\} & $\leq$ 5 \textbar{} \textasciitilde{}1 \\" in text
+    assert r"{[}0, 1{]} & \#2 \$ \\" in text, "a row that begins with a bracket is no argument of the line before"
+    assert r"\footnotesize a note\textasciicircum{}2" in text
+    assert text.count("\\begin{tabular}{lr}") == text.count("\\end{tabular}") == 1
+    assert [text.index(rule) for rule in ("\\toprule", "\\midrule", "\\bottomrule")] == sorted(
+        text.index(rule) for rule in ("\\toprule", "\\midrule", "\\bottomrule")
+    )
+    assert not re.search(r"(?<!\\)[%#&_]", escaped("%#&_"))
+
+
+def test_a_missing_reference_file_is_said(monkeypatch, tmp_path: Path) -> None:
+    from specsci.errors import UserError
+
+    monkeypatch.setattr("specsci.report.published.shipped", lambda folder: tmp_path)
+    with pytest.raises(UserError, match=r"fig7_spec_ablation\.csv is missing"):
+        figure_tables("fig7", None)
