@@ -129,7 +129,7 @@ MISTAKES = [
     (["results", "sql", "SELECT 1"], "no results in .specsci\n  mend: run a study first"),
     (["results", "rebuild", "--store", "nowhere"], "no store in nowhere\n  mend: run a study first"),
     (["report", "table", "ablation"], "no results in .specsci"),
-    (["report", "table", "ablatio"], "'ablatio' is not 'ablation'"),
+    (["report", "table", "ablatio"], "'ablatio' is not one of 'ablation'"),
     (["corpus", "peek"], "no store in .specsci"),
     (["doctor", "--verify", "--store", "nowhere"], "no store in nowhere"),
 ]
