@@ -64,21 +64,43 @@ def check(name: str | None, profile: str | None, as_json: bool, schema: bool) ->
 @profile_option
 @store_option
 @json_option
-def plan_command(name: str, profile: str | None, store_dir: Path | None, as_json: bool) -> None:
+@click.option("--power", is_flag=True, help="Say which difference each contrast can detect, and what half of it would cost.")
+@click.option(
+    "--spread",
+    type=click.FloatRange(0, min_open=True),
+    help="Spread between replicates that --power assumes [as measured, or .10].",
+)
+def plan_command(
+    name: str, profile: str | None, store_dir: Path | None, as_json: bool, power: bool, spread: float | None
+) -> None:
     """Show what a run would do: arms, steps, tokens, updates, time, disk, and the gates' findings."""
     from specsci.plan.gates import findings
+    from specsci.plan.power import contrast_power, power_lines
     from specsci.plan.render import as_dict, lines
     from specsci.store.artifact import Store
 
     plan = _plan(name, profile)
     have = Store(store_path(store_dir)).have(list(plan.steps.values()))
     found = findings(plan)
+    powers = contrast_power(plan, _measured(store_path(store_dir), plan.loaded.name), spread) if power else []
     if as_json:
-        emit(as_dict(plan, have, found))
+        emit({**as_dict(plan, have, found), **({"power": [vars(p) for p in powers]} if power else {})})
     else:
-        click.echo("\n".join(lines(plan, have, found)))
+        click.echo("\n".join([*lines(plan, have, found), *(["", *power_lines(powers)] if power else [])]))
     if any(f.level == "refuse" for f in found):
         sys.exit(3)
+
+
+def _measured(root: Path, study_name: str) -> dict[str, list[float]]:
+    """Each contrast's values in the replicates of an earlier run; empty where the store has none."""
+    from specsci.results.open import connect
+    from specsci.results.stamp import DATABASE
+
+    if not (root / DATABASE).is_file():
+        return {}
+    with connect(root) as db:
+        query = "SELECT contrast, per_replicate FROM contrasts WHERE study = ?"
+        return {name: list(values) for name, values in db.execute(query, [study_name]).fetchall()}
 
 
 @study.command()

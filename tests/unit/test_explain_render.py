@@ -106,3 +106,33 @@ def test_what_is_done_costs_nothing(plan_of) -> None:
     text = "\n".join(lines(plan, set(plan.steps), []))
     assert "to run: 0 of 57 steps; 0 training tokens in 0 updates" in text
     assert "(0 core-seconds), 0.00 GiB of disk, $0.00" in text
+
+
+def test_the_planner_says_what_each_contrast_detects_and_what_half_would_cost(plan_of) -> None:
+    from specsci.plan.power import ASSUMED_SPREAD, contrast_power, power_lines
+    from specsci.stats.power import power_of
+
+    more = "".join(f"  - {{seed: {s}, base_model: dev}}\n" for s in range(3, 7))
+    second = "  - {seed: 2, base_model: dev}\n"
+    plan = plan_of((second, second + more), ("threads_per_worker: 1", "threads_per_worker: 1, usd_per_h: 2"))
+    (one,) = contrast_power(plan, {})
+    assert (one.replicates, one.spread, one.measured_over) == (6, ASSUMED_SPREAD, 0)
+    assert one.detects is not None and abs(power_of(one.detects, one.spread, 6) - 0.8) < 1e-6
+    assert one.half_takes is not None and power_of(one.detects / 2, one.spread, one.half_takes) >= 0.8
+    assert one.more_hours is not None and one.more_hours >= 0 and one.more_usd is not None
+    (text,) = power_lines([one])[1:]
+    assert text.startswith(f"  rules_over_aft: 6 replicates detect {one.detects:.3f} (rate scale, spread 0.100 assumed)")
+    (known,) = contrast_power(plan, {"rules_over_aft": [0.1, 0.3, 0.2, 0.4]})
+    assert known.measured_over == 4 and abs(known.spread - 0.1291) < 1e-3 and known.detects > one.detects
+    (wished,) = contrast_power(plan, {"rules_over_aft": [0.1, 0.3, 0.2]}, 0.05)
+    assert (wished.spread, wished.measured_over) == (0.05, 0)
+
+
+def test_a_single_replicate_has_no_power_to_plan(plan_of) -> None:
+    from specsci.plan.power import contrast_power, power_lines
+
+    alone = contrast_power(plan_of(("  - {seed: 2, base_model: dev}\n", "")), {})
+    assert alone[0].detects is None and "no test with 1 replicate" in power_lines(alone)[1]
+    two = contrast_power(plan_of(), {})
+    assert two[0].detects is not None and two[0].detects > 1, "no difference of rates is that large"
+    assert "2 replicates detect nothing" in power_lines(two)[1]

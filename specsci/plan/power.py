@@ -1,0 +1,87 @@
+"""What a study can find: the difference that each contrast detects with its replicates, and what half of it would cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from specsci.plan.cost import cores, total
+from specsci.plan.plan import Plan
+
+ASSUMED_SPREAD = 0.10
+"""Standard deviation between replicates of a difference of rates, where none was measured: about what the microlab shows."""
+
+
+@dataclass(frozen=True)
+class ContrastPower:
+    """One contrast's line. `spread` is on the contrast's scale; `measured_over` is 0 where it is assumed.
+
+    `detects` is found with 80 % probability at 5 % (two-sided, before correction over the family); `half_takes` replicates
+    would find half of it, for `more_hours` on this machine and `more_usd`.
+    """
+
+    contrast: str
+    scale: str
+    replicates: int
+    spread: float
+    measured_over: int
+    detects: float | None
+    half_takes: int | None
+    more_hours: float | None
+    more_usd: float | None
+
+
+def contrast_power(plan: Plan, measured: dict[str, list[float]], assumed: float | None = None) -> list[ContrastPower]:
+    """The power of every declared contrast.
+
+    Args:
+        measured: contrast to its value in each replicate, of an earlier run.
+        assumed: the spread to take for all, over what was measured.
+    """
+    from specsci.stats.power import detectable, replicates_for
+
+    study = plan.loaded.study
+    bases = {r.base_model for r in study.replicates}
+    n = len(bases) if len(bases) > 1 else len({r.seed for r in study.replicates})
+    seconds = total(list(plan.steps.values())).seconds / len(study.replicates) / cores()
+    out = []
+    for contrast in study.contrasts:
+        values = measured.get(contrast.name, [])
+        spread = assumed or (_spread(values) if len(values) > 2 else 0.0) or ASSUMED_SPREAD
+        known = 0 if assumed or len(values) <= 2 or not _spread(values) else len(values)
+        if n < 2:
+            out.append(ContrastPower(contrast.name, contrast.scale, n, spread, known, None, None, None, None))
+            continue
+        detects = detectable(spread, n)
+        half = replicates_for(detects / 2, spread)
+        hours = (half - n) * seconds / 3600
+        usd = hours * cores() * study.runtime.usd_per_h
+        out.append(
+            ContrastPower(contrast.name, contrast.scale, n, spread, known, detects, half, round(hours, 2), round(usd, 2))
+        )
+    return out
+
+
+def power_lines(found: list[ContrastPower]) -> list[str]:
+    """The planner's answer as a person reads it."""
+    out = ["power (80 %, two-sided 5 %, each contrast by itself):"]
+    for c in found:
+        whence = f"measured over {c.measured_over}" if c.measured_over else "assumed"
+        if c.detects is None:
+            out.append(f"  {c.contrast}: no test with {c.replicates} replicate; add replicates")
+            continue
+        if c.scale == "rate" and c.detects > 1:
+            out.append(
+                f"  {c.contrast}: {c.replicates} replicates detect nothing (spread {c.spread:.3f} {whence}); add replicates"
+            )
+            continue
+        price = f", ${c.more_usd:.2f}" if c.more_usd else ""
+        out.append(
+            f"  {c.contrast}: {c.replicates} replicates detect {c.detects:.3f} ({c.scale} scale, spread {c.spread:.3f} {whence}); "
+            f"half of that takes {c.half_takes} replicates, about {c.more_hours:.1f} h more{price}"
+        )
+    return out
+
+
+def _spread(values: list[float]) -> float:
+    mean = sum(values) / len(values)
+    return float((sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5)

@@ -1,0 +1,60 @@
+"""What a design can detect: the power of a paired t-test over replicates, and what a smaller difference would take."""
+
+from __future__ import annotations
+
+import math
+
+from scipy import stats
+from scipy.integrate import quad
+from scipy.optimize import brentq
+
+POWER, ALPHA = 0.8, 0.05
+MOST_REPLICATES = 10_000
+
+
+def power_of(difference: float, spread: float, replicates: int, alpha: float = ALPHA) -> float:
+    """Probability that a two-sided paired t-test over replicates finds a true difference.
+
+    Args:
+        difference: of the arms' rates (or on another scale), the mean over replicates to come.
+        spread: standard deviation of a replicate's own difference, which the items' noise is part of.
+        replicates: at least two.
+    """
+    if replicates < 2:
+        raise ValueError("a test over replicates needs at least two")
+    freedom, shift = replicates - 1, abs(difference) * math.sqrt(replicates) / spread
+    limit = float(stats.t.ppf(1 - alpha / 2, freedom))
+
+    def found(chi: float) -> float:
+        """Density of the estimated spread, times the chance to exceed the limit with it."""
+        bound = limit * chi / math.sqrt(freedom)
+        return float(stats.chi.pdf(chi, freedom) * (stats.norm.cdf(shift - bound) + stats.norm.cdf(-shift - bound)))
+
+    # the noncentral t itself, integrated here: scipy's loses its way for one degree of freedom
+    far = float(stats.chi.isf(1e-12, freedom))
+    return float(quad(found, 0.0, far, limit=200)[0])
+
+
+def detectable(spread: float, replicates: int, power: float = POWER, alpha: float = ALPHA) -> float:
+    """The smallest difference that is found with a given probability."""
+    most = spread
+    while power_of(most, spread, replicates, alpha) < power:
+        most *= 2
+    return float(brentq(lambda d: power_of(d, spread, replicates, alpha) - power, 0.0, most))
+
+
+def replicates_for(difference: float, spread: float, power: float = POWER, alpha: float = ALPHA) -> int:
+    """Replicates that a difference takes to be found with a given probability; at least two.
+
+    Raises:
+        ValueError: more than MOST_REPLICATES.
+    """
+    low, high = 1, 2
+    while power_of(difference, spread, high, alpha) < power:
+        low, high = high, high * 2
+        if high > MOST_REPLICATES:
+            raise ValueError(f"more than {MOST_REPLICATES:,} replicates")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power_of(difference, spread, middle, alpha) >= power else (middle, high)
+    return high
