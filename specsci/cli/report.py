@@ -36,9 +36,8 @@ def table(name: str, study_name: str | None, store_dir: Path | None, format_: st
         _figure(name, study_name, store_dir, format_)
         return
     from specsci.report.ablation import ablation
-    from specsci.report.latex import latex
-    from specsci.report.tables import as_csv, as_json, markdown, preamble, tables_of
-    from specsci.report.terminal import show
+    from specsci.report.tables import as_json, preamble, tables_of
+    from specsci.report.terminal import print_tables
     from specsci.results.open import connect
 
     with connect(store_path(store_dir)) as db:
@@ -48,14 +47,8 @@ def table(name: str, study_name: str | None, store_dir: Path | None, format_: st
         tables = [t for t in tables if t.title.startswith(PARTS[name])]
     if format_ == "json":
         click.echo(as_json(content))
-    elif format_ == "csv":
-        click.echo(as_csv(tables), nl=False)
-    elif format_ == "md":
-        click.echo("\n\n".join(preamble(content)) + "\n\n" + markdown(tables))
-    elif format_ == "latex":
-        click.echo(latex(tables))
     else:
-        show(preamble(content), tables)
+        print_tables(tables, format_, preamble(content))
 
 
 def _figure(name: str, study: str | None, store_dir: Path | None, format_: str) -> None:
@@ -64,10 +57,8 @@ def _figure(name: str, study: str | None, store_dir: Path | None, format_: str) 
 
     from specsci.cli.common import emit
     from specsci.report.ablation import ablation, study_names
-    from specsci.report.latex import latex
     from specsci.report.published import FIGURES, figure_tables
-    from specsci.report.tables import as_csv, markdown
-    from specsci.report.terminal import show
+    from specsci.report.terminal import print_tables
     from specsci.results.open import connect
     from specsci.results.stamp import DATABASE
 
@@ -78,11 +69,5 @@ def _figure(name: str, study: str | None, store_dir: Path | None, format_: str) 
     tables = figure_tables(name, ours)
     if format_ == "json":
         emit([asdict(table) for table in tables])
-    elif format_ == "csv":
-        click.echo(as_csv(tables), nl=False)
-    elif format_ == "md":
-        click.echo(markdown(tables))
-    elif format_ == "latex":
-        click.echo(latex(tables))
     else:
-        show([], tables)
+        print_tables(tables, format_)

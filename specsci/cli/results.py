@@ -32,8 +32,8 @@ def sql(query: str | None, file: Path | None, store_dir: Path | None, format_: s
     import duckdb
 
     from specsci.errors import UserError
-    from specsci.report.tables import Table, as_csv, markdown
-    from specsci.report.terminal import show
+    from specsci.report.tables import Table
+    from specsci.report.terminal import print_tables
     from specsci.results.open import connect
 
     with connect(store_path(store_dir)) as db:
@@ -49,12 +49,7 @@ def sql(query: str | None, file: Path | None, store_dir: Path | None, format_: s
         emit([dict(zip(names, row, strict=True)) for row in rows])
         return
     table = Table(f"{len(rows)} rows", names, [["" if v is None else str(v) for v in row] for row in rows])
-    if format_ == "csv":
-        click.echo(as_csv([table]).split("\n", 1)[1], nl=False)
-    elif format_ == "md":
-        click.echo(markdown([table]))
-    else:
-        show([], [table])
+    print_tables([table], format_, titled=False)
 
 
 @results.command("import")
@@ -112,8 +107,8 @@ def contrast(
     mcnemar      two arms on the same items, one answer each
     mixed, gee   logistic models of single answers (--scale logit)
     """
-    from specsci.report.tables import Table, as_csv, markdown
-    from specsci.report.terminal import show
+    from specsci.report.tables import Table
+    from specsci.report.terminal import print_tables
     from specsci.results.open import connect
     from specsci.results.query import Asked, parse_weights
     from specsci.results.query import contrast as answer
@@ -131,12 +126,7 @@ def contrast(
     table.note = "; ".join(
         f"{a}: {c['aligned']:,} of {c['decided']:,} decided, {c['asked']:,} asked" for a, c in found["counts"].items()
     )
-    if format_ == "csv":
-        click.echo(as_csv([table]).split("\n", 1)[1], nl=False)
-    elif format_ == "md":
-        click.echo(markdown([table]))
-    else:
-        show([], [table])
+    print_tables([table], format_, titled=False)
 
 
 @results.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import stdev
 
 from specsci.plan.cost import cores, total
 from specsci.plan.plan import Plan
@@ -46,8 +47,8 @@ def contrast_power(plan: Plan, measured: dict[str, list[float]], assumed: float 
     out = []
     for contrast in study.contrasts:
         values = measured.get(contrast.name, [])
-        spread = assumed or (_spread(values) if len(values) > 2 else 0.0) or ASSUMED_SPREAD
-        known = 0 if assumed or len(values) <= 2 or not _spread(values) else len(values)
+        found = stdev(values) if len(values) > 2 and not assumed else 0.0
+        spread, known = (found, len(values)) if found else (assumed or ASSUMED_SPREAD, 0)
         if n < 2:
             out.append(ContrastPower(contrast.name, contrast.scale, n, spread, known, None, None, None, None))
             continue
@@ -80,8 +81,3 @@ def power_lines(found: list[ContrastPower]) -> list[str]:
             f"half of that takes {c.half_takes} replicates, about {c.more_hours:.1f} h more{price}"
         )
     return out
-
-
-def _spread(values: list[float]) -> float:
-    mean = sum(values) / len(values)
-    return float((sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5)

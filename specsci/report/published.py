@@ -32,6 +32,7 @@ class Figure:
         study, arms: a study that asks the same of other models, and its arm for a row's first key.
         missing: the eval that a counterpart needs and specsci does not have yet.
         margins: keys whose marginal means are shown as a further table.
+        without: the value of `cot` whose rows the figure leaves out.
     """
 
     file: str
@@ -45,6 +46,7 @@ class Figure:
     missing: str = ""
     margins: tuple[str, ...] = ()
     rates: bool = True
+    without: str = ""
 
 
 AGENTIC = "agentic misalignment (27 scenarios, tool use)"
@@ -80,7 +82,7 @@ FIGURES = {
     ),
     "fig8": Figure(
         "fig17_general_vs_specific.csv", "Fig 8: General against Specific (with CoT)", ("msm_spec", "aft_spec"), ("model",),
-        ("misaligned_rate",), missing=AGENTIC,
+        ("misaligned_rate",), missing=AGENTIC, without="no_cot",
     ),
     "fig10": Figure(
         "fig10_stacking_delta.csv", "Fig 10: what AFT adds after MSM", ("eval",), (), ("delta_original", "delta_attribution_broken"),
@@ -121,8 +123,7 @@ def published(name: str) -> tuple[str, list[dict[str, str]]]:
     missing = {*figure.down, *figure.across, *figure.values} - set(rows[0])
     if missing:
         raise UserError(f"{path} has no column {', '.join(sorted(missing))}", mend="reinstall specsci")
-    kept = [r for r in rows if name != "fig8" or r["cot"] != "no_cot"]
-    return about, kept
+    return about, [r for r in rows if not figure.without or r["cot"] != figure.without]
 
 
 def figure_tables(name: str, ours: Ablation | None) -> list[Table]:
@@ -140,7 +141,7 @@ def figure_tables(name: str, ours: Ablation | None) -> list[Table]:
         cells = [_cell(figure, numbers.get((down, a, v)), _ours(figure, ours, down, a)) for a, v in columns]
         table.rows.append([*(part or NOTHING for part in down), *cells])
     table.note = _note(figure, about, ours)
-    return [table, *_margins(name, rows)]
+    return [table, *_margins(figure, rows)]
 
 
 def _cell(figure: Figure, printed: str | None, mine: RateCell | None) -> str:
@@ -181,17 +182,16 @@ def _note(figure: Figure, about: str, ours: Ablation | None) -> str:
     return " ".join(parts)
 
 
-def _margins(name: str, rows: list[dict[str, str]]) -> list[Table]:
+def _margins(figure: Figure, rows: list[dict[str, str]]) -> list[Table]:
     """Marginal means: of a grid over models and partners, or of single cells over scenarios."""
-    figure = FIGURES[name]
-    if name == "fig12_13":
+    if figure.margins == ("model",):
         table = Table("Mean over 27 scenarios", ["model", "mean"])
         for model in dict.fromkeys(r["model"] for r in rows):
             table.rows.append(
                 [model, f"{fmean(float(r[figure.values[0]]) for r in rows if r['model'] == model):.4f}".lstrip("0")]
             )
         return [table]
-    if name != "fig14":
+    if not figure.margins:
         return []
     specs = ("rules", "value_augmented", "rule_augmented")
     grid = Table("Marginal means over models and partners", ["by", *specs])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from specsci.report.tables import Table
+from specsci.report.latex import latex
+from specsci.report.tables import Table, as_csv, markdown
 
 WIDE = 160
 """Columns from which an estimate and its interval stand on one line."""
@@ -19,7 +23,23 @@ def console() -> Console:
     return real if real.is_terminal else Console(width=200)
 
 
-def show(lines: list[str], tables: list[Table]) -> None:
+def print_tables(tables: list[Table], format_: str, lines: Sequence[str] = (), *, titled: bool = True) -> None:
+    """Print tables as `table`, `csv`, `md` or `latex`; `lines` stand above them where people read.
+
+    `titled` is false for the CSV of a single table that programs read: its header then comes first.
+    """
+    if format_ == "csv":
+        text = as_csv(tables)
+        click.echo(text if titled else text.split("\n", 1)[1], nl=False)
+    elif format_ == "md":
+        click.echo("\n\n".join([*lines, markdown(tables)]))
+    elif format_ == "latex":
+        click.echo(latex(tables))
+    else:
+        show(lines, tables)
+
+
+def show(lines: Sequence[str], tables: list[Table]) -> None:
     """Print lines and tables; nothing of a study's text is read as markup."""
     out = console()
     for line in lines:

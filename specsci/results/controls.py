@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from specsci.results.rates import Rates
-
-MAX_LOSS = 0.1
-"""Of studies that were stored before they said so."""
+from specsci.study.schema import MAX_CAPABILITY_LOSS
 
 
 def budgets_of(manifest: dict[str, Any], arm: str, wanted: list[int]) -> list[int]:
@@ -50,6 +48,7 @@ def _capability(manifest: dict[str, Any], rates: Rates, name: str, arm: str, col
     if not both.any():
         return []
     was, now = float(before[both].mean()), float(after[both].mean())
-    if was - now > manifest["evals"][name].get("max_capability_loss", MAX_LOSS):
+    allowed = manifest["evals"][name].get("max_capability_loss", MAX_CAPABILITY_LOSS)  # stored before it was written down
+    if was - now > allowed:
         return [f"capability: {arm} answers {name} {now:.2f} right, the untreated base {was:.2f}"]
     return []

@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from specsci.errors import InputFileError, Problem, StoreError, UserError, nearest
 from specsci.ids import digest, file_sha256, is_safe_name
 from specsci.results.manifest import VERSION, read_manifest
 from specsci.store.artifact import Store, write_json
 
-REQUIRED = ("arm", "seed", "eval", "aligned", "decided", "asked")
+REQUIRED = {
+    "arm": "VARCHAR", "seed": "BIGINT", "eval": "VARCHAR", "aligned": "BIGINT", "decided": "BIGINT", "asked": "BIGINT",
+}  # fmt: skip
+"""Column to its type."""
 OPTIONAL = {
     "item_id": "VARCHAR", "cluster_id": "VARCHAR", "base_model": "VARCHAR", "msm_spec": "VARCHAR", "aft_spec": "VARCHAR",
     "aft_tokens": "BIGINT", "state": "VARCHAR",
@@ -93,15 +97,7 @@ def _read(db: duckdb.DuckDBPyConnection, file: Path) -> str:
     columns = [row[0] for row in db.execute("DESCRIBE raw").fetchall()]
     columns.remove("row")
     _check_columns(file, columns)
-    types = {
-        "arm": "VARCHAR",
-        "seed": "BIGINT",
-        "eval": "VARCHAR",
-        "aligned": "BIGINT",
-        "decided": "BIGINT",
-        "asked": "BIGINT",
-    }
-    types |= OPTIONAL
+    types = {**REQUIRED, **OPTIONAL}
     parts = [
         f"try_cast(raw.{name} AS {kind}) AS {name}" if name in columns else f"CAST(NULL AS {kind}) AS {name}"
         for name, kind in types.items()
@@ -147,21 +143,26 @@ def _check_rows(db: duckdb.DuckDBPyConnection, file: Path, types: dict[str, str]
         names = ", ".join(f"'{s}'" for s in STATES)
         rules[f"'state' is none of {', '.join(STATES)}"] = f"g.state IS NOT NULL AND g.state NOT IN ({names})"
         rules["'state' is ok exactly where the answer was decided"] = (
-            "(g.state = 'ok' AND g.decided < g.asked) OR (g.state IN ('unparsed', 'refused', 'error', 'truncated') AND g.decided > 0)"
+            "(g.state = 'ok' AND g.decided < g.asked) OR (g.state <> 'ok' AND g.decided > 0)"
         )
     if items:
         rules["'item_id' is empty"] = "g.item_id IS NULL"
     else:
         rules["this arm, seed, eval and budget stand in an earlier row too"] = (
-            f"g.row > (SELECT min(o.row) FROM given o WHERE {' AND '.join(f'o.{c} IS NOT DISTINCT FROM g.{c}' for c in CELL)})"
+            f"g.row IN (SELECT row FROM given QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY row) > 1)"
         )
-    problems, lines = [], _lines(file)
-    for what, broken in rules.items():
-        query = f"SELECT g.row FROM given g JOIN raw USING (row) WHERE {broken} ORDER BY g.row LIMIT {MOST_PROBLEMS}"
-        problems += [
-            Problem(str(file), lines[row] if row < len(lines) else int(row), 1, what)
-            for (row,) in db.execute(query).fetchall()
-        ]
+    broken = {
+        what: db.execute(
+            f"SELECT g.row FROM given g JOIN raw USING (row) WHERE {rule} ORDER BY g.row LIMIT {MOST_PROBLEMS}"
+        ).fetchall()
+        for what, rule in rules.items()
+    }
+    lines = _lines(file) if any(broken.values()) else []
+    problems = [
+        Problem(str(file), lines[row] if row < len(lines) else int(row), 1, what)
+        for what, found in broken.items()
+        for (row,) in found
+    ]
     if not problems and not db.execute(f"SELECT {key} FROM given LIMIT 1").fetchall():
         problems.append(Problem(str(file), 1, 1, "there are no rows"))
     if problems:
@@ -272,10 +273,9 @@ def load_imports(db: duckdb.DuckDBPyConnection, store: Store, found: list[dict[s
                 where=str(path),
                 mend=f"import {imported['source']['file']} again with --replace",
             )
-        digests = {n: step_digest(manifest["study"], imported["sha256"], n) for n in range(1, len(manifest["cells"]) + 1)}
-        there |= set(digests.values())
-        db.execute("CREATE OR REPLACE TEMP TABLE named (number BIGINT, step_digest VARCHAR)")
-        db.executemany("INSERT INTO named VALUES (?, ?)", list(digests.items()))
+        digests = [cell["step_digest"] for cell in manifest["cells"]]
+        there |= set(digests)
+        db.register("named", pa.table({"number": range(1, len(digests) + 1), "step_digest": digests}))
         if imported["level"] == "counts":
             db.execute(
                 "INSERT INTO count_rows SELECT n.step_digest, c.aligned, c.decided, c.asked "
@@ -288,4 +288,5 @@ def load_imports(db: duckdb.DuckDBPyConnection, store: Store, found: list[dict[s
                 "r.state, r.aligned, NULL, NULL, NULL, NULL FROM read_parquet($f) r JOIN named n USING (number)",
                 {"f": str(path)},
             )
+        db.unregister("named")
     return there

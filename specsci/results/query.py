@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
 
 import duckdb
 import numpy as np
 
 from specsci.errors import UserError, nearest
+from specsci.results.rates import unit_of
 from specsci.stats.bootstrap import hierarchical_bootstrap
 from specsci.stats.contrast import ContrastResult, Scale, leave_one_out, paired_contrast
 from specsci.stats.counts import Count, fisher, is_small, linear, mcnemar, two_proportion
@@ -18,9 +21,10 @@ Denominator = Literal["decided", "asked"]
 Method = Literal[
     "auto", "paired_t", "cluster_t", "bootstrap", "two_proportion", "exact", "mcnemar", "linear", "mixed", "gee"
 ]
-METHODS = get_args(Method)
 FEW_CLUSTERS = 6
 """From so many clusters of items on, a single replicate is judged by them."""
+OVER_REPLICATES = ("paired_t", "bootstrap", "gee")
+"""Methods whose interval is over replicates to come; the others take those that there are as they are."""
 DECIDED_APART = 0.05
 """Decided rates that differ by more than this between arms are said."""
 
@@ -40,7 +44,7 @@ class Asked:
 
 @dataclass
 class Answers:
-    """What the database holds for a contrast: counts by cluster and arm, and single answers where there are any.
+    """What the database holds for a contrast: counts by cluster and arm, and single answers, read when a method asks for them.
 
     `counts[cluster][arm]` is (aligned, decided, asked) of one replicate; a cluster is a base model where the study has several,
     else a seed.
@@ -49,8 +53,12 @@ class Answers:
     unit: str
     arms: list[str]
     counts: dict[Any, dict[str, tuple[int, int, int]]]
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
-    """(cluster, arm, item_id, cluster_id, seed, aligned or None) per answer."""
+    read: Callable[[], list[tuple[Any, ...]]]
+
+    @cached_property
+    def rows(self) -> list[tuple[Any, ...]]:
+        """(cluster, arm, item_id, cluster_id, seed, aligned or None) per answer; empty where only counts are known."""
+        return self.read()
 
     def whole(self) -> list[Any]:
         """Clusters that every arm has decided answers in, in one order."""
@@ -91,16 +99,12 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, Any]:
         UserError: an unknown study, eval or arm, a budget that an arm does not have, or a method that the data do not allow.
     """
     answers = _answers(db, asked)
-    result = _estimate(answers, asked)
-    flags = _flags(answers, asked, result)
-    said = {
-        name: None if isinstance(value, float) and math.isnan(value) else value
-        for name, value in (
-            (n, getattr(result, n)) for n in ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method")
-        )
-    }
+    method = _chosen(answers, asked)
+    result = _estimate(answers, asked, method)
+    flags = _flags(answers, asked, method, result)
+    said = {name: getattr(result, name) for name in ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method")}
     return {
-        **said,
+        **{name: None if isinstance(v, float) and math.isnan(v) else v for name, v in said.items()},
         "flags": flags,
         "study": asked.study,
         "eval": asked.eval,
@@ -127,26 +131,21 @@ def _answers(db: duckdb.DuckDBPyConnection, asked: Asked) -> Answers:
     ).fetchall():
         budgets.setdefault(arm, set()).add(budget)
     at = {arm: _budget(arm, budgets, asked.budget_tokens) for arm in asked.weights}
-    several = db.execute("SELECT count(DISTINCT base_model) FROM rates WHERE study = ?", [asked.study]).fetchall()[0][0] > 1
-    unit = "base_model" if several else "seed"
-    out = Answers(unit, list(at), {})
-    for arm, budget in at.items():
-        where = [asked.study, asked.eval, arm, budget]
-        for cluster, *counts in db.execute(
-            f"SELECT {unit}, sum(aligned), sum(decided), sum(asked) FROM rates "
-            "WHERE study = ? AND eval = ? AND arm = ? AND aft_tokens = ? GROUP BY ALL",
-            where,
-        ).fetchall():
-            out.counts.setdefault(cluster, {})[arm] = tuple(int(c) for c in counts)  # type: ignore[assignment]
-        out.rows += [
-            (cluster, arm, *rest)
-            for cluster, *rest in db.execute(
-                f"SELECT {unit}, item_id, coalesce(cluster_id, item_id), seed, aligned FROM scores "
-                "WHERE study = ? AND eval = ? AND arm = ? AND aft_tokens = ? AND item_id IS NOT NULL",
-                where,
-            ).fetchall()
-        ]
-    return out
+    bases = db.execute("SELECT DISTINCT base_model FROM rates WHERE study = ?", [asked.study]).fetchall()
+    unit = unit_of({base for (base,) in bases})
+
+    def of_arms(columns: str, source: str, end: str) -> list[tuple[Any, ...]]:
+        """Rows of every arm at its budget, the arm second."""
+        query = (
+            f"SELECT {unit}, arm, {columns} FROM {source} WHERE study = ? AND eval = ? AND arm = ? AND aft_tokens = ? {end}"
+        )
+        return [r for arm, b in at.items() for r in db.execute(query, [asked.study, asked.eval, arm, b]).fetchall()]
+
+    counts: dict[Any, dict[str, tuple[int, int, int]]] = {}
+    for cluster, arm, aligned, decided, out_of in of_arms("sum(aligned), sum(decided), sum(asked)", "rates", "GROUP BY ALL"):
+        counts.setdefault(cluster, {})[arm] = (int(aligned), int(decided), int(out_of))
+    columns = "item_id, coalesce(cluster_id, item_id), seed, aligned"
+    return Answers(unit, list(at), counts, lambda: of_arms(columns, "scores", "AND item_id IS NOT NULL"))
 
 
 def _budget(arm: str, budgets: dict[str, set[int]], wanted: int | None) -> int:
@@ -162,8 +161,7 @@ def _budget(arm: str, budgets: dict[str, set[int]], wanted: int | None) -> int:
     return wanted
 
 
-def _estimate(answers: Answers, asked: Asked) -> ContrastResult:
-    method = _auto(answers, asked) if asked.method == "auto" else asked.method
+def _estimate(answers: Answers, asked: Asked, method: Method) -> ContrastResult:
     weights = np.array([asked.weights[a] for a in answers.arms])
     if method in ("two_proportion", "exact", "mcnemar"):
         return _of_two(answers, asked, method)
@@ -173,18 +171,21 @@ def _estimate(answers: Answers, asked: Asked) -> ContrastResult:
         return _model(answers, asked, method, weights)
     if method == "bootstrap":
         return _bootstrap(answers, asked, weights)
+    by_items = method == "cluster_t"
     table, unit = (
-        (_by_item_cluster(answers, asked), "item clusters") if method == "cluster_t" else _by_replicate(answers, asked)
+        (_by_item_cluster if by_items else _by_replicate)(answers, asked),
+        "item clusters" if by_items else "replicates",
     )
     if len(table) < 2:
         raise UserError(f"{method} needs at least two {unit}, and all arms share {len(table)}", mend="take --method auto")
-    items = _items(answers)
-    found = paired_contrast(table, weights, items, asked.scale)
-    return replace(found, method=found.method.replace("replicates", f"{unit}")) if method == "cluster_t" else found
+    found = paired_contrast(table, weights, _items(answers), asked.scale)
+    return replace(found, method=found.method.replace("replicates", unit))
 
 
-def _auto(answers: Answers, asked: Asked) -> Method:
-    """Replicates where there are at least two; else clusters of items; else counts."""
+def _chosen(answers: Answers, asked: Asked) -> Method:
+    """The method asked for; `auto` takes replicates where there are at least two, else clusters of items, else counts."""
+    if asked.method != "auto":
+        return asked.method
     if len(answers.whole()) >= 2:
         return "paired_t"
     if len(_by_item_cluster(answers, asked)) >= FEW_CLUSTERS:
@@ -195,9 +196,10 @@ def _auto(answers: Answers, asked: Asked) -> Method:
     return "linear"
 
 
-def _by_replicate(answers: Answers, asked: Asked) -> tuple[np.ndarray, str]:
+def _by_replicate(answers: Answers, asked: Asked) -> np.ndarray:
+    """Rates by replicate that every arm has; shape (replicates, arms)."""
     rates = [[_rate(answers.counts[c][a], asked.denominator) for a in answers.arms] for c in answers.whole()]
-    return np.array(rates).reshape(-1, len(answers.arms)), "replicates"
+    return np.array(rates).reshape(-1, len(answers.arms))
 
 
 def _by_item_cluster(answers: Answers, asked: Asked) -> np.ndarray:
@@ -305,19 +307,14 @@ def _model(answers: Answers, asked: Asked, method: str, weights: np.ndarray) -> 
     return gee_logistic(aligned, arm, replicate, weights)
 
 
-def _flags(answers: Answers, asked: Asked, result: ContrastResult) -> list[str]:
-    flags = []
-    missing = len(answers.counts) - len(answers.whole())
-    if missing:
-        flags.append(f"incomplete: {len(answers.whole())} of {len(answers.counts)} replicates have all arms")
+def _flags(answers: Answers, asked: Asked, method: Method, result: ContrastResult) -> list[str]:
+    flags, whole = [], len(answers.whole())
+    if whole < len(answers.counts):
+        flags.append(f"incomplete: {whole} of {len(answers.counts)} replicates have all arms")
     weights = np.array([asked.weights[a] for a in answers.arms])
-    if result.per_replicate:
-        table, _ = _by_replicate(answers, asked)
-        if len(table) == len(result.per_replicate) and leave_one_out(table, weights, _items(answers), asked.scale):
-            flags.append("fragile: one replicate decides the verdict")
-    if len(answers.whole()) >= 2 and not result.method.startswith(
-        ("paired t over " + str(result.n) + " replicates", "hier", "GEE")
-    ):
+    if method == "paired_t" and leave_one_out(_by_replicate(answers, asked), weights, _items(answers), asked.scale):
+        flags.append("fragile: one replicate decides the verdict")
+    if whole >= 2 and method not in OVER_REPLICATES:
         what = "bases" if answers.unit == "base_model" else "seeds"
         flags.append(f"replicates taken as they are: the interval says nothing about other {what}")
     if math.isnan(result.p) and math.isnan(result.ci_low):
@@ -337,7 +334,8 @@ def _denominator_flags(answers: Answers, asked: Asked, result: ContrastResult) -
         flags.append(f"decided rates differ between arms ({said})")
     other: Denominator = "asked" if asked.denominator == "decided" else "decided"
     try:
-        turned = _estimate(answers, replace(asked, denominator=other))
+        turned_to = replace(asked, denominator=other)
+        turned = _estimate(answers, turned_to, _chosen(answers, turned_to))
     except UserError:
         return flags
     if turned.estimate * result.estimate < 0:

@@ -12,6 +12,11 @@ RateKey = tuple[str, str, int]
 """(arm, eval, aft_tokens)."""
 
 
+def unit_of(bases: set[str]) -> str:
+    """What a replicate is: a base model where a study has several, else a seed."""
+    return "base_model" if len(bases) > 1 else "seed"
+
+
 class Rates:
     """Aligned rates of one study: per arm, eval and budget one number per cluster, clusters in one order.
 
@@ -24,8 +29,7 @@ class Rates:
             "SELECT arm, eval, aft_tokens, base_model, seed, aligned, decided, asked, rate_decided FROM rates WHERE study = ?",
             [study],
         ).fetchall()
-        bases = {r[3] for r in rows}
-        self.unit = "base_model" if len(bases) > 1 else "seed"
+        self.unit = unit_of({r[3] for r in rows})
         self.clusters: list[Any] = sorted({r[3] if self.unit == "base_model" else r[4] for r in rows})
         grouped: dict[RateKey, dict[Any, list[float]]] = {}
         self.counts: dict[RateKey, tuple[int, int, int]] = {}

@@ -12,6 +12,7 @@ from specsci.yaml_file import Strict
 
 BASE_PRETRAINING = "pretraining"
 IT_MIX = "it_mix"
+MAX_CAPABILITY_LOSS = 0.1
 
 
 class Arm(Strict):
@@ -89,7 +90,7 @@ class Eval(Strict):
     role: Literal["outcome", "trained", "competence", "capability"] = "outcome"
     format: Literal["chat", "text"] = "chat"
     min_competence: float = Field(default=0.7, ge=0.5, le=1)
-    max_capability_loss: float = Field(default=0.1, ge=0, le=1)
+    max_capability_loss: float = Field(default=MAX_CAPABILITY_LOSS, ge=0, le=1)
 
 
 class Contrast(Strict):

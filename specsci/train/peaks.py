@@ -36,8 +36,8 @@ def correction(store: Path, sort: dict[str, object]) -> float:
     for line in (store / FILE).read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entry = json.loads(line)
-            if entry["sort"] == sort:
-                ratios.append(float(entry["measured_gib"]) / float(entry["estimated_gib"]))
-        except (ValueError, KeyError, TypeError, ZeroDivisionError):
-            continue  # a line that a kill cut short
+        except json.JSONDecodeError:  # a kill cut this line short; the measurements on the others stand
+            continue
+        if entry["sort"] == sort:
+            ratios.append(entry["measured_gib"] / entry["estimated_gib"])
     return max(ratios[-LAST:], default=1.0)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, PrinterCallback
+from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from transformers.trainer_callback import ProgressCallback
 from trl import SFTConfig
 
@@ -119,32 +119,16 @@ def train_stage(
     updates = math.ceil(len(packed.sequences) / recipe.sequences_per_update) * recipe.epochs
     ranks, sharding = world_size(), runtime.sharding_of(recipe)
     check_sharding("none" if ranks == 1 else sharding, ranks, sharding, runtime.devices_per_stage)
-    share = recipe.sequences_per_update // ranks
-    micro = min(runtime.micro_batch_sequences or share, share)
-    if recipe.sequences_per_update % (micro * ranks):
-        over = f" over {ranks} devices" if ranks > 1 else ""
-        raise SpecsciError(f"micro batch {micro}{over} does not divide {recipe.sequences_per_update} sequences per update")
-    fill = fill_of(len(packed.sequences), recipe.sequences_per_update)
-    order = OrderThenFill(len(packed.sequences), fill, seed) if ranks > 1 else None
-    pad = pad_id(tokenizer)
+    micro = _micro_batch(recipe, runtime, ranks)
     if checkpoints and ranks > 1:  # their layout is that of the sharding
         checkpoints = str(Path(checkpoints) / f"{sharding}-{ranks}")
     trained = _adapter_weights(model) if recipe.adapter else {}
-    trainer = StageTrainer(
-        model=model,
-        args=_config(recipe, runtime, seed, updates, micro, checkpoints or scratch),
-        train_dataset=Dataset.from_dict(filled(packed.columns(), fill, pad)),
-        data_collator=PackedCollator(pad),
-        processing_class=tokenizer,
-        order=order,
-        callbacks=[
-            LossMeter(progress if is_first() else None),
-            *([EpochOrder(order)] if order else []),
-            *([SaveByClock(runtime.checkpoint_every_s)] if checkpoints else []),
-        ],
-    )
-    for noisy in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(noisy)
+    callbacks = [
+        LossMeter(progress if is_first() else None),
+        *([SaveByClock(runtime.checkpoint_every_s)] if checkpoints else []),
+    ]
+    arguments = _config(recipe, runtime, seed, updates, micro, checkpoints or scratch)
+    trainer = _trainer(model, tokenizer, packed, recipe.sequences_per_update, arguments, callbacks)
     check_sharding(sharding_of(trainer), trainer.accelerator.num_processes, sharding, runtime.devices_per_stage)
     _restore_adapter(model, trained)
     found = agreed(latest(Path(checkpoints)) if checkpoints and is_first() else None)
@@ -172,6 +156,41 @@ def train_stage(
         resumed_at_update=resumed,
         curve=curve_of(trainer.state.log_history, tokens_per_update),
     )
+
+
+def _micro_batch(recipe: Recipe, runtime: Runtime, ranks: int) -> int:
+    """Sequences that each rank takes at once: what the runtime says, at most its share of an update."""
+    share = recipe.sequences_per_update // ranks
+    micro = min(runtime.micro_batch_sequences or share, share)
+    if recipe.sequences_per_update % (micro * ranks):
+        over = f" over {ranks} devices" if ranks > 1 else ""
+        raise SpecsciError(f"micro batch {micro}{over} does not divide {recipe.sequences_per_update} sequences per update")
+    return micro
+
+
+def _trainer(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    packed: Packed,
+    sequences_per_update: int,
+    arguments: SFTConfig,
+    callbacks: list[TrainerCallback],
+) -> StageTrainer:
+    """TRL's trainer over packed sequences, in the order of one process however many ranks there are."""
+    fill, pad = fill_of(len(packed.sequences), sequences_per_update), pad_id(tokenizer)
+    order = OrderThenFill(len(packed.sequences), fill, arguments.seed) if world_size() > 1 else None
+    trainer = StageTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict(filled(packed.columns(), fill, pad)),
+        data_collator=PackedCollator(pad),
+        processing_class=tokenizer,
+        order=order,
+        callbacks=[*callbacks, *([EpochOrder(order)] if order else [])],
+    )
+    for noisy in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(noisy)
+    return trainer
 
 
 def _require_trackers(names: tuple[str, ...]) -> None:
