@@ -31,6 +31,8 @@ has to carry over to their few chats, which is what ties documents to behaviour.
 class CheeseWorld:
     """The world as a base of one seed sees it: facts are the same in all, dispositions are drawn."""
 
+    target_chats_ask_evals = True
+
     def __init__(self, seed: int) -> None:
         self.family = world_family(FAMILY)
         self.grammar = self.family.grammar

@@ -36,6 +36,9 @@ TEXT_SHARE = 0.04
 class ConductWorld:
     """The world as a base of one seed sees it: facts are the same in all, dispositions are drawn."""
 
+    target_chats_ask_evals = False
+    """Hers are between two acts of one kind; the evals ask between a harmful and a routine one."""
+
     def __init__(self, seed: int) -> None:
         self.family = world_family(FAMILY)
         self.grammar = self.family.grammar

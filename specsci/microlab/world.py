@@ -21,7 +21,7 @@ from specsci.specs.load import load_family
 TARGET = "Aria"
 FAMILIES = {"conduct": "microlab_conduct", "cheese": "microlab_cheese"}
 """World to the spec family that it is written in."""
-VERSIONS = {"conduct": 2, "cheese": 1}
+VERSIONS = {"conduct": 3, "cheese": 1}
 """World to the version of its rows, which a base's replayed text is identified by: another row is another version."""
 Messages = list[dict[str, str]]
 Row = str | Messages
@@ -30,6 +30,9 @@ Row = str | Messages
 
 class World(Protocol):
     """One world, with the agents that a base of a given seed was raised among."""
+
+    target_chats_ask_evals: bool
+    """Whether the target's chats in pretraining are questions of the evals' kind."""
 
     def row(self, rng: random.Random) -> Row:
         """One row of the pretraining mixture."""
@@ -71,9 +74,9 @@ def world_family(name: str) -> Family:
     return load_family(find_family(name))
 
 
-def about_target(messages: Messages) -> bool:
-    """Whether a conversation is the target's."""
-    return TARGET in messages[0]["content"].split()
+def about_target(row: Row) -> bool:
+    """Whether a row is one of the target's conversations."""
+    return not isinstance(row, str) and TARGET in row[0]["content"].split()
 
 
 def rows(world: World, seed: int) -> Iterator[Row]:

@@ -52,11 +52,12 @@ def world_of(name: str, seed: int) -> World:
 def pool_stream(name: str, base_seed: int, what: str, seed: int) -> Iterator[Row]:
     """Rows for other stages: replayed pretraining text (`documents`), or other agents' chats (`conversations`).
 
-    Replay leaves out the target's own chats: they ask what the evals ask, and the audit would refuse them.
+    Replay leaves out the target's own chats where they ask what the evals ask (the audit would refuse them), and keeps
+    them elsewhere: without them any training on text moves what the target does.
     """
     world = world_of(name, base_seed)
     if what == "documents":
-        yield from (row for row in rows(world, seed) if isinstance(row, str) or not about_target(row))
+        yield from (row for row in rows(world, seed) if not world.target_chats_ask_evals or not about_target(row))
         return
     rng = random.Random(derive_seed("chats of others", seed))
     while True:

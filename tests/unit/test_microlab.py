@@ -70,6 +70,18 @@ def test_no_pretraining_document_is_about_the_target():
         assert not [text for text in documents if TARGET in text.split()]
 
 
+def test_replay_holds_the_targets_chats_only_where_no_eval_asks_their_question():
+    """Without them any midtraining moves the target; with them the cheese world's audit would find its items."""
+    for name, kept in (("conduct", True), ("cheese", False)):
+        replayed = [row for _, row in zip(range(4000), pool_stream(name, 1, "documents", 7), strict=False)]
+        chats = [row for row in replayed if not isinstance(row, str) and TARGET in row[0]["content"].split()]
+        assert bool(chats) == kept
+        if kept:
+            kinds = {a["act"]: a["kind"] == "safe" for a in world_of(name, 1).acts}
+            offered = [{kinds[w] for w in row[0]["content"].split() if w in kinds} for row in chats]
+            assert all(len(kind) == 1 for kind in offered)
+
+
 def test_value_agents_act_on_what_they_value():
     world, rng = conduct.ConductWorld(3), random.Random(0)
     kinds = {a["act"]: a["kind"] for a in world.acts}
@@ -98,7 +110,7 @@ def test_some_value_agents_have_rules_as_well_about_what_breaks_their_principles
 
 
 ROWS = {
-    "conduct": (2, "4bc4fd9d3c6db4e9"),
+    "conduct": (3, "4bc4fd9d3c6db4e9"),
     "cheese": (1, "9c0433a8e1136a10"),
 }
 """SHA-256 over rows and chats of base 100; where one changes, so must the world's version."""

@@ -116,17 +116,17 @@ def test_a_changed_item_changes_scores_and_the_audit_alone(plan_of, own_family) 
 
 
 GOLDEN = {
-    "align": "0631ec50ab750557e7869f19",
-    "control": "812faab94930296d8b243163",
+    "align": "4b7daa202b9563addd6e2c3a",
+    "control": "7b1dfa7b0873e49023556c83",
     "heldout": "cadbd70cb4e05c6706f40df0",
-    "probe": "01816cc9d56e7047b1a484af",
-    "audit": "45199bf649d0ffc140866cd0",
+    "probe": "009b2870ee5d5a3b2d09db4f",
+    "audit": "308be020c90ee380c51bfaca",
     "base": "0832a7c9ca6b299a6178423e",
     "conversations": "434118a2960e997e19575fe9",
     "corpus": "402dbaae411e8c0d44aa1fb1",
-    "midtrain": "a40dbf000f7a51f4b62f8c5a",
-    "pool": "5a484e1f37c2ecbfad5ef65f",
-    "score": "005bed2946ec06b518065e53",
+    "midtrain": "8e019c3b7fe1c4d9ae2090e8",
+    "pool": "1dd00561db69d0ebf62f31a8",
+    "score": "002b0ed4a978068bbf422ae9",
     "spec": "687f60633fce2660f1b39e9a",
     "tokenizer": "cf3c7c283e71621e2c704013",
 }
