@@ -1,4 +1,4 @@
-"""`specsci report`: tables of a study's answers."""
+"""`specsci report`: tables, figures, pages and cards of a study's answers."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from pathlib import Path
 
 import click
 
-from specsci.cli.common import store_option, store_path
+from specsci.cli.common import open_store, store_option, store_path
 
 PARTS = {"tokens": ("Token efficiency",), "controls": ("Controls", "Absorption")}
 TABLES = (
     "ablation", "tokens", "controls", "fig2", "fig3", "fig4", "fig4_open_qa", "fig5", "fig7", "fig8", "fig10", "fig12_13", "fig14", "fig15", "fig17",
 )  # fmt: skip
 
+PLOTS = ("forest", "curves", "grid", "noise", "denominators", "reasons")
+
 
 @click.group()
 def report() -> None:
-    """Tables of a study's answers."""
+    """Tables, figures, pages and cards of a study's answers."""
 
 
 @report.command()
@@ -71,3 +73,71 @@ def _figure(name: str, study: str | None, store_dir: Path | None, format_: str) 
         emit([asdict(table) for table in tables])
     else:
         print_tables(tables, format_)
+
+
+@report.command()
+@click.argument("name", type=click.Choice(PLOTS))
+@click.option("--study", "study_name", help="Study in the results [the only one].")
+@click.option("--eval", "eval_name", help="Outcome eval of curves, grid and denominators [the first].")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="An .svg, .png or .pdf file [NAME.svg].")
+@store_option
+def plot(name: str, study_name: str | None, eval_name: str | None, out: Path | None, store_dir: Path | None) -> None:
+    """Draw a figure of a study.
+
+    \b
+    forest        every contrast with its interval and replicates
+    curves        misaligned rate over AFT tokens, a panel per arm
+    grid          heat map of MSM spec by AFT spec
+    noise         where the contrasts' noise comes from
+    denominators  aligned, misaligned and undecided answers of every arm
+    reasons       which reasons models give (needs an eval that specsci does not have yet)
+    """
+    from specsci.errors import UserError
+    from specsci.report.ablation import ablation
+    from specsci.report.plots import draw, save
+    from specsci.results.open import connect
+
+    if name == "reasons":
+        raise UserError("no eval classifies reasons yet", mend="`report table fig15` prints the published frequencies")
+    with connect(store_path(store_dir)) as db:
+        content = ablation(db, study_name)
+    path = out or Path(f"{name}.svg")
+    save(draw(name, content, eval_name), path)
+    click.echo(f"wrote {path}")
+
+
+@report.command()
+@click.option("--study", "study_name", help="Study in the results [the only one].")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file [STUDY.html].")
+@store_option
+def html(study_name: str | None, out: Path | None, store_dir: Path | None) -> None:
+    """Write one self-contained page about a study: no network, no script, everything in it."""
+    from specsci.report.ablation import study_names
+    from specsci.report.html import write_page
+    from specsci.report.study_page import study_page
+    from specsci.results.open import connect
+
+    root = store_path(store_dir)
+    with connect(root) as db:
+        text = study_page(db, study_name, str(root))
+        names = study_names(db)
+    path = out or Path(f"{study_name or names[0]}.html")
+    write_page(path, text)
+    click.echo(f"wrote {path}")
+
+
+@report.command()
+@click.argument("digest", metavar="MODEL|CORPUS")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file [standard output].")
+@store_option
+def card(digest: str, out: Path | None, store_dir: Path | None) -> None:
+    """Write the card of a trained model, with its lineage and scores, or of a corpus, from its digest or the start of it."""
+    from specsci.report.cards import card_of
+    from specsci.report.html import write_page
+
+    text = card_of(open_store(store_dir, create=False), digest)
+    if out is None:
+        click.echo(text)
+        return
+    write_page(out, text)
+    click.echo(f"wrote {out}")

@@ -1,4 +1,4 @@
-"""`specsci results`: query, export and rebuild results.duckdb."""
+"""`specsci results`: query, import, export and rebuild results.duckdb."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from pathlib import Path
 
 import click
 
+from specsci.cli.claims import claim, retire
 from specsci.cli.common import emit, format_option, json_option, open_store, store_option, store_path
-
-METHODS = ("auto", "paired_t", "cluster_t", "bootstrap", "two_proportion", "exact", "mcnemar", "linear", "mixed", "gee")
+from specsci.cli.statistics import agreement, contrast, grid
 
 
 @click.group()
 def results() -> None:
-    """Query, export and rebuild results.duckdb."""
+    """Query, compare, import, export and rebuild results.duckdb."""
+
+
+for command in (contrast, grid, agreement, claim, retire):
+    results.add_command(command)
 
 
 @results.command(context_settings={"ignore_unknown_options": True})
@@ -80,53 +84,6 @@ def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path |
         click.echo(
             f"imported {done.rows:,} rows ({done.answers:,} answers in {done.cells:,} cells) as '{study}' into {path}"
         )
-
-
-@results.command()
-@click.option("--study", "study", required=True, help="Study, run or imported.")
-@click.option("--eval", "eval_name", required=True, help="Eval that the rates are of.")
-@click.option("--weights", required=True, metavar="A=1,B=-1", help="A weight for each arm; any number of arms.")
-@click.option("--budget", "budget", type=click.IntRange(0), help="AFT tokens at which arms that have several are read.")
-@click.option("--scale", type=click.Choice(["rate", "logit", "arcsine"]), default="rate", show_default=True)
-@click.option("--denominator", type=click.Choice(["decided", "asked"]), default="decided", show_default=True)
-@click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True, help="How it is estimated.")
-@store_option
-@format_option
-def contrast(
-    study: str, eval_name: str, weights: str, budget: int | None, scale: str, denominator: str, method: str,
-    store_dir: Path | None, format_: str,
-) -> None:  # fmt: skip
-    """A contrast of your own: a weighted sum of arms' aligned rates, with interval, test and flags.
-
-    \b
-    auto         replicates where there are two or more, else clusters of items, else counts
-    paired_t     t over replicates (base models, or seeds), arms paired within them
-    cluster_t    t over clusters of items
-    bootstrap    replicates, clusters and items resampled
-    two_proportion, exact, linear      from counts: z with pooled variance, Fisher, Wald on a scale
-    mcnemar      two arms on the same items, one answer each
-    mixed, gee   logistic models of single answers (--scale logit)
-    """
-    from specsci.report.tables import Table
-    from specsci.report.terminal import print_tables
-    from specsci.results.open import connect
-    from specsci.results.query import Asked, parse_weights
-    from specsci.results.query import contrast as answer
-
-    asked = Asked(study, eval_name, parse_weights(weights), budget, scale, denominator, method)  # type: ignore[arg-type]
-    with connect(store_path(store_dir)) as db:
-        found = answer(db, asked)
-    if format_ == "json":
-        emit(found)
-        return
-    keys = ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method", "flags")
-    cells = [("–" if found[k] is None else f"{found[k]:.4g}" if isinstance(found[k], float) else found[k]) for k in keys]
-    row = [("; ".join(c) or "–") if isinstance(c, list) else str(c) for c in cells]
-    table = Table(f"{study}, {eval_name}: {weights}", list(keys), [row])
-    table.note = "; ".join(
-        f"{a}: {c['aligned']:,} of {c['decided']:,} decided, {c['asked']:,} asked" for a, c in found["counts"].items()
-    )
-    print_tables([table], format_, titled=False)
 
 
 @results.command()

@@ -247,13 +247,7 @@ def _home(family: str) -> Path | None:
 
 
 def _write_page(path: Path, template: str, **content: Any) -> None:
-    from specsci.errors import StoreError
-    from specsci.report.html import page
+    from specsci.report.html import page, write_page
 
-    try:
-        path.write_text(page(template, **content), encoding="utf-8")
-    except OSError as error:
-        raise StoreError(
-            f"cannot be written: {error.strerror or error}", where=str(path), mend="name another file"
-        ) from error
+    write_page(path, page(template, **content))
     click.echo(f"wrote {path}", err=True)

@@ -226,22 +226,62 @@ def explain(name: str, profile: str | None, store_dir: Path | None, as_json: boo
 @study.command()
 @click.argument("name", metavar="STUDY")
 @profile_option
+@store_option
 @json_option
-def lock(name: str, profile: str | None, as_json: bool) -> None:
-    """Pin the profile's hub models: write the commit that each is now into the study file."""
+def lock(name: str, profile: str | None, store_dir: Path | None, as_json: bool) -> None:
+    """Pin the hub models, and freeze hypotheses, contrasts, families, scales and exclusion rules in the store.
+
+    Before the first score it is a pre-registration; what is changed after it is stamped exploratory in the results.
+    """
     from specsci.models.hub import resolve
+    from specsci.results.manifest import manifest_of
+    from specsci.results.registration import lock_study
     from specsci.study.load import load_study
     from specsci.study.lock import pin_models
 
     loaded = load_study(name, profile)
     pins = pin_models(loaded, resolve)
+    plan = _plan(name, profile)
+    frozen, new = lock_study(open_store(store_dir), manifest_of(plan))
     if as_json:
-        emit([vars(p) for p in pins])
+        emit({"pins": [vars(p) for p in pins], "lock": {**vars(frozen), "digest": frozen.digest, "new": new}})
         return
     for pin in pins:
         click.echo(f"{loaded.file}:{pin.line}: {pin.before} -> {pin.after}")
-    if not pins:
-        click.echo("nothing to pin")
+    late = (
+        f", late: {frozen.scored_cells:,} cells were scored by then" if frozen.scored_cells else ", before the first score"
+    )
+    said = "locked" if new else "was locked already"
+    click.echo(f"{frozen.study} {said} on {frozen.date}{late}: {len(frozen.plan['contrasts'])} contrasts [{frozen.digest}]")
+
+
+@study.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option("--profile-a", help="Profile of A [its default_profile].")
+@click.option("--profile-b", help="Profile of B [its default_profile].")
+@store_option
+@json_option
+def diff(
+    first: str, second: str, profile_a: str | None, profile_b: str | None, store_dir: Path | None, as_json: bool
+) -> None:
+    """Compare two studies: recipe, specs, corpora, scores and contrasts. A and B are study files or names."""
+    from specsci.report.study_diff import diff_tables, study_diff
+    from specsci.report.terminal import show
+    from specsci.results.open import connect
+    from specsci.results.stamp import DATABASE
+
+    plans = _plan(first, profile_a), _plan(second, profile_b)
+    root = store_path(store_dir)
+    if (root / DATABASE).is_file():
+        with connect(root) as db:
+            found = study_diff(*plans, db)
+    else:
+        found = study_diff(*plans, None)
+    if as_json:
+        emit(found)
+    else:
+        show([found["summary"]], diff_tables(found))
 
 
 @study.command()

@@ -112,7 +112,7 @@ def run_conversations(context: StepContext) -> Facts:
     """Demonstrations about the family's rules, every rule equally often."""
     params, family = context.params, _family(context)
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
-    about = demonstrations(family, params["set"].get("variant"))
+    about = demonstrations(family, params["set"].get("variant"), subrules=params["set"].get("subrules", False))
     if about.identity() != {k: params[k] for k in ("rules", "slots") if k in params}:
         raise StepFailed(f"the rules of '{family.name}' changed after the plan was made", mend="run the study again")
     stream = talks(about, params["set"]["type"], params["identity"], params["seed"])

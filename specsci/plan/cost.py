@@ -25,6 +25,8 @@ SCORE_S = 0.25
 TRAIN_OVERHEAD_S = 0.15
 BYTES_PER_PARAMETER = 4
 ADAPTER_SHARE = 0.05
+H100_FLOP_PER_S, H100_SHARE = 989e12, 0.4
+"""Peak bf16 of an H100 without sparsity (its data sheet), and the share of it that training is taken to reach."""
 LEAST_REAL = 5_000_000
 """Parameters above which reading takes longer than the constant of a small model."""
 
@@ -37,6 +39,12 @@ class Estimate:
     updates: int = 0
     seconds: float = 0.0
     gib: float = 0.0
+    flop: float = 0.0
+
+    @property
+    def h100_h(self) -> float:
+        """Hours of one H100 that the arithmetic takes, loading and generation apart."""
+        return self.flop / (H100_FLOP_PER_S * H100_SHARE) / 3600
 
 
 def flop_per_s(parameters: float, *, bf16: bool = False) -> float:
@@ -57,6 +65,7 @@ class CostModel:
             "tokens": tokens * recipe.epochs,
             "updates": recipe.updates(tokens),
             "seconds": 6.0 * parameters * tokens * recipe.epochs / rate + TRAIN_OVERHEAD_S,
+            "flop": 6.0 * parameters * tokens * recipe.epochs,
             "bytes": float(saved),
         }
         return replace(step, cost=cost)
@@ -64,7 +73,8 @@ class CostModel:
     def read(self, step: Step, tokens: float, parameters: int) -> Step:
         """A step that reads out a model over about `tokens` tokens."""
         seconds = max(SCORE_S, 2.0 * parameters * tokens / flop_per_s(parameters))
-        return replace(step, cost={"seconds": seconds if parameters > LEAST_REAL else SCORE_S, "bytes": 4e4})
+        seconds = seconds if parameters > LEAST_REAL else SCORE_S
+        return replace(step, cost={"seconds": seconds, "bytes": 4e4, "flop": 2.0 * parameters * tokens})
 
     def data(self, step: Step) -> Step:
         """A step that makes or holds texts."""
@@ -84,6 +94,7 @@ def total(steps: list[Step]) -> Estimate:
         updates=int(sum(s.cost.get("updates", 0) for s in steps)),
         seconds=sum(s.cost.get("seconds", 0.05) for s in steps),
         gib=sum(s.cost.get("bytes", 2e4) for s in steps) / 2**30,
+        flop=sum(s.cost.get("flop", 0.0) for s in steps),
     )
 
 

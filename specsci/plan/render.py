@@ -6,11 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 from specsci.plan.build import units_by_variant
-from specsci.plan.cost import cores, total
+from specsci.plan.cost import H100_SHARE, Estimate, cores, total
 from specsci.plan.gates import Finding, memory_of
 from specsci.plan.plan import Plan
 from specsci.study.arms import budgets_of
 from specsci.train.presets import STUDY_LINE, origin_of
+
+LEAST_GPU_H = 1.0
+"""H100 hours from which a plan says them."""
 
 
 def as_dict(plan: Plan, have: set[str], found: list[Finding]) -> dict[str, Any]:
@@ -45,6 +48,8 @@ def as_dict(plan: Plan, have: set[str], found: list[Finding]) -> dict[str, Any]:
             "training_tokens": estimate.tokens,
             "updates": estimate.updates,
             "core_seconds": round(estimate.seconds, 1),
+            "flop": estimate.flop,
+            "h100_h": round(estimate.h100_h, 3),
             "gib": round(estimate.gib, 3),
             "usd": round(_usd(plan, estimate.seconds), 2),
         },
@@ -83,14 +88,32 @@ def lines(plan: Plan, have: set[str], found: list[Finding]) -> list[str]:
         out.append(f"  {kind}: {counts['requested']:,} -> {counts['steps']:,} -> {counts['to_run']:,}")
     missing = [s for s in plan.steps.values() if s.digest not in have]
     estimate = total(missing)
-    minutes = estimate.seconds / cores() / 60
     out += [
         f"to run: {len(missing):,} of {len(plan.steps):,} steps; {estimate.tokens:,} training tokens in {estimate.updates:,} updates",
-        f"estimate: about {minutes:.1f} min on {cores()} cores ({estimate.seconds:,.0f} core-seconds), {estimate.gib:.2f} GiB of disk, ${_usd(plan, estimate.seconds):.2f}",
+        f"estimate: about {_duration(estimate.seconds / cores())} on {cores()} cores ({estimate.seconds:,.0f} core-seconds), "
+        f"{estimate.gib:.2f} GiB of disk, ${_usd(plan, estimate.seconds):.2f}",
+        *_gpu_line(estimate),
         "",
         *(f"{f.level}: {f.gate}: {f.text}" + (f"\n  mend: {f.mend}" if f.mend else "") for f in found),
     ]
     return out
+
+
+def _duration(seconds: float) -> str:
+    """Minutes up to two hours, then hours, then days."""
+    for unit, size, most in (("min", 60, 120), ("h", 3600, 72)):
+        if seconds / size < most:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 86_400:,.0f} days"
+
+
+def _gpu_line(estimate: Estimate) -> list[str]:
+    """What the same work would take on GPUs, where it is worth one."""
+    if estimate.h100_h < LEAST_GPU_H:
+        return []
+    return [
+        f"on GPUs: about {estimate.h100_h:,.1f} H100 hours ({estimate.flop:.2g} FLOP at {H100_SHARE:.0%} of its bf16 peak), not measured"
+    ]
 
 
 def _stages(plan: Plan) -> list[dict[str, Any]]:

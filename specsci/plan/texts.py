@@ -147,7 +147,7 @@ class TextSteps:
 
     def _conversations(self, name: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
         declared_set = self.family.data.conversations[name]
-        about = demonstrations(self.family, declared_set.variant)
+        about = demonstrations(self.family, declared_set.variant, subrules=declared_set.subrules)
         params = {
             "family": self.family.name,
             "set": declared_set.model_dump(exclude_defaults=True),

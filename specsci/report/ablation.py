@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 
 from specsci.errors import UserError, nearest
+from specsci.results.open import rows
 from specsci.results.rates import Rates
 from specsci.stats.intervals import Interval, rate_interval
 
@@ -60,6 +61,9 @@ class Ablation:
     cells_scored: int = 0
     access: str = "public"
     absorption: list[dict[str, Any]] = field(default_factory=list)
+    noise: list[dict[str, Any]] = field(default_factory=list)
+    claims: list[dict[str, Any]] = field(default_factory=list)
+    retired: list[dict[str, Any]] = field(default_factory=list)
 
 
 def study_names(db: duckdb.DuckDBPyConnection) -> list[str]:
@@ -96,9 +100,12 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
             out.cells[name] = _outcome(manifest, rates, name, budgets)
         else:
             out.controls += _controls(manifest, rates, name, spec["role"], budgets)
-    out.contrasts = _rows(db, "SELECT * FROM contrasts WHERE study = ?", study)
-    out.absorption = _rows(db, "SELECT * FROM absorption WHERE study = ? ORDER BY msm_spec, seed", study)
-    out.efficiency = _rows(db, "SELECT * FROM token_efficiency WHERE study = ?", study)
+    out.contrasts = rows(db, "SELECT * FROM contrasts WHERE study = ?", [study])
+    out.absorption = rows(db, "SELECT * FROM absorption WHERE study = ? ORDER BY msm_spec, seed", [study])
+    out.noise = rows(db, "SELECT * FROM noise_budget WHERE study = ?", [study])
+    out.claims = rows(db, "SELECT * FROM claims WHERE study = ? ORDER BY claim", [study])
+    out.retired = rows(db, "SELECT * FROM retired ORDER BY date, what")
+    out.efficiency = rows(db, "SELECT * FROM token_efficiency WHERE study = ?", [study])
     return out
 
 
@@ -126,9 +133,3 @@ def _controls(manifest: dict[str, Any], rates: Rates, name: str, role: str, budg
         if len(values):
             found.append(Control(name, role, arm, float(values.min()), float(values.mean()), asked))
     return found
-
-
-def _rows(db: duckdb.DuckDBPyConnection, query: str, study: str) -> list[dict[str, Any]]:
-    cursor = db.execute(query, [study])
-    names = [d[0] for d in cursor.description or []]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -29,7 +29,7 @@ class Figure:
         down, across: the columns of the file that name a row and a column of the table.
         values: the columns of the numbers; more than one stand side by side.
         aligned: whether a number is an aligned rate, else a misaligned one; `rates` is false where it is none.
-        study, arms: a study that asks the same of other models, and its arm for a row's first key.
+        study, arms: a study that asks the same of other models, and its arm for a row's keys (joined by /) or its first one.
         missing: the eval that a counterpart needs and specsci does not have yet.
         margins: keys whose marginal means are shown as a further table.
         without: the value of `cot` whose rows the figure leaves out.
@@ -55,6 +55,13 @@ CHEESE = {
     "msm:affordability+aft": "affordability", "msm:america+aft": "america",
 }  # fmt: skip
 SPECS = {n: n for n in ("rules", "value_augmented", "rule_augmented")} | {"baseline": "base"}
+GRID = {f"{m}/{a}/cot": f"{m}_then_{a}" for m in SPECS for a in SPECS if "baseline" not in (m, a)}
+GRID |= {f"none/{a}/cot": f"aft_{a}" for a in SPECS if a != "baseline"} | {"none/none/": "base"}
+PAIRS = {f"{m}/{a}/cot": f"{m}_then_{a}" for m in ("general", "specific") for a in ("general", "specific")}
+PAIRS |= {f"none/{a}/cot": f"aft_{a}" for a in ("general", "specific")} | {
+    f"{m}/none/": f"msm_{m}" for m in ("general", "specific")
+}
+PAIRS |= {"none/none/": "base"}
 FIGURES = {
     "fig2": Figure(
         "fig2_preference_rate.csv", "Fig 2: value-aligned preference rate", ("arm",), ("model", "eval"), ("aligned_rate",),
@@ -62,7 +69,7 @@ FIGURES = {
     ),
     "fig3": Figure(
         "fig3_six_values.csv", "Fig 3: six further values, value-aligned preference rate", ("arm",), ("eval",), ("aligned_rate",),
-        aligned=True, missing="a study of the six single-value families",
+        aligned=True, missing="an English base model (`paper_fig3_values` asks the microlab's two values)",
     ),
     "fig4": Figure(
         "fig4_agentic_misalignment.csv", "Fig 4: agentic misalignment under the Philosophy Spec", ("arm", "cot"), ("model",),
@@ -74,7 +81,7 @@ FIGURES = {
     ),
     "fig5": Figure(
         "fig5_token_efficiency_claims.csv", "Fig 5: times less AFT data (claimed in prose)", ("cot",), ("model",),
-        ("claimed_aft_data_ratio",), missing=f"{AGENTIC}; `report table tokens` has the micro-world's ratios", rates=False,
+        ("claimed_aft_data_ratio",), missing=f"{AGENTIC}; `report table tokens --study paper_fig5_token_efficiency` has the micro-world's ratios", rates=False,
     ),
     "fig7": Figure(
         "fig7_spec_ablation.csv", "Fig 7: spec ablation, misaligned rate after MSM and AFT with CoT", ("spec",), ("model",),
@@ -82,7 +89,8 @@ FIGURES = {
     ),
     "fig8": Figure(
         "fig17_general_vs_specific.csv", "Fig 8: General against Specific (with CoT)", ("msm_spec", "aft_spec"), ("model",),
-        ("misaligned_rate",), missing=AGENTIC, without="no_cot",
+        ("misaligned_rate",), study="paper_fig17_general_vs_specific", arms={k.removesuffix("/cot").rstrip("/"): v for k, v in PAIRS.items()},
+        without="no_cot",
     ),
     "fig10": Figure(
         "fig10_stacking_delta.csv", "Fig 10: what AFT adds after MSM", ("eval",), (), ("delta_original", "delta_attribution_broken"),
@@ -94,7 +102,7 @@ FIGURES = {
     ),
     "fig14": Figure(
         "fig14_pairing_grid.csv", "Fig 14: every pairing of MSM spec and AFT spec", ("msm_spec", "aft_spec", "cot"), ("model",),
-        ("misaligned_rate",), missing=AGENTIC, margins=("msm_spec", "aft_spec"),
+        ("misaligned_rate",), study="paper_fig14_pairing_grid", arms=GRID, margins=("msm_spec", "aft_spec"),
     ),
     "fig15": Figure(
         "fig15_policy_misuse.csv", "Fig 15: policy misuse, % of 8,100 transcripts", ("spec", "cot"), ("model",),
@@ -102,7 +110,7 @@ FIGURES = {
     ),
     "fig17": Figure(
         "fig17_general_vs_specific.csv", "Fig 17: General against Specific", ("msm_spec", "aft_spec", "cot"), ("model",),
-        ("misaligned_rate",), missing=AGENTIC,
+        ("misaligned_rate",), study="paper_fig17_general_vs_specific", arms=PAIRS,
     ),
 }  # fmt: skip
 
@@ -159,7 +167,7 @@ def _cell(figure: Figure, printed: str | None, mine: RateCell | None) -> str:
 
 def _ours(figure: Figure, ours: Ablation | None, down: tuple[str, ...], across: tuple[str, ...]) -> RateCell | None:
     """The cell of the arm that stands for a row: at the largest budget, or untrained where it is not aligned."""
-    arm = figure.arms.get(down[0])
+    arm = figure.arms.get("/".join(down), figure.arms.get(down[0]))
     if ours is None or arm is None:
         return None
     named = [a for a in across if a in ours.cells]
@@ -173,7 +181,8 @@ def _note(figure: Figure, about: str, ours: Ablation | None) -> str:
     if ours is not None and figure.arms:
         parts.append(
             f"After |: our study '{ours.study}' at its largest AFT budget, with its interval over replicates, and the difference; "
-            f"{OUTSIDE} where the published number lies outside it. Other models: the pattern can be compared, not the level."
+            f"{OUTSIDE} where the published number lies outside it. Other models, and a forced choice in place of "
+            "agents: the pattern can be compared, not the level."
         )
     elif figure.missing:
         parts.append(f"No column of ours: it needs {figure.missing}, which specsci does not have yet.")

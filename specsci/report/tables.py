@@ -146,6 +146,21 @@ def _efficiency(content: Ablation, share: float) -> Table:
     return table
 
 
+def noise_table(content: Ablation) -> Table:
+    """Half-widths of the contrasts now and with twice as many of one kind, and where the noise comes from."""
+    header = ["contrast", "replicates", "items", "half-width", "twice the replicates", "twice the items", "from replicates"]
+    table = Table("Noise budget of the contrasts, on the rate scale", header)
+    for r in content.noise:
+        shown = [f"±{r[k]:.3f}" for k in ("half_width", "half_width_twice_replicates", "half_width_twice_items")]
+        share = sum(r[k] or 0.0 for k in ("base_share", "replicate_share"))
+        table.rows.append([r["contrast"], str(r["replicates"]), str(r["items"]), *shown, f"{share:.0%}"])
+    table.note = (
+        "Half of a 95 % interval over replicates and items to come (ANOVA components of replicate by item by option order). "
+        "From replicates: share of the squared standard error that more items would not lessen."
+    )
+    return table
+
+
 def _controls(content: Ablation) -> Table:
     names = list(dict.fromkeys((c.eval, c.role) for c in content.controls))
     table = Table(

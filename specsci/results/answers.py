@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from typing import Any
 
 import duckdb
@@ -11,27 +9,61 @@ import numpy as np
 import pyarrow as pa
 
 from specsci.results.absorption import absorption_rows, null_flags
-from specsci.results.controls import budgets_of, control_flags
+from specsci.results.claims import Standing, read_claims, read_retired, standing, voided
+from specsci.results.declared import contrast_row, declared_items
+from specsci.results.noise import noise_row
 from specsci.results.rates import Rates
-from specsci.stats.contrast import leave_one_out, paired_contrast
+from specsci.results.registration import read_lock, stamps
 from specsci.stats.efficiency import Bound, TokenRatio, token_ratio
 from specsci.stats.families import adjust
+from specsci.store.artifact import Store
 
 
-def add_answers(db: duckdb.DuckDBPyConnection, manifests: list[dict[str, Any]]) -> None:
-    """Fill the tables `contrasts` and `token_efficiency` for every study."""
+def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dict[str, Any]]) -> None:
+    """Fill the tables `contrasts`, `noise_budget`, `absorption`, `token_efficiency`, `claims` and `retired`."""
+    standings: list[Standing] = []
+    claims = read_claims(store)
     for manifest in manifests:
         rates = Rates(db, manifest["study"])
-        contrasts = [_contrast_row(manifest, c, rates) for c in manifest["contrasts"]]
+        contrasts, noise = [], []
+        for declared in manifest["contrasts"]:
+            items = declared_items(db, manifest, declared)
+            contrasts.append(contrast_row(manifest, declared, rates, items))
+            noise.append(noise_row(manifest["study"], declared["name"], items) if items else None)
         for family in {c["family"] for c in contrasts}:
             members = [c for c in contrasts if c["family"] == family and c["p"] is not None]
             for row, p in zip(members, adjust([c["p"] for c in members], manifest["correction"]), strict=True):
                 row["p_adj"] = p
         absorbed = absorption_rows(db, manifest["study"])
         _flag_nulls(contrasts, manifest, absorbed)
+        void = voided(store, manifest)
+        _stamp(contrasts, stamps(manifest, read_lock(store, manifest["study"])), void)
+        rows = {c["contrast"]: c for c in contrasts}
+        mine = [c for c in claims if c.study == manifest["study"]]
+        standings += [standing(c, rows.get(c.contrast), manifest, void.get(c.contrast, [])) for c in mine]
         _append(db, "contrasts", contrasts)
+        _append(db, "noise_budget", [row for row in noise if row])
         _append(db, "absorption", absorbed)
         _append(db, "token_efficiency", _efficiency_rows(manifest, rates))
+    known = {m["study"] for m in manifests}
+    standings += [standing(c, None, None, []) for c in claims if c.study not in known]
+    _append(db, "claims", [_claim_row(s) for s in standings])
+    _append(db, "retired", [vars(r) for r in read_retired(store)])
+
+
+def _stamp(contrasts: list[dict[str, Any]], registered: dict[str, str], void: dict[str, list[str]]) -> None:
+    """Write each contrast's registration; one that was changed after its lock is no longer primary, a voided one says so."""
+    for row in contrasts:
+        row["registered"] = registered[row["contrast"]]
+        if row["registered"].startswith("exploratory"):
+            row["primary"] = False
+        gone = [f"withdrawn: {reason}" for reason in void.get(row["contrast"], [])]
+        row["flags"] = "; ".join([*gone, *([row["flags"]] if row["flags"] else [])])
+
+
+def _claim_row(found: Standing) -> dict[str, Any]:
+    said = {k: getattr(found.claim, k) for k in ("claim", "study", "contrast", "text", "by", "made_on")}
+    return {**said, "status": found.status, "why": "; ".join(found.why)}
 
 
 def _flag_nulls(contrasts: list[dict[str, Any]], manifest: dict[str, Any], absorbed: list[dict[str, Any]]) -> None:
@@ -44,61 +76,6 @@ def _flag_nulls(contrasts: list[dict[str, Any]], manifest: dict[str, Any], absor
         answer = any(found) if len(found) > 1 else None
         extra = null_flags({**row, "weights": declared["weights"]}, manifest, absorbed, answer)
         row["flags"] = "; ".join([*([row["flags"]] if row["flags"] else []), *extra])
-
-
-def _contrast_row(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rates) -> dict[str, Any]:
-    arms = list(contrast["weights"])
-    weights = np.array([contrast["weights"][a] for a in arms])
-    columns = [
-        np.mean([rates.column(a, contrast["eval"], b) for b in budgets_of(manifest, a, contrast["budgets"])], axis=0)
-        for a in arms
-    ]
-    table = np.stack(columns, axis=1) if rates.clusters else np.empty((0, len(arms)))
-    whole = ~np.isnan(table).any(axis=1)
-    flags = []
-    if not whole.all() or not rates.clusters:
-        flags.append(f"incomplete: {int(whole.sum())} of {len(manifest['replicates'])} replicates")
-    row: dict[str, Any] = {
-        "study": manifest["study"],
-        "contrast": contrast["name"],
-        "eval": contrast["eval"],
-        "budget_tokens": ",".join(str(b) for b in contrast["budgets"]),
-        "weights": json.dumps(contrast["weights"]),
-        "question": contrast["question"],
-        "primary": contrast["primary"],
-        "family": contrast["family"],
-        "scale": contrast["scale"],
-        "confounds": "; ".join(contrast["confounds"]),
-        "n": int(whole.sum()),
-        "p_adj": None,
-    }
-    if whole.sum() < 2:
-        flags.append("an interval needs two replicates")
-        nothing = dict.fromkeys(("estimate", "se", "statistic", "ci_low", "ci_high", "p"))
-        return {**row, **nothing, "method": "none", "flags": "; ".join(flags), "per_replicate": []}
-    items = rates.items[contrast["eval"]]
-    result = paired_contrast(table[whole], weights, items, contrast["scale"])
-    if leave_one_out(table[whole], weights, items, contrast["scale"]):
-        flags.append("fragile: one replicate decides the verdict")
-    if math.isnan(result.p):
-        flags.append("no spread between replicates: no test")
-    flags += control_flags(manifest, rates, arms, contrast["budgets"])
-    return {
-        **row,
-        "estimate": result.estimate,
-        "se": result.se,
-        "statistic": _known(result.statistic),
-        "ci_low": _known(result.ci_low),
-        "ci_high": _known(result.ci_high),
-        "p": _known(result.p),
-        "method": result.method,
-        "flags": "; ".join(flags),
-        "per_replicate": list(result.per_replicate),
-    }
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def _efficiency_rows(manifest: dict[str, Any], rates: Rates) -> list[dict[str, Any]]:

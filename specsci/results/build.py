@@ -54,7 +54,7 @@ def build(store: Store) -> Path:
             db.execute((SQL / "schema.sql").read_text(encoding="utf-8"))
             _fill(db, store)
             db.execute((SQL / "views.sql").read_text(encoding="utf-8"))
-            add_answers(db, manifests(store))
+            add_answers(db, store, manifests(store))
         os.replace(temporary, target)
         (store.root / STAMP).write_text(stamp, encoding="utf-8")
     except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from specsci.errors import SpecsciError, UserError
 from specsci.results.manifest import manifests
-from specsci.results.open import connect
+from specsci.results.open import connect, rows
 from specsci.specs.changes import read_changes
 from specsci.specs.versions import recorded
 from specsci.store.artifact import Store, read_record
@@ -75,7 +75,7 @@ def lineage(store: Store, model: str, family_folder: Any = None) -> dict[str, An
         "access": record.get("access", "public"),
         "studies": uses,
         "specs": specs,
-        "corpora": [_corpus(store, r) for r in chain if r["kind"] == "corpus"],
+        "corpora": [corpus_facts(store, r) for r in chain if r["kind"] == "corpus"],
         "gates": list(_gates(store, chain)),
         "training": [_training(r) for r in chain if r["kind"] in ("midtrain", "align")],
         "base": [
@@ -130,7 +130,8 @@ def _same_text(folder: Path, spec: dict[str, Any], wanted: str) -> bool:
         return False
 
 
-def _corpus(store: Store, record: dict[str, Any]) -> dict[str, Any]:
+def corpus_facts(store: Store, record: dict[str, Any]) -> dict[str, Any]:
+    """A corpus: how it was made, and its documents and tokens by clause."""
     table = pq.read_table(store.path("corpus", record["digest"]) / "rows.parquet", columns=["clause_id", "tokens"])
     counts: dict[str, dict[str, int]] = {}
     for clause, tokens in zip(table["clause_id"].to_pylist(), table["tokens"].to_pylist(), strict=True):
@@ -198,9 +199,6 @@ def _claims(store: Store, uses: list[dict[str, Any]]) -> Iterator[dict[str, Any]
         query = (
             "SELECT study, contrast, eval, budget_tokens, weights, estimate, ci_low, ci_high, p_adj, flags FROM contrasts"
         )
-        cursor = db.execute(query)
-        names = [d[0] for d in cursor.description or []]
-        for row in cursor.fetchall():
-            found = dict(zip(names, row, strict=True))
+        for found in rows(db, query):
             if any((found["study"], arm) in mine for arm in json.loads(found["weights"])):
                 yield found

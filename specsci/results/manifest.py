@@ -67,6 +67,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         "title": study.title,
         "hypothesis": study.hypothesis.strip(),
         "notes": study.notes.strip(),
+        "tuned_to_target": study.tuned_to_target,
         "profile": loaded.profile,
         "family": study.family_name,
         "family_version": loaded.family.data.version,
@@ -91,7 +92,8 @@ def family_parts(family: Family) -> dict[str, Any]:
         "variants": {name: digest(family.variant_identity(name)) for name in family.data.variants},
         "grammar": family.grammar_digest,
         "conversations": {
-            name: digest(demonstrations(family, c.variant).identity()) for name, c in family.data.conversations.items()
+            name: digest(demonstrations(family, c.variant, subrules=c.subrules).identity())
+            for name, c in family.data.conversations.items()
         },
         "items": {name: family.items_digest(name) for name in family.item_sets()},
     }

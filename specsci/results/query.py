@@ -3,93 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Literal
+from dataclasses import asdict, replace
+from typing import Any
 
 import duckdb
 import numpy as np
 
-from specsci.errors import UserError, nearest
-from specsci.results.rates import unit_of
+from specsci.errors import UserError
+from specsci.results.asked import Answers, Asked, Method, read_answers
+from specsci.results.denominator import Denominator, all_decided, denominator_flags, other
 from specsci.stats.bootstrap import hierarchical_bootstrap
-from specsci.stats.contrast import ContrastResult, Scale, leave_one_out, paired_contrast
+from specsci.stats.contrast import ContrastResult, leave_one_out, paired_contrast
 from specsci.stats.counts import Count, fisher, is_small, linear, mcnemar, two_proportion
+from specsci.stats.equivalence import Equivalence, tost
+from specsci.stats.sequential import boundaries
 
-Denominator = Literal["decided", "asked"]
-Method = Literal[
-    "auto", "paired_t", "cluster_t", "bootstrap", "two_proportion", "exact", "mcnemar", "linear", "mixed", "gee"
-]
 FEW_CLUSTERS = 6
 """From so many clusters of items on, a single replicate is judged by them."""
 OVER_REPLICATES = ("paired_t", "bootstrap", "gee")
 """Methods whose interval is over replicates to come; the others take those that there are as they are."""
-DECIDED_APART = 0.05
-"""Decided rates that differ by more than this between arms are said."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A contrast as it is asked for."""
-
-    study: str
-    eval: str
-    weights: dict[str, float]
-    budget_tokens: int | None = None
-    scale: Scale = "rate"
-    denominator: Denominator = "decided"
-    method: Method = "auto"
-
-
-@dataclass
-class Answers:
-    """What the database holds for a contrast: counts by cluster and arm, and single answers, read when a method asks for them.
-
-    `counts[cluster][arm]` is (aligned, decided, asked) of one replicate; a cluster is a base model where the study has several,
-    else a seed.
-    """
-
-    unit: str
-    arms: list[str]
-    counts: dict[Any, dict[str, tuple[int, int, int]]]
-    read: Callable[[], list[tuple[Any, ...]]]
-
-    @cached_property
-    def rows(self) -> list[tuple[Any, ...]]:
-        """(cluster, arm, item_id, cluster_id, seed, aligned or None) per answer; empty where only counts are known."""
-        return self.read()
-
-    def whole(self) -> list[Any]:
-        """Clusters that every arm has decided answers in, in one order."""
-        return [c for c in sorted(self.counts) if all(self.counts[c].get(a, (0, 0, 0))[1] for a in self.arms)]
-
-    def total(self, arm: str) -> tuple[int, int, int]:
-        found = [by_arm[arm] for by_arm in self.counts.values() if arm in by_arm]
-        return tuple(sum(x) for x in zip(*found, strict=True))
-
-
-def parse_weights(text: str) -> dict[str, float]:
-    """`a=1,b=-1` as weights.
-
-    Raises:
-        UserError: it is not of that form, names an arm twice, or all weights are 0.
-    """
-    weights: dict[str, float] = {}
-    for part in text.split(","):
-        name, sign, number = part.strip().rpartition("=")
-        try:
-            value = float(number)
-        except ValueError:
-            value = math.nan
-        if not sign or not name.strip() or not math.isfinite(value):
-            raise UserError(f"'{part.strip()}' is no weight", mend='write --weights "arm=1,other=-1"')
-        if name.strip() in weights:
-            raise UserError(f"'{name.strip()}' has two weights", mend="give each arm one")
-        weights[name.strip()] = value
-    if not any(weights.values()):
-        raise UserError("every weight is 0", mend='write --weights "arm=1,other=-1"')
-    return {name: value for name, value in weights.items() if value}
 
 
 def contrast(db: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, Any]:
@@ -98,10 +30,15 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, Any]:
     Raises:
         UserError: an unknown study, eval or arm, a budget that an arm does not have, or a method that the data do not allow.
     """
-    answers = _answers(db, asked)
+    answers = read_answers(db, asked)
     method = _chosen(answers, asked)
     result = _estimate(answers, asked, method)
     flags = _flags(answers, asked, method, result)
+    more: dict[str, Any] = {}
+    if asked.margin is not None:
+        more["equivalence"] = asdict(_equivalence(answers, asked, result))
+    if asked.looks:
+        more["looks"] = _looks(answers, asked)
     said = {name: getattr(result, name) for name in ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method")}
     return {
         **{name: None if isinstance(v, float) and math.isnan(v) else v for name, v in said.items()},
@@ -115,50 +52,8 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, Any]:
         "unit": answers.unit,
         "per_replicate": list(result.per_replicate),
         "counts": {arm: dict(zip(("aligned", "decided", "asked"), answers.total(arm), strict=True)) for arm in answers.arms},
+        **more,
     }
-
-
-def _answers(db: duckdb.DuckDBPyConnection, asked: Asked) -> Answers:
-    studies = [name for (name,) in db.execute("SELECT study FROM studies ORDER BY study").fetchall()]
-    if asked.study not in studies:
-        raise UserError(f"no study '{asked.study}' in the results", mend=nearest(asked.study, studies))
-    evals = [e for (e,) in db.execute("SELECT DISTINCT eval FROM rates WHERE study = ?", [asked.study]).fetchall()]
-    if asked.eval not in evals:
-        raise UserError(f"'{asked.study}' has no scores of '{asked.eval}'", mend=nearest(asked.eval, evals))
-    budgets: dict[str, set[int]] = {}
-    for arm, budget in db.execute(
-        "SELECT DISTINCT arm, aft_tokens FROM rates WHERE study = ? AND eval = ?", [asked.study, asked.eval]
-    ).fetchall():
-        budgets.setdefault(arm, set()).add(budget)
-    at = {arm: _budget(arm, budgets, asked.budget_tokens) for arm in asked.weights}
-    bases = db.execute("SELECT DISTINCT base_model FROM rates WHERE study = ?", [asked.study]).fetchall()
-    unit = unit_of({base for (base,) in bases})
-
-    def of_arms(columns: str, source: str, end: str) -> list[tuple[Any, ...]]:
-        """Rows of every arm at its budget, the arm second."""
-        query = (
-            f"SELECT {unit}, arm, {columns} FROM {source} WHERE study = ? AND eval = ? AND arm = ? AND aft_tokens = ? {end}"
-        )
-        return [r for arm, b in at.items() for r in db.execute(query, [asked.study, asked.eval, arm, b]).fetchall()]
-
-    counts: dict[Any, dict[str, tuple[int, int, int]]] = {}
-    for cluster, arm, aligned, decided, out_of in of_arms("sum(aligned), sum(decided), sum(asked)", "rates", "GROUP BY ALL"):
-        counts.setdefault(cluster, {})[arm] = (int(aligned), int(decided), int(out_of))
-    columns = "item_id, coalesce(cluster_id, item_id), seed, aligned"
-    return Answers(unit, list(at), counts, lambda: of_arms(columns, "scores", "AND item_id IS NOT NULL"))
-
-
-def _budget(arm: str, budgets: dict[str, set[int]], wanted: int | None) -> int:
-    if arm not in budgets:
-        raise UserError(f"no scores of an arm '{arm}'", mend=nearest(arm, budgets))
-    has = budgets[arm]
-    if len(has) == 1 and (wanted is None or has == {0} or wanted in has):
-        return next(iter(has))
-    if wanted is None or wanted not in has:
-        listed = ", ".join(f"{b:,}" for b in sorted(has))
-        what = f"'{arm}' has several budgets" if wanted is None else f"'{arm}' has no budget of {wanted:,} tokens"
-        raise UserError(f"{what} ({listed})", mend="say which with --budget TOKENS")
-    return wanted
 
 
 def _estimate(answers: Answers, asked: Asked, method: Method) -> ContrastResult:
@@ -182,6 +77,34 @@ def _estimate(answers: Answers, asked: Asked, method: Method) -> ContrastResult:
     return replace(found, method=found.method.replace("replicates", unit))
 
 
+def _equivalence(answers: Answers, asked: Asked, result: ContrastResult) -> Equivalence:
+    """Two one-sided tests; where the method's error is that of "no difference", independent rates give the error."""
+    if math.isnan(result.se) or result.method.startswith("two-proportion"):
+        weights = np.array([asked.weights[a] for a in answers.arms])
+        result = linear([_count(answers, a, asked.denominator) for a in answers.arms], weights, asked.scale)
+    try:
+        return tost(result, asked.margin or 0.0)
+    except ValueError as error:
+        raise UserError(str(error), mend="leave --margin out") from error
+
+
+def _looks(answers: Answers, asked: Asked) -> list[dict[str, Any]]:
+    """What a test after so many replicates said, in the order of their seeds; it stops at the first crossing."""
+    try:
+        levels = boundaries(list(asked.looks), asked.spending)
+    except ValueError as error:
+        raise UserError(str(error), mend="--looks 4,6,8") from error
+    table, weights = _by_replicate(answers, asked), np.array([asked.weights[a] for a in answers.arms])
+    found: list[dict[str, Any]] = []
+    for look, level in zip(asked.looks, levels, strict=True):
+        if look > len(table) or (found and found[-1]["stop"]):
+            break
+        at = paired_contrast(table[:look], weights, _items(answers), asked.scale)
+        said = {"replicates": look, "estimate": at.estimate, "p": None if math.isnan(at.p) else at.p, "level": level}
+        found.append({**said, "stop": bool(at.p < level)})
+    return found
+
+
 def _chosen(answers: Answers, asked: Asked) -> Method:
     """The method asked for; `auto` takes replicates where there are at least two, else clusters of items, else counts."""
     if asked.method != "auto":
@@ -198,7 +121,7 @@ def _chosen(answers: Answers, asked: Asked) -> Method:
 
 def _by_replicate(answers: Answers, asked: Asked) -> np.ndarray:
     """Rates by replicate that every arm has; shape (replicates, arms)."""
-    rates = [[_rate(answers.counts[c][a], asked.denominator) for a in answers.arms] for c in answers.whole()]
+    rates = [[answers.rates[c][a][asked.denominator] for a in answers.arms] for c in answers.whole()]
     return np.array(rates).reshape(-1, len(answers.arms))
 
 
@@ -247,11 +170,6 @@ def _count(answers: Answers, arm: str, denominator: Denominator) -> Count:
     if not out_of:
         raise UserError(f"'{arm}' has no decided answer", mend="take --denominator asked, or leave the arm out")
     return Count(aligned, out_of)
-
-
-def _rate(counts: tuple[int, int, int], denominator: Denominator) -> float:
-    aligned, decided, asked = counts
-    return aligned / (decided if denominator == "decided" else asked)
 
 
 def _items(answers: Answers) -> int:
@@ -319,44 +237,12 @@ def _flags(answers: Answers, asked: Asked, method: Method, result: ContrastResul
         flags.append(f"replicates taken as they are: the interval says nothing about other {what}")
     if math.isnan(result.p) and math.isnan(result.ci_low):
         flags.append("no spread between replicates: no test")
-    return flags + _denominator_flags(answers, asked, result)
-
-
-def _denominator_flags(answers: Answers, asked: Asked, result: ContrastResult) -> list[str]:
-    """What undecided answers could do to the result."""
     totals = {a: answers.total(a) for a in answers.arms}
-    if all(asked_n == decided for _, decided, asked_n in totals.values()):
-        return []
-    shares = [decided / asked_n for _, decided, asked_n in totals.values()]
-    flags = []
-    if max(shares) - min(shares) > DECIDED_APART:
-        said = ", ".join(f"{a} {s:.3f}" for a, s in zip(totals, shares, strict=True))
-        flags.append(f"decided rates differ between arms ({said})")
-    other: Denominator = "asked" if asked.denominator == "decided" else "decided"
+    if all_decided(totals):
+        return flags
+    turned_to = replace(asked, denominator=other(asked.denominator))
     try:
-        turned_to = replace(asked, denominator=other)
         turned = _estimate(answers, turned_to, _chosen(answers, turned_to))
     except UserError:
-        return flags
-    if turned.estimate * result.estimate < 0:
-        flags.append(f"the sign flips with the denominator ({other}: {turned.estimate:+.3f})")
-    elif _verdict(turned) != _verdict(result):
-        flags.append(f"the verdict flips with the denominator ({other}: [{turned.ci_low:+.3f}, {turned.ci_high:+.3f}])")
-    low, high = _worst_case(totals, asked)
-    if low < 0 < high:
-        flags.append(f"undecided answers could turn the sign (worst cases {low:+.3f} to {high:+.3f} on the rate scale)")
-    return flags
-
-
-def _verdict(result: ContrastResult) -> int:
-    return 0 if math.isnan(result.ci_low) or result.ci_low <= 0 <= result.ci_high else int(math.copysign(1, result.estimate))
-
-
-def _worst_case(totals: dict[str, tuple[int, int, int]], asked: Asked) -> tuple[float, float]:
-    """The least and the most that the contrast of rates could be, were every undecided answer against or for it."""
-    ends = [0.0, 0.0]
-    for arm, (aligned, decided, asked_n) in totals.items():
-        weight, rates = asked.weights[arm], (aligned / asked_n, (aligned + asked_n - decided) / asked_n)
-        for end, pick in ((0, min), (1, max)):
-            ends[end] += pick(weight * r for r in rates)
-    return ends[0], ends[1]
+        turned = None
+    return flags + denominator_flags(totals, asked.weights, asked.denominator, result, turned)

@@ -8,6 +8,8 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from specsci.results.denominator import Denominator
+
 RateKey = tuple[str, str, int]
 """(arm, eval, aft_tokens)."""
 
@@ -26,23 +28,24 @@ class Rates:
 
     def __init__(self, db: duckdb.DuckDBPyConnection, study: str) -> None:
         rows = db.execute(
-            "SELECT arm, eval, aft_tokens, base_model, seed, aligned, decided, asked, rate_decided FROM rates WHERE study = ?",
+            "SELECT arm, eval, aft_tokens, base_model, seed, aligned, decided, asked, rate_decided, rate_asked FROM rates WHERE study = ?",
             [study],
         ).fetchall()
         self.unit = unit_of({r[3] for r in rows})
         self.clusters: list[Any] = sorted({r[3] if self.unit == "base_model" else r[4] for r in rows})
-        grouped: dict[RateKey, dict[Any, list[float]]] = {}
+        grouped: dict[Denominator, dict[RateKey, dict[Any, list[float]]]] = {"decided": {}, "asked": {}}
         self.counts: dict[RateKey, tuple[int, int, int]] = {}
-        for arm, name, budget, base, seed, aligned, decided, asked, rate in rows:
+        for arm, name, budget, base, seed, aligned, decided, asked, of_decided, of_asked in rows:
             key = (arm, name, budget)
             cluster = base if self.unit == "base_model" else seed
-            if rate is not None:
-                grouped.setdefault(key, {}).setdefault(cluster, []).append(rate)
+            if of_decided is not None:
+                grouped["decided"].setdefault(key, {}).setdefault(cluster, []).append(of_decided)
+            grouped["asked"].setdefault(key, {}).setdefault(cluster, []).append(of_asked)
             old = self.counts.get(key, (0, 0, 0))
             self.counts[key] = (old[0] + aligned, old[1] + decided, old[2] + asked)
         self.values = {
-            key: {cluster: float(np.mean(rates)) for cluster, rates in by_cluster.items()}
-            for key, by_cluster in grouped.items()
+            denominator: {key: {c: float(np.mean(rates)) for c, rates in by.items()} for key, by in by_key.items()}
+            for denominator, by_key in grouped.items()
         }
         items = db.execute(
             "SELECT eval, count(DISTINCT item_id) FROM scores WHERE study = ? GROUP BY eval", [study]
@@ -51,7 +54,7 @@ class Rates:
         for name in {r[1] for r in rows} - set(self.items):  # counts alone: what a rate is over stands in for its items
             self.items[name] = max(1, round(float(np.mean([r[6] for r in rows if r[1] == name]))))
 
-    def column(self, arm: str, name: str, budget: int) -> np.ndarray:
+    def column(self, arm: str, name: str, budget: int, denominator: Denominator = "decided") -> np.ndarray:
         """Rates by cluster; NaN where a cluster has none."""
-        found = self.values.get((arm, name, budget), {})
+        found = self.values[denominator].get((arm, name, budget), {})
         return np.array([found.get(c, math.nan) for c in self.clusters])

@@ -23,7 +23,19 @@ CREATE TABLE training (
 CREATE TABLE contrasts (
   study VARCHAR, contrast VARCHAR, eval VARCHAR, budget_tokens VARCHAR, weights VARCHAR, question VARCHAR,
   "primary" BOOLEAN, estimate DOUBLE, se DOUBLE, statistic DOUBLE, ci_low DOUBLE, ci_high DOUBLE, p DOUBLE, p_adj DOUBLE,
-  n INTEGER, family VARCHAR, method VARCHAR, scale VARCHAR, confounds VARCHAR, flags VARCHAR, per_replicate DOUBLE[]);
+  n INTEGER, family VARCHAR, method VARCHAR, scale VARCHAR, confounds VARCHAR, flags VARCHAR, per_replicate DOUBLE[],
+  equivalence_margin DOUBLE, equivalence_p DOUBLE, registered VARCHAR);
+-- Where a contrast's noise comes from, and the half-width of its 95 % interval over replicates and items to come, now and
+-- with twice as many of one kind.
+CREATE TABLE noise_budget (
+  study VARCHAR, contrast VARCHAR, bases INTEGER, replicates INTEGER, items INTEGER, repeats INTEGER, incomplete_items INTEGER,
+  base_sd DOUBLE, replicate_sd DOUBLE, item_sd DOUBLE, replicate_item_sd DOUBLE, repeat_sd DOUBLE,
+  base_share DOUBLE, replicate_share DOUBLE, item_share DOUBLE, replicate_item_share DOUBLE, repeat_share DOUBLE,
+  half_width DOUBLE, half_width_twice_replicates DOUBLE, half_width_twice_items DOUBLE, half_width_twice_repeats DOUBLE);
+-- Claims and how they stand (draft, holds, fragile, withdrawn); what was retired, and why.
+CREATE TABLE claims (
+  claim VARCHAR, study VARCHAR, contrast VARCHAR, text VARCHAR, "by" VARCHAR, made_on VARCHAR, status VARCHAR, why VARCHAR);
+CREATE TABLE retired (what VARCHAR, reason VARCHAR, "by" VARCHAR, date VARCHAR);
 CREATE TABLE token_efficiency (
   study VARCHAR, arm VARCHAR, reference VARCHAR, counting VARCHAR, level_share DOUBLE, exploratory BOOLEAN, level DOUBLE, arm_tokens VARCHAR,
   reference_tokens VARCHAR, ratio VARCHAR, ratio_value DOUBLE, ratio_relation VARCHAR, ci_low DOUBLE, ci_high DOUBLE,

@@ -10,8 +10,10 @@ from specsci.results.manifest import manifests
 from specsci.store.artifact import Store
 
 DATABASE, STAMP = "results.duckdb", "results.stamp"
-FORMAT = 8
+FORMAT = 9
 """Bumped by hand when the database's tables or answers change."""
+WRITTEN = ("locks/*.json", "claims/*.json", "retired.json")
+"""What people wrote that the answers depend on."""
 
 
 def current_stamp(store: Store) -> str:
@@ -20,7 +22,8 @@ def current_stamp(store: Store) -> str:
     wanted = {kind for m in found for kind in m["steps"].values()}
     listing = {kind: set(_listdir(store.root / "steps" / kind)) for kind in wanted}
     have = sorted(d for m in found for d, kind in m["steps"].items() if d in listing[kind])
-    return digest({"manifests": found, "have": have, "format": FORMAT})
+    said = {p.name: p.read_text(encoding="utf-8") for pattern in WRITTEN for p in sorted(store.root.glob(pattern))}
+    return digest({"manifests": found, "have": have, "said": said, "format": FORMAT})
 
 
 def is_current(store: Store) -> bool:

@@ -117,10 +117,11 @@ class Variant(Strict):
 
 
 class Conversations(Strict):
-    """Demonstrations for alignment fine-tuning about rules: their grammar type, and whose rules (all if none)."""
+    """Demonstrations for alignment fine-tuning: their grammar type, whose rules (all if none), and whether of sub-rules too."""
 
     type: str
     variant: str | None = None
+    subrules: bool = False
 
 
 class Probe(Strict):

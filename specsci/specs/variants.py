@@ -96,12 +96,13 @@ class Demonstrations:
         return {"rules": self.rules, **({"slots": self.slots} if said else {})}
 
 
-def demonstrations(family: Family, variant_name: str | None) -> Demonstrations:
-    """The rules that conversations are about: a variant's, or the family's as they are declared."""
+def demonstrations(family: Family, variant_name: str | None, *, subrules: bool = False) -> Demonstrations:
+    """The rules that conversations are about: a variant's, or the family's as they are declared; with its sub-rules if asked."""
     clauses = family.clauses_of(variant_name) if variant_name else family.data.clauses
     register = family.register(variant_name) if variant_name else family.data.register_
     nothing_else = {"explanation": "", "value": "", "examples": [], "subrules": []}
-    bare = [c.model_copy(update={**nothing_else, "rules": [without_reasons(r) for r in c.rules]}) for c in clauses]
+    said = [(c, [*c.rules, *(c.subrules if subrules else [])]) for c in clauses]
+    bare = [c.model_copy(update={**nothing_else, "rules": [without_reasons(r) for r in rules]}) for c, rules in said]
     pairs = [(clause, rule) for clause in bare for rule in clause.rules]
     slots = {r["id"]: {**_clause_slots(c), **rule_slots(family, c, r, register)} for c, r in pairs}
     return Demonstrations([r for _, r in pairs], slots, _with_tables(family, bare, [], register))

@@ -17,7 +17,10 @@ Scale = Literal["rate", "logit", "arcsine"]
 
 @dataclass(frozen=True)
 class ContrastResult:
-    """One contrast: its estimate, interval and test, and the value in each replicate."""
+    """One contrast: its estimate, interval and test, and the value in each replicate.
+
+    `freedom` is that of the t distribution which the interval is from; infinite where it is the normal one.
+    """
 
     estimate: float
     se: float
@@ -28,6 +31,12 @@ class ContrastResult:
     n: int
     method: str
     per_replicate: tuple[float, ...]
+    freedom: float = math.inf
+
+    @property
+    def verdict(self) -> int:
+        """1 or -1 where the interval lies on that side of 0, else 0."""
+        return 1 if self.ci_low > 0 else -1 if self.ci_high < 0 else 0
 
 
 def transform(rates: Array, scale: Scale, items: int) -> Array:
@@ -71,7 +80,7 @@ def paired_contrast(
     statistic = mean / se
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * se
     p = float(2 * stats.t.sf(abs(statistic), n - 1))
-    return ContrastResult(mean, se, statistic, p, mean - half, mean + half, n, method, per_replicate)
+    return ContrastResult(mean, se, statistic, p, mean - half, mean + half, n, method, per_replicate, n - 1)
 
 
 def leave_one_out(rates: Array, weights: Array, items: int, scale: Scale = "rate") -> bool:
@@ -79,9 +88,29 @@ def leave_one_out(rates: Array, weights: Array, items: int, scale: Scale = "rate
     if len(rates) < 3:
         return False
     full = paired_contrast(rates, weights, items, scale)
-    verdict = full.ci_low > 0 or full.ci_high < 0
-    for dropped in range(len(rates)):
-        part = paired_contrast(np.delete(rates, dropped, axis=0), weights, items, scale)
-        if (part.ci_low > 0 or part.ci_high < 0) != verdict:
-            return True
-    return False
+    parts = (paired_contrast(np.delete(rates, dropped, axis=0), weights, items, scale) for dropped in range(len(rates)))
+    return any(part.verdict != full.verdict for part in parts)
+
+
+def deciding_items(values: Array, confidence: float = 0.95) -> list[int]:
+    """Items without any one of which the paired t over replicates has another verdict.
+
+    Args:
+        values: the contrast of the arms' mean answers by replicate and item, shape (replicates, items), on the rate scale.
+
+    Returns:
+        Indices of such items; empty where the verdict stands whichever item is dropped.
+    """
+    values = np.asarray(values, float)
+    n, items = values.shape
+    if n < 2 or items < 2:
+        return []
+    without = (values.sum(axis=1, keepdims=True) - values) / (items - 1)
+    limit = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) / math.sqrt(n)
+
+    def verdicts(means: Array) -> Array:
+        middle, half = means.mean(axis=0), limit * means.std(axis=0, ddof=1)
+        return np.where(middle - half > 0, 1, np.where(middle + half < 0, -1, 0))
+
+    whole = verdicts(values.mean(axis=1, keepdims=True))
+    return [int(i) for i in np.flatnonzero(verdicts(without) != whole)]

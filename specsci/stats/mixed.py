@@ -86,4 +86,5 @@ def _of(
     p = float(2 * law.sf(abs(statistic))) if se > 0 else math.nan
     half = float(law.ppf(0.5 + confidence / 2)) * se
     n = int(freedom) + 1 if math.isfinite(freedom) else 0
-    return ContrastResult(estimate, se, statistic, p, estimate - half, estimate + half, n, method + " (logit scale)", ())
+    said = method + " (logit scale)"
+    return ContrastResult(estimate, se, statistic, p, estimate - half, estimate + half, n, said, (), freedom)

@@ -97,7 +97,9 @@ class Contrast(Strict):
     """A weighted sum of arms' aligned rates. Positive: the arms with positive weights are more aligned.
 
     `factor` is the one thing that may differ between the two sides; whatever else differs is named as a
-    confound. With several budgets the rates are averaged within each replicate first.
+    confound. With several budgets the rates are averaged within each replicate first. `equivalence_margin` asks whether the
+    contrast lies within ±margin of 0 (for controls, where no difference is the hypothesis). `tuned_to_target` says in writing
+    which settings were chosen while looking at a published number; results carry it.
     """
 
     name: str
@@ -109,6 +111,8 @@ class Contrast(Strict):
     primary: bool = False
     scale: Literal["rate", "logit", "arcsine"] = "rate"
     question: str = ""
+    equivalence_margin: float | None = Field(default=None, gt=0)
+    tuned_to_target: str = ""
 
     @property
     def budgets(self) -> list[int]:
@@ -182,13 +186,14 @@ class RuntimeSettings(Strict):
 class Study(Strict):
     """A study under one profile: everything resolved.
 
-    `family` is a family's name, pinned to a version as `NAME@1.0.0`.
+    `family` is a family's name, pinned to a version as `NAME@1.0.0`. `tuned_to_target` stamps every contrast (see there).
     """
 
     study: str
     title: str
     hypothesis: str
     notes: str = ""
+    tuned_to_target: str = ""
     family: str
     arms: dict[str, Arm] = Field(min_length=1)
     evals: dict[str, Eval] = Field(min_length=1)
@@ -286,7 +291,18 @@ class Study(Strict):
         return stage.recipe.holding if stage and stage.recipe.holding != Recipe().holding else {}
 
 
-PROFILE_KEYS = ("notes", "family", "base_models", "replicates", "midtrain", "align", "probe", "gates", "runtime")
+PROFILE_KEYS = (
+    "notes",
+    "tuned_to_target",
+    "family",
+    "base_models",
+    "replicates",
+    "midtrain",
+    "align",
+    "probe",
+    "gates",
+    "runtime",
+)
 """What a profile may set: scale and substrate, nothing of the design."""
 DEFAULT_PROFILE = "micro"
 

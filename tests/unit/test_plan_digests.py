@@ -116,17 +116,17 @@ def test_a_changed_item_changes_scores_and_the_audit_alone(plan_of, own_family) 
 
 
 GOLDEN = {
-    "align": "4b7daa202b9563addd6e2c3a",
-    "control": "7b1dfa7b0873e49023556c83",
-    "heldout": "cadbd70cb4e05c6706f40df0",
-    "probe": "009b2870ee5d5a3b2d09db4f",
-    "audit": "308be020c90ee380c51bfaca",
+    "align": "178de279861ff8190c812151",
+    "control": "183cc0ab871ec9229d5ce326",
+    "heldout": "7a0260fbeef1bc60d360f786",
+    "probe": "2491d0ac4fef3c9b5980fc95",
+    "audit": "049d5251e48ec973a150133a",
     "base": "0832a7c9ca6b299a6178423e",
-    "conversations": "434118a2960e997e19575fe9",
-    "corpus": "402dbaae411e8c0d44aa1fb1",
-    "midtrain": "8e019c3b7fe1c4d9ae2090e8",
-    "pool": "1dd00561db69d0ebf62f31a8",
-    "score": "002b0ed4a978068bbf422ae9",
+    "conversations": "0960bf50283349aff4c04698",
+    "corpus": "195af80a4ab5d14c1259dda6",
+    "midtrain": "8e6333ce0301d3872a7dcaf6",
+    "pool": "34b153de142e514689d079ab",
+    "score": "14f624a7376e0bf82cfd56e6",
     "spec": "687f60633fce2660f1b39e9a",
     "tokenizer": "cf3c7c283e71621e2c704013",
 }

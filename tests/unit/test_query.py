@@ -12,9 +12,10 @@ import pytest
 from scipy import stats
 
 from specsci.errors import UserError
+from specsci.results.asked import Asked, parse_weights
 from specsci.results.build import build
 from specsci.results.imports import import_file
-from specsci.results.query import Asked, contrast, parse_weights
+from specsci.results.query import contrast
 from specsci.store.artifact import Store
 
 HEADER = "arm,seed,eval,aligned,decided,asked"

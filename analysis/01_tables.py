@@ -1,0 +1,45 @@
+"""Regenerate every table of a store: the studies' own, and the paper's figures with ours beside them.
+
+    python analysis/01_tables.py --store .specsci --out tables
+
+One Markdown, CSV and LaTeX file per table, and nothing that is not in results.duckdb.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import click
+
+from specsci.report.ablation import ablation, study_names
+from specsci.report.latex import latex
+from specsci.report.published import FIGURES, figure_tables
+from specsci.report.tables import Table, as_csv, markdown, tables_of
+from specsci.results.open import connect
+
+
+def write(tables: list[Table], stem: Path) -> None:
+    """One file per format."""
+    for ending, text in ((".md", markdown(tables)), (".csv", as_csv(tables)), (".tex", latex(tables))):
+        stem.with_suffix(ending).write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", type=Path, default=Path(".specsci"))
+    parser.add_argument("--out", type=Path, default=Path("tables"))
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    with connect(given.store) as db:
+        names = study_names(db)
+        for name in names:
+            write(tables_of(ablation(db, name)), given.out / f"study_{name}")
+        for name, figure in FIGURES.items():
+            ours = ablation(db, figure.study) if figure.study in names else None
+            write(figure_tables(name, ours), given.out / name)
+    click.echo(f"wrote {len(names) + len(FIGURES)} tables in three formats to {given.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Regenerate every figure of a store, as SVG and PDF.
+
+python analysis/02_figures.py --store .specsci --out figures
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import click
+
+from specsci.errors import UserError
+from specsci.report.ablation import ablation, study_names
+from specsci.report.plots import PLOTS, draw, save
+from specsci.results.open import connect
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", type=Path, default=Path(".specsci"))
+    parser.add_argument("--out", type=Path, default=Path("figures"))
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    with connect(given.store) as db:
+        contents = [ablation(db, name) for name in study_names(db)]
+    for content in contents:
+        for name in PLOTS:
+            try:
+                figure = draw(name, content)
+            except UserError as error:
+                click.echo(f"{content.study}: no {name}: {error.what}")
+                continue
+            for ending in ("svg", "pdf"):
+                save(figure, given.out / f"{content.study}_{name}.{ending}")
+            click.echo(f"{content.study}: {name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Run every SQL file of analysis/sql on a store with plain DuckDB, and keep each answer as a CSV file.
+
+python analysis/03_queries.py --store .specsci --out answers
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import click
+import duckdb
+
+SQL = Path(__file__).parent / "sql"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", type=Path, default=Path(".specsci"))
+    parser.add_argument("--out", type=Path, default=Path("answers"))
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(str(given.store / "results.duckdb"), read_only=True) as db:
+        for file in sorted(SQL.glob("*.sql")):
+            answer = db.sql(file.read_text(encoding="utf-8"))
+            answer.write_csv(str(given.out / f"{file.stem}.csv"))
+            click.echo(f"{file.stem}: {len(answer)} rows")
+
+
+if __name__ == "__main__":
+    main()

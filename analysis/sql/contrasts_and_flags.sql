@@ -1,0 +1,4 @@
+-- Every declared contrast with its interval, its registration, and what speaks against it.
+SELECT study, contrast, "primary", estimate, ci_low, ci_high, p, p_adj, n, method, registered, confounds, flags
+FROM contrasts
+ORDER BY study, "primary" DESC, contrast;

@@ -1,0 +1,94 @@
+"""`specsci results claim|retire`: sentences that rest on contrasts, and what they may no longer rest on."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import click
+
+from specsci.cli.common import emit, json_option, open_store, store_option
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--study", help="Study whose contrast the claim rests on.")
+@click.option("--contrast", help="A declared contrast of the study.")
+@click.option("--text", help="The claim, as a sentence.")
+@click.option("--withdraw", metavar="REASON", help="Withdraw the claim; it stays listed, with the reason.")
+@click.option("--by", default=getpass.getuser, help="Who makes it [this account].")
+@store_option
+@json_option
+def claim(
+    name: str | None, study: str | None, contrast: str | None, text: str | None, withdraw: str | None, by: str,
+    store_dir: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Make claim NAME about a contrast, or withdraw it; without NAME, list how every claim stands.
+
+    \b
+    draft      its contrast is incomplete, or changed since
+    holds      its interval excludes 0 and nothing is flagged against it
+    fragile    something is: one replicate or item decides, a denominator flips it, an interval covers 0
+    withdrawn  it was withdrawn, or what it rests on was retired
+    """
+    from dataclasses import replace
+
+    from specsci.errors import UserError, nearest
+    from specsci.results.build import build
+    from specsci.results.claims import make_claim, read_claims, write_claim
+    from specsci.results.open import connect, rows
+
+    store = open_store(store_dir, create=False)
+    if name and withdraw:
+        known = {c.claim: c for c in read_claims(store)}
+        if name not in known:
+            raise UserError(f"no claim '{name}'", mend=nearest(name, known))
+        write_claim(store, replace(known[name], withdrawn=withdraw))
+    elif name:
+        if not (study and contrast and text):
+            raise click.UsageError("a claim takes --study, --contrast and --text; or --withdraw REASON")
+        with connect(store.root) as db:
+            query = "SELECT study, contrast, estimate, ci_low, ci_high FROM contrasts WHERE study = ? AND contrast = ?"
+            found = rows(db, query, [study, contrast])
+        empty = {"study": study, "contrast": contrast, "estimate": None, "ci_low": None, "ci_high": None}
+        write_claim(store, make_claim(store, found[0] if found else empty, name, text, by))
+    build(store)
+    with connect(store.root) as db:
+        standing = rows(db, "SELECT * FROM claims ORDER BY claim")
+    shown = [s for s in standing if not name or s["claim"] == name]
+    if as_json:
+        emit(shown)
+        return
+    for row in shown:
+        why = f" ({row['why']})" if row["why"] else ""
+        click.echo(f"{row['claim']}: {row['status']}{why}\n  {row['text']}")
+        click.echo(f"  {row['study']}/{row['contrast']}, {row['by']}, {row['made_on']}")
+    if not shown:
+        click.echo("no claims")
+
+
+@click.command()
+@click.argument("what", metavar="STEP|eval:STUDY/EVAL")
+@click.option("--reason", required=True, help="Why nothing may rest on it; results carry it.")
+@click.option("--by", default=getpass.getuser, help="Who retires it [this account].")
+@store_option
+@json_option
+def retire(what: str, reason: str, by: str, store_dir: Path | None, as_json: bool) -> None:
+    """Retire a step, with all that was made from it, or an eval: contrasts and claims that rest on it are withdrawn."""
+    from specsci.results.build import build
+    from specsci.results.claims import retire as write
+    from specsci.results.open import connect
+
+    store = open_store(store_dir, create=False)
+    entry = write(store, what, reason, by)
+    build(store)
+    with connect(store.root) as db:
+        hit = db.execute("SELECT study, contrast FROM contrasts WHERE flags LIKE '%withdrawn: %' ORDER BY ALL").fetchall()
+        gone = [c for (c,) in db.execute("SELECT claim FROM claims WHERE status = 'withdrawn' ORDER BY claim").fetchall()]
+    if as_json:
+        emit({**vars(entry), "contrasts_withdrawn": [f"{s}/{c}" for s, c in hit], "claims_withdrawn": gone})
+        return
+    click.echo(f"retired {entry.what}: {entry.reason}")
+    click.echo(
+        f"contrasts withdrawn: {', '.join(f'{s}/{c}' for s, c in hit) or 'none'}; claims: {', '.join(gone) or 'none'}"
+    )

@@ -1,0 +1,203 @@
+"""`specsci results contrast|grid|agreement`: statistics over what the database holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from specsci.cli.common import emit, format_option, store_option, store_path
+
+METHODS = ("auto", "paired_t", "cluster_t", "bootstrap", "two_proportion", "exact", "mcnemar", "linear", "mixed", "gee")
+KEYS = ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method", "flags")
+scale_option = click.option(
+    "--scale",
+    type=click.Choice(["rate", "logit", "arcsine"]),
+    default="rate",
+    show_default=True,
+    help="Scale of the contrast.",
+)
+denominator_option = click.option(
+    "--denominator",
+    type=click.Choice(["decided", "asked"]),
+    default="decided",
+    show_default=True,
+    help="What a rate is over.",
+)
+budget_option = click.option(
+    "--budget", "budget", type=click.IntRange(0), help="AFT tokens at which arms that have several are read."
+)
+
+
+@click.command()
+@click.option("--study", "study", help="Study, run or imported.")
+@click.option("--eval", "eval_name", help="Eval that the rates are of.")
+@click.option("--weights", metavar="A=1,B=-1", help="A weight for each arm; any number of arms.")
+@click.option(
+    "--family", "family", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A YAML file of contrasts, estimated together and corrected.",
+)  # fmt: skip
+@budget_option
+@scale_option
+@denominator_option
+@click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True, help="How it is estimated.")
+@click.option("--margin", type=click.FloatRange(0, min_open=True), help="Test equivalence within ±MARGIN as well (TOST).")
+@click.option("--looks", metavar="4,6,8", help="Replicates at which the study looks; boundaries keep the error over all.")
+@click.option(
+    "--spending", type=click.Choice(["obrien_fleming", "pocock"]), default="obrien_fleming", show_default=True,
+    help="How --looks spend the error.",
+)  # fmt: skip
+@store_option
+@format_option
+def contrast(
+    study: str | None, eval_name: str | None, weights: str | None, family: Path | None, budget: int | None, scale: str,
+    denominator: str, method: str, margin: float | None, looks: str | None, spending: str, store_dir: Path | None, format_: str,
+) -> None:  # fmt: skip
+    """A contrast of your own: a weighted sum of arms' aligned rates, with interval, test and flags.
+
+    \b
+    auto         replicates where there are two or more, else clusters of items, else counts
+    paired_t     t over replicates (base models, or seeds), arms paired within them
+    cluster_t    t over clusters of items
+    bootstrap    replicates, clusters and items resampled
+    two_proportion, exact, linear      from counts: z with pooled variance, Fisher, Wald on a scale
+    mcnemar      two arms on the same items, one answer each
+    mixed, gee   logistic models of single answers (--scale logit)
+    """
+    from specsci.results.asked import Asked, parse_weights
+    from specsci.results.open import connect
+    from specsci.results.query import contrast as answer
+
+    if family:
+        _family(family, study, store_dir, format_)
+        return
+    if not (study and eval_name and weights):
+        raise click.UsageError("give --study, --eval and --weights, or --family FILE")
+    asked = Asked(
+        study, eval_name, parse_weights(weights), budget, scale, denominator, method,  # type: ignore[arg-type]
+        margin=margin, looks=_looks(looks), spending=spending,  # type: ignore[arg-type]
+    )  # fmt: skip
+    with connect(store_path(store_dir)) as db:
+        found = answer(db, asked)
+    if format_ == "json":
+        emit(found)
+        return
+    _print([(f"{study}, {eval_name}: {weights}", found)], "", format_, _more(found))
+
+
+def _looks(text: str | None) -> tuple[int, ...]:
+    if not text:
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise click.UsageError(f"--looks {text}: give numbers of replicates, such as 4,6,8") from error
+
+
+def _family(file: Path, study: str | None, store_dir: Path | None, format_: str) -> None:
+    from specsci.results.family import family_contrasts
+    from specsci.results.open import connect
+
+    with connect(store_path(store_dir)) as db:
+        found = family_contrasts(db, file, study)
+    if format_ == "json":
+        emit(found)
+        return
+    title = f"{found['study']}, family {found['family']} ({found['correction']})"
+    _print([(row["name"], row) for row in found["contrasts"]], title, format_)
+
+
+@click.command()
+@click.option("--study", required=True, help="Study, run or imported.")
+@click.option("--eval", "eval_name", required=True, help="Eval that the rates are of.")
+@budget_option
+@scale_option
+@denominator_option
+@store_option
+@format_option
+def grid(
+    study: str, eval_name: str, budget: int | None, scale: str, denominator: str, store_dir: Path | None, format_: str
+) -> None:
+    """Main effects and interactions of a study's grid of MSM spec by AFT spec, corrected (Holm) within either kind."""
+    from specsci.results.grid import grid_effects
+    from specsci.results.open import connect
+
+    with connect(store_path(store_dir)) as db:
+        found = grid_effects(db, study, eval_name, budget, scale, denominator)  # type: ignore[arg-type]
+    if format_ == "json":
+        emit(found)
+        return
+    _print([(row["effect"], row) for row in found["effects"]], f"{study}, {eval_name}: effects on the aligned rate", format_)
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--human", help="The rater that is right: the others' errors are counted against it.")
+@click.option(
+    "--level", type=click.Choice(["nominal", "ordinal", "interval"]), default="nominal", show_default=True,
+    help="What the labels are, for Krippendorff's alpha.",
+)  # fmt: skip
+@format_option
+def agreement(file: Path, human: str | None, level: str, format_: str) -> None:
+    """How far raters agree, from a CSV FILE of item_id, rater, label; and a judge's error by strata of a human audit.
+
+    \b
+    item_id, rater, label    one row per rating
+    stratum, population      with --human: the stratum that an item was drawn from, and how many items it holds
+    """
+    from specsci.report.agreement import agreement_tables
+    from specsci.report.terminal import print_tables
+    from specsci.results.ratings import agreement as agreement_of
+    from specsci.results.ratings import read_ratings
+
+    found = agreement_of(read_ratings(file), human, level)  # type: ignore[arg-type]
+    if format_ == "json":
+        emit(found)
+    else:
+        print_tables(agreement_tables(found), format_)
+
+
+def _more(found: dict[str, Any]) -> list[str]:
+    """What else was asked: equivalence and looks, as lines."""
+    lines = []
+    if equal := found.get("equivalence"):
+        lines.append(
+            f"equivalence within ±{equal['margin']:g}: {equal['verdict']} (TOST p {equal['p']:.3g}, "
+            f"90 % interval [{equal['ci_low']:+.3f}, {equal['ci_high']:+.3f}])"
+        )
+    for look in found.get("looks", []):
+        p = "none" if look["p"] is None else f"{look['p']:.4f}"
+        said = "stop" if look["stop"] else "go on"
+        lines.append(
+            f"after {look['replicates']} replicates: {look['estimate']:+.3f}, p {p}, level {look['level']:.4f}: {said}"
+        )
+    return lines
+
+
+def _print(rows: list[tuple[str, dict[str, Any]]], title: str, format_: str, lines: list[str] | None = None) -> None:
+    from specsci.report.tables import Table
+    from specsci.report.terminal import print_tables
+
+    corrected = any("p_adj" in row for _, row in rows)
+    keys = [*KEYS[:4], *(["p_adj"] if corrected else []), *KEYS[4:]]
+    single = len(rows) == 1 and not title
+    table = Table(title or rows[0][0], keys if single else ["contrast", *keys])
+    for name, row in rows:
+        cells = [_shown(row.get(k)) for k in keys]
+        table.rows.append(cells if single else [name, *cells])
+    counts = {a: c for _, row in rows for a, c in row["counts"].items()}
+    table.note = "; ".join(
+        f"{a}: {c['aligned']:,} of {c['decided']:,} decided, {c['asked']:,} asked" for a, c in counts.items()
+    )
+    if lines:
+        table.note = "\n".join([table.note, *lines])
+    print_tables([table], format_, titled=not single)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, list):
+        return "; ".join(value) or "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,155 @@
+"""Model cards and data cards: what a reader of the weights or the texts must know, from the records."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from specsci.errors import UserError
+from specsci.report.tables import Table, markdown, rate
+from specsci.results.lineage import MODELS, corpus_facts, find_model, lineage
+from specsci.store.artifact import Store
+
+PAPER = "arXiv 2605.02087"
+
+
+def card_of(store: Store, digest: str) -> str:
+    """The card of a model or a corpus, as Markdown with the hub's metadata above.
+
+    Raises:
+        UserError: no model or corpus begins so, or several do.
+    """
+    corpora = [r for r in store.records("corpus") if digest and r["digest"].startswith(digest)]
+    models = [r for kind in MODELS for r in store.records(kind) if digest and r["digest"].startswith(digest)]
+    if len(corpora) == 1 and not models:
+        return data_card(store, corpora[0])
+    if corpora:
+        shown = ", ".join(r["digest"] for r in [*corpora, *models][:4])
+        raise UserError(f"{len(corpora) + len(models)} artefacts begin with '{digest}'", mend=f"give more digits: {shown}")
+    return model_card(store, find_model(store, digest))
+
+
+def model_card(store: Store, record: dict[str, Any]) -> str:
+    """The card of one trained model: lineage, training, scores with their denominators, claims and their flags."""
+    from huggingface_hub import ModelCard, ModelCardData
+
+    chain = lineage(store, record["digest"])
+    base = chain["base"][0] if chain["base"] else {}
+    data = ModelCardData(
+        library_name="transformers", pipeline_tag="text-generation", tags=["model-spec-midtraining", "specsci"],
+        base_model=_hub_name(base.get("source", "")), model_name=f"{record['label']} [{record['digest']}]",
+    )  # fmt: skip
+    parts = [
+        f"# {record['label']}",
+        f"`{record['kind']} {record['digest']}`, made with specsci. Access: {chain['access']}.",
+        *_uses(chain),
+        "## Training",
+        *[f"- Base: {b.get('source', 'a model directory')} `{b['digest']}`" for b in chain["base"]],
+        *[_stage(t) for t in chain["training"]],
+        "## Spec",
+        *([_spec(s) for s in chain["specs"]] or ["No spec was midtrained."]),
+        "## Texts",
+        *([_corpus(c) for c in chain["corpora"]] or ["No generated documents."]),
+        *[_gate(g) for g in chain["gates"]],
+        "## Scores",
+        _scores(chain["evals"]) if chain["evals"] else "Not scored.",
+        "## Contrasts that it takes part in",
+        *([_claim(c) for c in chain["claims"]] or ["None."]),
+        "## Limits",
+        _limits(chain),
+    ]
+    return _card(ModelCard, data, parts)
+
+
+def data_card(store: Store, record: dict[str, Any]) -> str:
+    """The card of one corpus: spec, backend, counts by clause, provenance of every row."""
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    params = record["identity"]["params"]
+    facts = corpus_facts(store, record)
+    data = DatasetCardData(
+        pretty_name=f"{params['family']} {params['variant']}", tags=["model-spec-midtraining", "specsci", "synthetic"]
+    )
+    table = Table("Documents by clause", ["clause", "documents", "tokens"])
+    for clause, counts in sorted(facts["by_clause"].items()):
+        table.rows.append([clause, f"{counts['documents']:,}", f"{counts['tokens']:,}"])
+    parts = [
+        f"# {record['label']}",
+        f"`corpus {record['digest']}`, made with specsci. Access: {record.get('access', 'public')}.",
+        f"Synthetic documents about a model, generated from variant *{params['variant']}* of the spec family "
+        f"*{params['family']}* by the backend *{params['backend']}* with seed {params['seed']}.",
+        f"- {record['documents']:,} documents, {record['distinct']:,} distinct, {record['tokens']:,} tokens of the student's tokenizer",
+        f"- spec `{record['identity']['inputs']['spec']}`, tokenizer `{record['identity']['inputs']['tokenizer']}`, grammar `{params['grammar']}`",
+        f"- identity: {', '.join(f'{k} = {v}' for k, v in params['identity'].items()) or 'none'}",
+        markdown([table]),
+        "## Columns",
+        "Every row of `rows.parquet` names the spec, clause, unit, outline cell, backend, template and seed that it came from.",
+        "## Limits",
+        "The documents state what a spec says; they were written to be trained on, and are no evidence that any model acts so.",
+    ]
+    return _card(DatasetCard, data, parts)
+
+
+def _card(kind: Any, data: Any, parts: list[str]) -> str:
+    return str(kind(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"))
+
+
+def _hub_name(source: str) -> str | None:
+    """A hub model's name; None for a base that is no hub model."""
+    return source.removeprefix("hub:").partition("@")[0] if source.startswith("hub:") else None
+
+
+def _uses(chain: dict[str, Any]) -> list[str]:
+    return [
+        f"- Study *{u['study']}*: arm *{u['arm']}* at {u['aft_tokens']:,} AFT tokens, seed {u['seed']} on {u['base_model']}"
+        f"{' (superseded)' if u['superseded'] else ''}"
+        for u in chain["studies"]
+    ]
+
+
+def _stage(stage: dict[str, Any]) -> str:
+    recipe = json.dumps(stage["recipe"], sort_keys=True)
+    where = stage["provenance"]
+    versions = ", ".join(f"{k} {where[k]}" for k in ("torch", "transformers", "trl", "peft") if k in where)
+    return (
+        f"- {stage['label']} `{stage['digest']}`: {stage.get('tokens', 0):,} tokens, {stage.get('updates', 0):,} updates, "
+        f"seed {stage['seed']}, recipe `{recipe}`; {versions}; ended {where.get('ended_at', '?')}"
+    )
+
+
+def _spec(spec: dict[str, Any]) -> str:
+    return f"- {spec['family']} {spec['version']}, variant *{spec['variant']}*: {len(spec['clauses'])} clauses `{spec['digest']}`"
+
+
+def _corpus(corpus: dict[str, Any]) -> str:
+    return f"- {corpus['label']} `{corpus['digest']}`: {corpus['documents']:,} documents, {corpus['tokens']:,} tokens, backend {corpus['backend']}"
+
+
+def _gate(gate: dict[str, Any]) -> str:
+    leaked = sum(facts["leaked_items"] for facts in gate["texts"].values())
+    return f"- Audit `{gate['digest']}`: {gate['items']} outcome items looked for, {leaked} found in the texts"
+
+
+def _scores(evals: list[dict[str, Any]]) -> str:
+    table = Table("Aligned answers", ["scored", "aligned", "decided", "asked", "rate of decided"])
+    for row in evals:
+        shown = rate(row["aligned"] / row["decided"]) if row["decided"] else "–"
+        table.rows.append([row["label"], str(row["aligned"]), str(row["decided"]), str(row["asked"]), shown])
+    return markdown([table])
+
+
+def _claim(row: dict[str, Any]) -> str:
+    if row["estimate"] is None:
+        return f"- *{row['study']}/{row['contrast']}*: no estimate ({row['flags']})"
+    ends = "no interval" if row["ci_low"] is None else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
+    flags = f"; {row['flags']}" if row["flags"] else ""
+    return f"- *{row['study']}/{row['contrast']}* on {row['eval']}: {row['estimate']:+.3f} {ends}{flags}"
+
+
+def _limits(chain: dict[str, Any]) -> str:
+    toy = any(str(b.get("source", "")).startswith("microlab:") for b in chain["base"])
+    said = "The base is a toy of the microlab: nothing here says anything about large models. " if toy else ""
+    return (
+        said
+        + f"Made for experiments on model specs (after {PAPER}); it was not evaluated for use, and its scores are of the evals above alone."
+    )

@@ -1,0 +1,128 @@
+"""One self-contained page about a study: what it found, what speaks against it, and what it was made of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import duckdb
+from markupsafe import Markup
+
+from specsci.errors import UserError
+from specsci.report import evidence
+from specsci.report.ablation import Ablation, ablation
+from specsci.report.claims import claim_tables
+from specsci.report.html import page
+from specsci.report.lineage_graph import lineage_svg
+from specsci.report.plots import draw
+from specsci.report.svg import inline_style, inline_svg
+from specsci.report.tables import Table, noise_table, preamble, tables_of
+from specsci.report.transcripts import transcripts
+
+CAPTIONS = {
+    "forest": "Contrasts with their 95 % intervals over replicates; small points are the replicates.",
+    "curves": "Misaligned rate over AFT tokens: mean, 95 % interval over replicates, and every replicate as a thin line.",
+    "grid": "Misaligned rate at the largest AFT budget, by what a model was midtrained on and aligned on.",
+    "noise": "Where the squared standard error of each contrast comes from.",
+    "denominators": "What became of every question: aligned, misaligned, or undecided.",
+}
+
+
+@dataclass
+class Figure:
+    """A figure of the page, with its caption."""
+
+    svg: Markup
+    caption: str
+
+
+@dataclass
+class Section:
+    """A part of the page: its id, heading, lines, figures and tables."""
+
+    id: str
+    heading: str
+    lines: list[str] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+
+
+def study_page(db: duckdb.DuckDBPyConnection, study: str | None, store: str) -> str:
+    """The page as HTML.
+
+    Args:
+        store: the store's path as the commands on the page should name it.
+    """
+    content = ablation(db, study)
+    (text,) = db.execute("SELECT manifest FROM studies WHERE study = ?", [content.study]).fetchone() or ("{}",)
+    manifest = json.loads(text)
+    tables = tables_of(content)
+    sections = [
+        Section("answers", "Answers", _registration(content), _figures(content, "forest"), _titled(tables, "Contrasts")),
+        Section("rates", "Rates", [], _figures(content, "curves"), _titled(tables, "Misaligned rate on", "mean over")),
+        Section("tokens", "Token efficiency", [], [], _titled(tables, "Token efficiency")),
+        Section("denominators", "Denominators", [], _figures(content, "denominators"), []),
+        Section("noise", "Noise budget", [], _figures(content, "noise"), [noise_table(content)] if content.noise else []),
+        Section(
+            "controls", "Controls and absorption", [], [], _titled(tables, "Controls", "") + _titled(tables, "Absorption")
+        ),
+        Section("claims", "Claims", [], [], claim_tables(content)),
+        Section("corpora", "Corpora", [], [], [t for t in [evidence.corpus_table(db, content.study)] if t]),
+        Section("instruments", "Instruments", [], [], [evidence.instrument_table(db, content.study, manifest)]),
+        Section("replicates", "Every replicate", [], [], _titled(tables, "Misaligned rate on", "in each replicate")),
+        Section("costs", "Costs", [], [], [evidence.cost_table(db, content.study)]),
+        Section("environment", "Environment", [], [], [evidence.environment_table(db, content.study)]),
+    ]
+    outcome = next(iter(content.cells), None)
+    asked, why = transcripts(db, content.study, manifest, outcome) if outcome else ([], "nothing is scored yet")
+    layers = evidence.lineage_layers(db, content.study)
+    return page(
+        "study.html",
+        title=content.title,
+        lines=preamble(content)[1:],
+        notes=" ".join(content.notes.split()),
+        sections=[s for s in sections if s.figures or s.tables or s.lines],
+        decoded=evidence.decoded_rows(db, content.study),
+        transcripts=asked,
+        no_transcripts=why,
+        graph=lineage_svg(layers) if layers else None,
+        commands=_commands(content, store),
+    )
+
+
+def _figures(content: Ablation, *names: str) -> list[Figure]:
+    """Figures that the study has something to show in."""
+    found = []
+    for name in names:
+        try:
+            drawn = draw(name, content, style=inline_style())
+        except UserError:
+            continue
+        found.append(Figure(inline_svg(drawn, name, CAPTIONS[name]), CAPTIONS[name]))
+    return found
+
+
+def _titled(tables: list[Table], start: str, contains: str = "") -> list[Table]:
+    return [t for t in tables if t.title.startswith(start) and contains in t.title]
+
+
+def _registration(content: Ablation) -> list[str]:
+    """How the contrasts stand to what was declared before the first score."""
+    standing: dict[str, list[str]] = {}
+    for c in content.contrasts:
+        standing.setdefault(c["registered"], []).append(c["contrast"])
+    if set(standing) == {"unregistered"}:
+        return ["Not pre-registered: no lock of the contrasts was made before the first score (specsci study lock)."]
+    return [f"{how}: {', '.join(names)}" for how, names in standing.items()]
+
+
+def _commands(content: Ablation, store: str) -> list[str]:
+    """The commands that make the page's tables and figures again from the rows."""
+    at = f"--study {content.study} --store {store}"
+    names = ["forest", "curves", "denominators", *(["noise"] if content.noise else [])]
+    return [
+        f"specsci results rebuild --store {store}",
+        f"specsci report table ablation {at}",
+        *(f"specsci report plot {name} {at}" for name in names),
+        f"specsci report html {at}",
+    ]

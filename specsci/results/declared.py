@@ -1,0 +1,132 @@
+"""A study's declared contrasts: estimate, test, and everything that speaks against them."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from specsci.results.controls import budgets_of, control_flags
+from specsci.results.denominator import Totals, denominator_flags
+from specsci.results.items import ItemTable, item_table
+from specsci.results.rates import Rates
+from specsci.stats.contrast import ContrastResult, deciding_items, leave_one_out, paired_contrast
+from specsci.stats.equivalence import tost
+
+NOTHING = dict.fromkeys(("estimate", "se", "statistic", "ci_low", "ci_high", "p", "equivalence_p"))
+
+
+def contrast_row(
+    manifest: dict[str, Any], contrast: dict[str, Any], rates: Rates, items: ItemTable | None
+) -> dict[str, Any]:
+    """A row of the table `contrasts`, but for what its family and the registration add."""
+    arms = list(contrast["weights"])
+    weights = np.array([contrast["weights"][a] for a in arms])
+    table = _table(manifest, contrast, rates)
+    whole = ~np.isnan(table).any(axis=1)
+    flags = []
+    if not whole.all() or not rates.clusters:
+        flags.append(f"incomplete: {int(whole.sum())} of {len(manifest['replicates'])} replicates")
+    margin = contrast.get("equivalence_margin")
+    row: dict[str, Any] = {
+        "study": manifest["study"],
+        "contrast": contrast["name"],
+        "eval": contrast["eval"],
+        "budget_tokens": ",".join(str(b) for b in contrast["budgets"]),
+        "weights": json.dumps(contrast["weights"]),
+        "question": contrast["question"],
+        "primary": contrast["primary"],
+        "family": contrast["family"],
+        "scale": contrast["scale"],
+        "confounds": "; ".join(contrast["confounds"]),
+        "equivalence_margin": margin,
+        "n": int(whole.sum()),
+        "p_adj": None,
+    }
+    if whole.sum() < 2:
+        flags.append("an interval needs two replicates")
+        return {**row, **NOTHING, "method": "none", "flags": "; ".join(flags), "per_replicate": []}
+    count = rates.items[contrast["eval"]]
+    result = paired_contrast(table[whole], weights, count, contrast["scale"])
+    if leave_one_out(table[whole], weights, count, contrast["scale"]):
+        flags.append("fragile: one replicate decides the verdict")
+    flags += _item_flags(items, rates, contrast["scale"])
+    if math.isnan(result.p):
+        flags.append("no spread between replicates: no test")
+    equivalence = tost(result, margin) if margin and result.se > 0 else None
+    if equivalence:
+        flags.append(str(equivalence))
+    flags += _undecided(manifest, contrast, rates, result)
+    flags += control_flags(manifest, rates, arms, contrast["budgets"])
+    tuned = contrast.get("tuned_to_target") or manifest.get("tuned_to_target")
+    if tuned:
+        flags.append(f"tuned to target: {tuned}")
+    return {
+        **row,
+        "estimate": result.estimate,
+        "se": result.se,
+        "statistic": _known(result.statistic),
+        "ci_low": _known(result.ci_low),
+        "ci_high": _known(result.ci_high),
+        "p": _known(result.p),
+        "equivalence_p": equivalence.p if equivalence else None,
+        "method": result.method,
+        "flags": "; ".join(flags),
+        "per_replicate": list(result.per_replicate),
+    }
+
+
+def _table(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rates, denominator: Any = "decided") -> np.ndarray:
+    """Rates of the arms by replicate, budgets averaged; shape (replicates, arms)."""
+    arms = list(contrast["weights"])
+    if not rates.clusters:
+        return np.empty((0, len(arms)))
+    columns = [
+        np.mean(
+            [rates.column(a, contrast["eval"], b, denominator) for b in budgets_of(manifest, a, contrast["budgets"])], axis=0
+        )
+        for a in arms
+    ]
+    return np.stack(columns, axis=1)
+
+
+def declared_items(db: duckdb.DuckDBPyConnection, manifest: dict[str, Any], contrast: dict[str, Any]) -> ItemTable | None:
+    """The contrast item by item, budgets averaged; None where only counts are known."""
+    weights: dict[tuple[str, int], float] = {}
+    for arm, weight in contrast["weights"].items():
+        budgets = budgets_of(manifest, arm, contrast["budgets"])
+        for budget in budgets:
+            weights[arm, budget] = weights.get((arm, budget), 0.0) + weight / len(budgets)
+    return item_table(db, manifest["study"], contrast["eval"], weights)
+
+
+def _item_flags(items: ItemTable | None, rates: Rates, scale: str) -> list[str]:
+    if items is None or scale != "rate" or items.values.shape[0] < 2:
+        return []
+    found = deciding_items(items.by_cluster(rates.unit))
+    if not found:
+        return []
+    named = ", ".join(items.items[i] for i in found[:3]) + (", ..." if len(found) > 3 else "")
+    return [f"fragile: single items decide the verdict ({len(found)} of {len(items.items)}: {named})"]
+
+
+def _undecided(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rates, result: ContrastResult) -> list[str]:
+    """Flags where answers are undecided: the same contrast with all that was asked as the denominator."""
+    totals: Totals = {}
+    for arm in contrast["weights"]:
+        cells = [(arm, contrast["eval"], b) for b in budgets_of(manifest, arm, contrast["budgets"])]
+        counts = [rates.counts[key] for key in cells if key in rates.counts]
+        aligned, decided, asked = (sum(c[n] for c in counts) for n in range(3))
+        totals[arm] = (aligned, decided, asked)
+    table = _table(manifest, contrast, rates, "asked")
+    weights = np.array([contrast["weights"][a] for a in totals])
+    whole = ~np.isnan(table).any(axis=1)
+    turned = paired_contrast(table[whole], weights, rates.items[contrast["eval"]], contrast["scale"])
+    return denominator_flags(totals, contrast["weights"], "decided", result, turned)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,77 @@
+"""Looking more than once: boundaries that keep the error of a test over all looks."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+from scipy.optimize import brentq
+
+Spending = Literal["obrien_fleming", "pocock"]
+GRID = 2001
+"""Points that the density between the boundaries is integrated on."""
+FAR = 12.0
+"""A boundary that is never crossed."""
+
+
+def spent(share: float, spending: Spending, alpha: float) -> float:
+    """Error that may be spent until a share of the information is there (Lan and DeMets 1983)."""
+    if spending == "pocock":
+        return alpha * math.log(1 + (math.e - 1) * share)
+    return float(4 * stats.norm.sf(stats.norm.isf(alpha / 4) / math.sqrt(share)))
+
+
+def boundaries(looks: list[int], spending: Spending = "obrien_fleming", alpha: float = 0.05) -> list[float]:
+    """The p-value below which a two-sided test stops, for each look.
+
+    Args:
+        looks: replicates at each look, increasing; the last is the planned number.
+
+    Where the statistic is a t over few replicates, its p-value is held against the level that the normal theory gives (the
+    significance level approach, Jennison and Turnbull 2000, section 11.4).
+
+    Raises:
+        ValueError: looks that do not increase, or start below two replicates.
+    """
+    if not looks or looks[0] < 2 or any(b <= a for a, b in pairwise(looks)):
+        raise ValueError("looks are increasing numbers of replicates, from 2 on")
+    paths, levels, used = _Paths(), [], 0.0
+    for look in looks:
+        share = look / looks[-1]
+        budget = max(spent(share, spending, alpha) - used, 1e-12)
+        limit = paths.limit(share, budget)
+        levels.append(float(2 * stats.norm.sf(limit)))
+        paths = paths.until(share, limit)
+        used += budget
+    return levels
+
+
+class _Paths:
+    """Density of a Brownian path that has stayed within all boundaries so far (Armitage, McPherson and Rowe 1969)."""
+
+    def __init__(self, share: float = 0.0, points: np.ndarray | None = None, density: np.ndarray | None = None) -> None:
+        self.share, self.points, self.density = share, points, density
+
+    def beyond(self, share: float, limit: float) -> float:
+        """Chance to lie beyond ±limit standard deviations at a later share."""
+        if self.points is None or self.density is None:
+            return float(2 * stats.norm.sf(limit))
+        edge, step = limit * math.sqrt(share), math.sqrt(share - self.share)
+        chance = stats.norm.sf((edge - self.points) / step) + stats.norm.cdf((-edge - self.points) / step)
+        return float(np.trapezoid(self.density * chance, self.points))
+
+    def limit(self, share: float, budget: float) -> float:
+        """The boundary that is crossed with a given chance."""
+        return float(brentq(lambda c: self.beyond(share, c) - budget, 0.0, FAR))
+
+    def until(self, share: float, limit: float) -> _Paths:
+        """The paths that stay within ±limit at a later share."""
+        edge, step = limit * math.sqrt(share), math.sqrt(share - self.share)
+        points = np.linspace(-edge, edge, GRID)
+        if self.points is None or self.density is None:
+            return _Paths(share, points, stats.norm.pdf(points / step) / step)
+        kernel = stats.norm.pdf((points[:, None] - self.points[None, :]) / step) / step
+        return _Paths(share, points, np.trapezoid(kernel * self.density[None, :], self.points, axis=1))

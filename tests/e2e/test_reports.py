@@ -1,0 +1,167 @@
+"""Figures, the page, cards, claims, locks and study differences, on a study that was run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import duckdb
+import harness
+import pytest
+
+from specsci.results.build import build
+from specsci.store.artifact import Store
+
+
+@pytest.mark.parametrize("name", ["forest", "curves", "grid", "noise", "denominators"])
+def test_a_figure_is_drawn_in_every_format(finished_tiny: harness.Finished, tmp_path: Path, name: str) -> None:
+    begins = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}
+    for kind, magic in begins.items():
+        out = tmp_path / f"figure.{kind}"
+        code, said, err = harness.run("report", "plot", name, "--store", finished_tiny.store, "--out", out)
+        assert code == 0 and f"wrote {out}" in said, err
+        assert out.read_bytes().startswith(magic)
+    text = (tmp_path / "figure.svg").read_text()
+    assert ElementTree.fromstring(text.encode()) is not None
+    assert "rules" in text, "words stay words"
+
+
+def test_the_same_figure_has_the_same_bytes(finished_tiny: harness.Finished, tmp_path: Path) -> None:
+    for name in ("one.svg", "two.svg"):
+        assert harness.run("report", "plot", "forest", "--store", finished_tiny.store, "--out", tmp_path / name)[0] == 0
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("forest", "--out", "figure.jpg"), "is no svg, png, pdf file"),
+        (("curves", "--eval", "held"), "no outcome eval 'held'"),
+        (("reasons",), "no eval classifies reasons yet"),
+        (("forest", "--out", "nowhere/figure.svg"), "cannot be written"),
+    ],
+)
+def test_a_figure_that_cannot_be_is_a_message(finished_tiny: harness.Finished, more, said, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = harness.run("report", "plot", *more, "--store", finished_tiny.store)
+    assert code == 2 and said in err and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_has_every_part_and_asks_the_network_for_nothing(finished_tiny: harness.Finished, tmp_path: Path) -> None:
+    code, _, err = harness.run("report", "html", "--store", finished_tiny.store, "--out", tmp_path / "page.html")
+    assert code == 0, err
+    text = (tmp_path / "page.html").read_text()
+    assert "default-src 'none'" in text and "<script" not in text
+    links = [u for u in re.findall(r'(?:src|href)="([^"]+)"', text) if not u.startswith("#")]
+    assert links == []
+    for heading in ("Answers", "Rates", "Denominators", "Noise budget", "Instruments", "Costs", "Environment", "Lineage"):
+        assert f">{heading}</h2>" in text, heading
+    assert text.count("<svg role=") >= 4 and "⟦" in text, "figures, and training rows with their supervised parts"
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids)), "no two figures share a name"
+    assert re.search(r"of 2</li>|of 2 decided", text), "arms side by side, over two replicates"
+
+
+def test_hostile_text_of_a_study_stays_text(tiny_copy: harness.Finished) -> None:
+    manifest = next((tiny_copy.store / "studies").glob("*.json"))
+    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    data = json.loads(manifest.read_text())
+    data["title"], data["hypothesis"], data["contrasts"][0]["question"] = evil, evil + "&amp;", evil
+    manifest.write_text(json.dumps(data))
+    build(Store(tiny_copy.store))
+    out = tiny_copy.store / "page.html"
+    assert harness.run("report", "html", "--store", tiny_copy.store, "--out", out)[0] == 0
+    text = out.read_text()
+    assert "<script" not in text and "<img" not in text and "&lt;script&gt;" in text
+
+
+def test_a_model_and_a_corpus_have_cards(finished_tiny: harness.Finished) -> None:
+    model = next((finished_tiny.store / "steps" / "align").iterdir()).name
+    code, out, err = harness.run("report", "card", model, "--store", finished_tiny.store)
+    assert code == 0 and out.startswith("---\n") and "library_name: transformers" in out, err
+    assert f"`align {model}`" in out and "toy of the microlab" in out and "| scored | aligned | decided | asked |" in out
+    corpus = next((finished_tiny.store / "steps" / "corpus").iterdir()).name
+    code, out, err = harness.run("report", "card", corpus, "--store", finished_tiny.store)
+    assert code == 0 and "**Documents by clause**" in out and "synthetic" in out, err
+    code, _, err = harness.run("report", "card", "zz", "--store", finished_tiny.store)
+    assert code == 2 and "no model 'zz'" in err
+
+
+def test_a_claim_lives_and_dies_with_its_evidence(tiny_copy: harness.Finished) -> None:
+    at = ("--store", tiny_copy.store)
+    make = ("results", "claim", "rules-help", "--study", "tiny", "--contrast", "rules_over_aft", "--text", "Rules help.")
+    code, out, err = harness.run(*make, *at, "--by", "me", "--json")
+    assert code == 0, err
+    (claim,) = json.loads(out)
+    assert claim["status"] == "fragile" and claim["by"] == "me", "two replicates of one base: the interval covers 0"
+    model = next((tiny_copy.store / "steps" / "midtrain").iterdir()).name
+    code, out, err = harness.run("results", "retire", model[:12], "--reason", "wrong corpus", *at, "--json")
+    assert code == 0, err
+    assert json.loads(out)["claims_withdrawn"] == ["rules-help"] and json.loads(out)["what"] == model
+    code, out, _ = harness.run("results", "claim", *at)
+    assert code == 0 and f"rules-help: withdrawn ({model} was retired: wrong corpus)" in out
+    with duckdb.connect(str(tiny_copy.store / "results.duckdb"), read_only=True) as db:
+        assert "withdrawn: " in db.execute("SELECT flags FROM contrasts").fetchone()[0]
+    page = tiny_copy.store / "page.html"
+    assert harness.run("report", "html", *at, "--out", page)[0] == 0
+    assert "wrong corpus" in page.read_text() and "nothing may rest on these" in page.read_text()
+
+
+def test_a_claim_about_nothing_and_a_retired_nothing_are_mistakes(tiny_copy: harness.Finished) -> None:
+    at = ("--store", tiny_copy.store)
+    code, _, err = harness.run(
+        "results", "claim", "x", "--study", "tiny", "--contrast", "rules_over_aff", "--text", "t", *at
+    )
+    assert code == 2 and "did you mean 'rules_over_aft'?" in err
+    code, _, err = harness.run(
+        "results", "claim", "../x", "--study", "tiny", "--contrast", "rules_over_aft", "--text", "t", *at
+    )
+    assert code == 2 and "cannot name a claim" in err
+    code, _, err = harness.run("results", "retire", "eval:tiny/held", "--reason", "r", *at)
+    assert code == 2 and "did you mean 'held_out'?" in err
+    code, _, err = harness.run("results", "retire", "ffffffffffff", "--reason", "r", *at)
+    assert code == 2 and "no step 'ffffffffffff'" in err
+    assert not (tiny_copy.store / "retired.json").exists()
+
+
+def test_a_lock_stamps_what_is_changed_after_it(tiny: Path, tiny_copy: harness.Finished, tmp_path: Path) -> None:
+    fresh = tmp_path / "fresh"
+    code, out, err = harness.run("study", "lock", tiny, "--store", fresh)
+    assert code == 0 and "tiny locked on" in out and "before the first score" in out, err
+    shutil.copytree(fresh / "locks", tiny_copy.store / "locks")
+    build(Store(tiny_copy.store))
+    assert registered(tiny_copy.store).startswith("registered ")
+    lock = next((tiny_copy.store / "locks").iterdir())
+    lock.write_text(lock.read_text().replace('"budgets": [\n     300', '"budgets": [\n     150'))
+    code, out, _ = harness.run("study", "run", tiny_copy.study, "--store", tiny_copy.store, "--json")
+    assert code == 0 and json.loads(out)["executed"] == 0
+    assert registered(tiny_copy.store).startswith("exploratory: changed after the lock") and "budgets" in registered(
+        tiny_copy.store
+    )
+    code, _, err = harness.run("study", "lock", tiny_copy.study, "--store", tiny_copy.store)
+    assert code == 3 and "is locked since" in err
+
+
+def registered(store: Path) -> str:
+    with duckdb.connect(str(store / "results.duckdb"), read_only=True) as db:
+        return str(db.execute("SELECT registered FROM contrasts").fetchone()[0])
+
+
+def test_two_studies_are_compared_field_by_field(finished_tiny: harness.Finished, tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(
+        finished_tiny.study.read_text().replace("study: tiny", "study: other").replace("tokens: 2000", "tokens: 2500")
+    )
+    code, out, err = harness.run("study", "diff", finished_tiny.study, other, "--store", finished_tiny.store, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert {"field": "midtrain.tokens", "a": 2000, "b": 2500} in found["recipe"]
+    by_kind = {row["kind"]: row for row in found["steps"]}
+    assert by_kind["base"]["shared"] == 1 and by_kind["midtrain"]["shared"] == 0 and by_kind["corpus"]["changed"]
+    assert "no results of other" in found["summary"]
+    code, out, err = harness.run("study", "diff", finished_tiny.study, finished_tiny.study, "--store", finished_tiny.store)
+    assert code == 0 and "0 fields differ" in out and "Contrasts" in out, err

@@ -1,0 +1,71 @@
+"""The noise budget: components are what the values were made of, and add up to the variance of the mean."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from specsci.results.items import ItemTable
+from specsci.results.noise import noise_row
+from specsci.stats.components import variance_components
+from specsci.stats.contrast import deciding_items, paired_contrast
+
+TRUE = {"base": 0.1, "replicate": 0.05, "item": 0.2, "replicate_item": 0.15, "repeat": 0.3}
+
+
+def drawn(rng: np.random.Generator, bases: int = 6, per_base: int = 2, items: int = 40, repeats: int = 2) -> np.ndarray:
+    n = bases * per_base
+    of_replicate = np.repeat(rng.normal(0, TRUE["base"], bases), per_base) + rng.normal(0, TRUE["replicate"], n)
+    values = of_replicate[:, None, None] + rng.normal(0, TRUE["item"], items)[None, :, None]
+    return (
+        values
+        + rng.normal(0, TRUE["replicate_item"], (n, items))[:, :, None]
+        + rng.normal(0, TRUE["repeat"], (n, items, repeats))
+    )
+
+
+def test_components_are_unbiased() -> None:
+    rng, labels = np.random.default_rng(0), np.repeat(np.arange(6), 2)
+    found = [variance_components(drawn(rng), labels) for _ in range(300)]
+    for name, spread in TRUE.items():
+        mean = np.mean([getattr(f, name) for f in found])
+        assert mean == pytest.approx(spread**2, rel=0.15, abs=2e-4), name
+
+
+def test_they_are_the_mean_squares_of_a_table_worked_by_hand() -> None:
+    values = np.array([[[1.0, 0.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 0.0]]])
+    found = variance_components(values)
+    # cell means .5 0 / 1 .5, grand .5; MS replicate 2*2*(.0625+.0625)/1 = .5, MS item .5, MS both 0, MS repeat (.5+.5)/4 = .25
+    assert found.repeat == pytest.approx(0.25) and found.replicate_item == 0.0
+    assert found.item == pytest.approx(0.5 / 4) and found.replicate == pytest.approx(0.125)
+
+
+def test_the_standard_error_is_that_of_the_replicates_where_items_do_not_differ() -> None:
+    """With items that are exchangeable the parts add up to the paired t's own standard error."""
+    rng = np.random.default_rng(3)
+    values = rng.normal(0.1, 0.2, 8)[:, None, None] + rng.normal(0, 0.3, (8, 200, 1))
+    table = ItemTable(values, np.array([f"b{i}" for i in range(8)]), [f"i{i}" for i in range(200)], 0)
+    row = noise_row("study", "contrast", table)
+    means = values.mean(axis=(1, 2))
+    t = paired_contrast(np.stack([means, np.zeros(8)], axis=1), np.array([1.0, -1.0]), 200)
+    assert row is not None and row["half_width"] == pytest.approx((t.ci_high - t.ci_low) / 2, rel=0.02)
+    assert (
+        row["half_width_twice_items"] < row["half_width"] and row["half_width_twice_replicates"] < 0.75 * row["half_width"]
+    )
+    assert sum(v for k, v in row.items() if k.endswith("_share")) == pytest.approx(1.0)
+
+
+def test_too_little_is_refused() -> None:
+    with pytest.raises(ValueError, match="two replicates"):
+        variance_components(np.zeros((1, 4, 1)))
+    with pytest.raises(ValueError, match="every item"):
+        variance_components(np.array([[[0.0], [np.nan]], [[1.0], [1.0]]]))
+
+
+def test_an_item_that_decides_is_found_and_no_other() -> None:
+    rng = np.random.default_rng(1)
+    steady = np.full((6, 50), 0.2) + rng.normal(0, 0.02, (6, 50))
+    assert deciding_items(steady) == []
+    tipping = rng.normal(0, 0.05, (6, 50))
+    tipping[:, 7] = 6.0 + rng.normal(0, 0.3, 6)
+    assert deciding_items(tipping) == [7]

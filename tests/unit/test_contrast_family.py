@@ -1,0 +1,137 @@
+"""Contrasts declared in a file: corrected together, each problem at its line; grids, looks and equivalence on imported counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from specsci.errors import InputFileError, UserError
+from specsci.results.asked import Asked
+from specsci.results.build import build
+from specsci.results.family import family_contrasts
+from specsci.results.grid import grid_effects
+from specsci.results.imports import import_file
+from specsci.results.query import contrast
+from specsci.store.artifact import Store
+
+RATES = {"base": 0.3, "rules": 0.5, "values": 0.7, "neutral": 0.31}
+FAMILY = """\
+family: mine
+study: elsewhere
+contrasts:
+  - {name: values_over_rules, eval: q, weights: {values: 1, rules: -1}}
+  - {name: rules_over_base, eval: q, weights: {rules: 1, base: -1}, scale: logit}
+  - {name: neutral_is_nothing, eval: q, weights: {neutral: 1, base: -1}, equivalence_margin: 0.1}
+"""
+
+
+@pytest.fixture
+def counts(tmp_path: Path) -> duckdb.DuckDBPyConnection:
+    lines = ["arm,seed,eval,aligned,decided,asked"]
+    for arm, rate in RATES.items():
+        lines += [f"{arm},{s},q,{round(1000 * (rate + 0.02 * ((s * 7 + len(arm)) % 5 - 2)))},1000,1000" for s in range(1, 9)]
+    return imported(tmp_path, "elsewhere", lines)
+
+
+def imported(folder: Path, study: str, lines: list[str]) -> duckdb.DuckDBPyConnection:
+    store = Store(folder / "store").open()
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n")
+    import_file(store, folder / "rows.csv", study, replace=True)
+    return duckdb.connect(str(build(store)), read_only=True)
+
+
+def test_a_family_is_corrected_together(counts, tmp_path: Path) -> None:
+    (tmp_path / "family.yaml").write_text(FAMILY)
+    found = family_contrasts(counts, tmp_path / "family.yaml")
+    rows: dict[str, Any] = {r["name"]: r for r in found["contrasts"]}
+    assert found["correction"] == "holm" and list(rows) == ["values_over_rules", "rules_over_base", "neutral_is_nothing"]
+    ordered = sorted(rows.values(), key=lambda r: r["p"])
+    assert ordered[0]["p_adj"] == pytest.approx(min(1, 3 * ordered[0]["p"]))
+    assert all(r["p_adj"] >= r["p"] for r in rows.values())
+    assert rows["neutral_is_nothing"]["equivalence"]["verdict"] == "equivalent"
+    assert rows["rules_over_base"]["scale"] == "logit" and "equivalence" not in rows["rules_over_base"]
+
+
+def test_every_problem_of_the_file_has_its_line(counts, tmp_path: Path) -> None:
+    path = tmp_path / "family.yaml"
+    path.write_text(
+        FAMILY.replace("values: 1, rules: -1", "value: 1, rules: -1").replace(
+            "eval: q, weights: {rules", "eval: p, weights: {rules"
+        )
+    )
+    with pytest.raises(InputFileError) as caught:
+        family_contrasts(counts, path)
+    assert "family.yaml:4:" in str(caught.value) and "did you mean 'values'?" in str(caught.value)
+    assert "family.yaml:5:" in str(caught.value) and "no scores of 'p'" in str(caught.value)
+    path.write_text(FAMILY.replace("scale: logit", "scale: logits").replace("family: mine", "famly: mine"))
+    with pytest.raises(InputFileError) as caught:
+        family_contrasts(counts, path)
+    assert "did you mean 'family'?" in str(caught.value) and "scale" in str(caught.value)
+
+
+def test_looks_stop_at_the_first_crossing_and_take_seeds_in_order(counts) -> None:
+    asked = Asked("elsewhere", "q", {"values": 1, "rules": -1}, looks=(4, 6, 8))
+    looks = contrast(counts, asked)["looks"]
+    assert (
+        looks[0]["replicates"] == 4 and looks[-1]["stop"] and [k["stop"] for k in looks[:-1]] == [False] * (len(looks) - 1)
+    )
+    null = contrast(counts, Asked("elsewhere", "q", {"neutral": 1, "base": -1}, looks=(4, 8)))["looks"]
+    assert [k["replicates"] for k in null] == [4, 8] and not any(k["stop"] for k in null)
+    with pytest.raises(UserError, match="increasing"):
+        contrast(counts, Asked("elsewhere", "q", {"values": 1, "rules": -1}, looks=(8, 4)))
+
+
+def test_equivalence_of_a_two_proportion_contrast_uses_unpooled_rates(tmp_path: Path) -> None:
+    with imported(
+        tmp_path, "one", ["arm,seed,eval,aligned,decided,asked", "a,1,q,700,1000,1000", "b,1,q,300,1000,1000"]
+    ) as db:
+        found = contrast(db, Asked("one", "q", {"a": 1, "b": -1}, method="two_proportion", margin=0.45))
+    assert found["equivalence"]["verdict"] == "equivalent"
+    assert found["equivalence"]["ci_high"] - found["equivalence"]["ci_low"] == pytest.approx(
+        2 * 1.6449 * (2 * 0.21 / 1000) ** 0.5, rel=1e-3
+    )
+
+
+def test_seeds_of_one_base_count_as_one_replicate_by_their_mean_rate(tmp_path: Path) -> None:
+    lines = ["arm,seed,eval,aligned,decided,asked,base_model"]
+    for arm, shift in (("a", 10), ("b", 0)):
+        lines += [
+            f"{arm},1,q,{50 + shift},100,100,one",
+            f"{arm},2,q,{(20 + shift) * 9},900,900,one",
+            f"{arm},3,q,{30 + shift},100,100,two",
+        ]
+    with imported(tmp_path, "bases", lines) as db:
+        found = contrast(db, Asked("bases", "q", {"a": 1, "b": -1}))
+    assert found["n"] == 2 and found["unit"] == "base_model"
+    assert found["per_replicate"] == pytest.approx([0.1, 0.1])
+
+
+def test_a_grid_has_main_effects_and_interactions(tmp_path: Path) -> None:
+    lines = ["arm,seed,eval,aligned,decided,asked,msm_spec,aft_spec,aft_tokens"]
+    for i, msm in enumerate(("r", "v", "p")):
+        for j, aft in enumerate(("R", "V")):
+            lines += [
+                f"{msm}{aft},{s},q,{400 + 100 * i + 50 * j + (s * (i + 1) + j) % 7},1000,1000,{msm},{aft},100"
+                for s in (1, 2, 3, 4)
+            ]
+    with imported(tmp_path, "grid", lines) as db:
+        found = grid_effects(db, "grid", "q")
+        rows = {r["effect"]: r for r in found["effects"]}
+        assert rows["msm_spec: r - v"]["estimate"] == pytest.approx(-0.1, abs=0.01) or rows["msm_spec: v - r"][
+            "estimate"
+        ] == pytest.approx(0.1, abs=0.01)
+        assert abs(rows["aft_spec: R - V"]["estimate"] + 0.05) < 0.01
+        inner = [r for r in found["effects"] if r["kind"] == "interaction"]
+        assert len(inner) == 6 and max(abs(r["estimate"]) for r in inner) < 0.01
+        assert all(r["p_adj"] >= r["p"] for r in found["effects"])
+        with pytest.raises(UserError, match="did you mean 'grid'"):
+            grid_effects(db, "gird", "q")
+
+
+def test_two_arms_in_one_cell_are_no_grid(tmp_path: Path) -> None:
+    lines = ["arm,seed,eval,aligned,decided,asked,msm_spec,aft_spec", "a,1,q,5,10,10,r,R", "b,1,q,5,10,10,r,R"]
+    with imported(tmp_path, "grid", lines) as db, pytest.raises(UserError, match="are both r with R"):
+        grid_effects(db, "grid", "q")

@@ -1,0 +1,72 @@
+"""Ratings files: what agrees, a judge's error by strata, and every wrong row by its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from specsci.errors import InputFileError, UserError
+from specsci.report.agreement import agreement_tables
+from specsci.results.ratings import agreement, read_ratings
+
+
+@pytest.fixture
+def rated(tmp_path: Path):
+    def read(*lines: str, header: str = "item_id,rater,label"):
+        path = tmp_path / "ratings.csv"
+        path.write_text("\n".join([header, *lines]) + "\n")
+        return read_ratings(path)
+
+    return read
+
+
+def both(item: str, judge: str, human: str) -> list[str]:
+    return [f"{item},judge,{judge}", f"{item},human,{human}"]
+
+
+def test_two_raters_have_alpha_and_kappa(rated) -> None:
+    lines = [row for n in range(20) for row in both(f"i{n}", "yes" if n < 12 else "no", "yes" if n < 10 else "no")]
+    found = agreement(rated(*lines))
+    names = {(a["who"], a["name"]) for a in found["agreement"]}
+    assert names == {("all", "Krippendorff's alpha"), ("judge and human", "Cohen's kappa")}
+    kappa = next(a for a in found["agreement"] if a["name"] == "Cohen's kappa")
+    assert kappa["value"] == pytest.approx(0.8) and kappa["units"] == 20
+    assert [row[0] for row in agreement_tables(found)[0].rows] == ["all", "judge and human"]
+
+
+def test_a_judge_is_held_against_a_person_by_strata(rated) -> None:
+    header = "item_id,rater,label,stratum,population"
+    lines = []
+    for n in range(10):
+        lines += [f"s{n},judge,safe,safe,900", f"s{n},human,{'harm' if n == 0 else 'safe'},safe,900"]
+        lines += [f"h{n},judge,harm,harm,100", f"h{n},human,{'safe' if n < 3 else 'harm'},harm,100"]
+    found = agreement(rated(*lines, header=header), human="human")
+    (error,) = found["errors"]
+    assert error["error_rate"] == pytest.approx(0.9 * 0.1 + 0.1 * 0.3)
+    assert [(s["stratum"], s["audited"], s["wrong"]) for s in error["strata"]] == [("harm", 10, 3), ("safe", 10, 1)]
+    shown = agreement_tables(found)[1]
+    assert (
+        shown.title == "Errors against human" and shown.rows[-1][1] == "whole, weighted" and ".120 [" in shown.rows[-1][-1]
+    )
+
+
+def test_every_wrong_row_is_named(rated) -> None:
+    header = "item_id,rater,label,stratum,population"
+    with pytest.raises(InputFileError) as caught:
+        rated("a,x,yes,s,10", "a,x,no,s,10", "b,,yes,s,10", "c,x,yes,s,11", "d,x,yes,t,none", header=header)
+    text = str(caught.value)
+    for said in (":3:1: 'x' rated 'a' twice", ":4:1: an empty cell", ":5:1: population '11'", ":6:1: population 'none'"):
+        assert said in text
+    with pytest.raises(InputFileError, match="no column label"):
+        rated("a,x", header="item_id,rater")
+
+
+def test_what_cannot_be_compared_is_refused(rated) -> None:
+    with pytest.raises(UserError, match="two raters"):
+        agreement(rated("a,x,1", "b,x,2"))
+    two = rated("a,x,yes", "a,y,no", "b,x,yes", "b,y,yes")
+    with pytest.raises(UserError, match="did you mean 'y'"):
+        agreement(two, human="yy")
+    with pytest.raises(UserError, match="ordinal labels are numbers"):
+        agreement(two, level="ordinal")

@@ -1,0 +1,98 @@
+"""Pre-registration: a lock before the first score registers, later changes are exploratory, a late lock says so."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from specsci.errors import GateRefused, StoreError
+from specsci.results.registration import lock_path, lock_study, read_lock, stamps
+from specsci.store.artifact import Store
+
+MANIFEST: dict[str, Any] = {
+    "study": "mine",
+    "hypothesis": "Rules help.",
+    "correction": "holm",
+    "contrasts": [
+        {"name": "first", "eval": "q", "weights": {"a": 1, "b": -1}, "budgets": [100], "scale": "rate"},
+        {"name": "second", "eval": "q", "weights": {"a": 1, "c": -1}, "budgets": [100], "scale": "rate"},
+    ],
+    "token_efficiency": None,
+    "evals": {"q": {"items": "q", "min_competence": 0.7}},
+    "arms": {"a": {"midtrain": "r"}, "b": {"midtrain": None}, "c": {"midtrain": "n"}},
+    "replicates": [{"seed": 1}, {"seed": 2}],
+    "cells": [{"step_digest": "0001"}, {"step_digest": "0002"}],
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store").open()
+
+
+def changed(**parts: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(MANIFEST), **parts}
+
+
+def score_one(store: Store) -> None:
+    store.path("score", "0001").mkdir(parents=True)
+
+
+def test_a_lock_before_the_first_score_registers(store: Store) -> None:
+    assert set(stamps(MANIFEST, read_lock(store, "mine")).values()) == {"unregistered"}
+    lock, new = lock_study(store, MANIFEST)
+    assert new and lock.scored_cells == 0
+    again, new = lock_study(store, MANIFEST)
+    assert again == lock and not new
+    assert set(stamps(MANIFEST, read_lock(store, "mine")).values()) == {f"registered {lock.date}"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "first", "second"),
+    [
+        ({"contrasts": [{**MANIFEST["contrasts"][0], "scale": "logit"}, MANIFEST["contrasts"][1]]}, "scale", None),
+        ({"contrasts": [*MANIFEST["contrasts"][1:], {**MANIFEST["contrasts"][0], "name": "late"}]}, None, None),
+        ({"evals": {"q": {"items": "q", "min_competence": 0.6}}}, "eval q", "eval q"),
+        ({"arms": {**MANIFEST["arms"], "c": {"midtrain": "x"}}}, None, "arm c"),
+        ({"replicates": [*MANIFEST["replicates"], {"seed": 3}]}, "replicates", "replicates"),
+        ({"correction": "none"}, "correction", "correction"),
+    ],
+)
+def test_what_is_changed_after_the_lock_is_exploratory(
+    store: Store, parts: dict[str, Any], first: str | None, second: str | None
+) -> None:
+    lock, _ = lock_study(store, MANIFEST)
+    found = stamps(changed(**parts), lock)
+    for name, what in (("first", first), ("second", second)):
+        if name in found:
+            assert found[name] == (
+                f"exploratory: changed after the lock of {lock.date}: {what}" if what else f"registered {lock.date}"
+            )
+    if "late" in found:
+        assert found["late"].endswith("the contrast is new")
+
+
+def test_a_lock_that_comes_after_scores_is_late_and_no_other_replaces_it(store: Store) -> None:
+    score_one(store)
+    lock, _ = lock_study(store, MANIFEST)
+    assert lock.scored_cells == 1
+    assert set(stamps(MANIFEST, lock).values()) == {f"late: locked on {lock.date} with 1 cells already scored"}
+    with pytest.raises(GateRefused, match="is locked since"):
+        lock_study(store, changed(correction="none"))
+    assert read_lock(store, "mine") == lock
+
+
+def test_a_plan_may_be_locked_anew_while_nothing_is_scored(store: Store) -> None:
+    lock_study(store, MANIFEST)
+    lock, new = lock_study(store, changed(correction="bh"))
+    assert new and lock.plan["correction"] == "bh" and read_lock(store, "mine") == lock
+
+
+def test_a_damaged_lock_is_no_missing_one(store: Store) -> None:
+    lock_study(store, MANIFEST)
+    lock_path(store, "mine").write_text("{")
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_lock(store, "mine")

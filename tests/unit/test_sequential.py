@@ -1,0 +1,35 @@
+"""Sequential looks: published boundaries, and an error of five in a hundred over all looks at few replicates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from specsci.stats.sequential import boundaries
+
+
+def test_boundaries_are_the_published_ones() -> None:
+    """Five equal looks, two-sided 5 %: Lan and DeMets' O'Brien-Fleming and Pocock type (Jennison and Turnbull, tables of ch. 7)."""
+    found = [float(stats.norm.isf(p / 2)) for p in boundaries([2, 4, 6, 8, 10])]
+    assert found == pytest.approx([4.877, 3.357, 2.680, 2.290, 2.031], abs=1e-3)
+    found = [float(stats.norm.isf(p / 2)) for p in boundaries([2, 4, 6, 8, 10], "pocock")]
+    assert found == pytest.approx([2.438, 2.427, 2.410, 2.397, 2.386], abs=1e-3)
+    assert boundaries([8]) == pytest.approx([0.05])
+
+
+@pytest.mark.parametrize("spending", ["obrien_fleming", "pocock"])
+def test_the_error_over_all_looks_stays_at_five_percent(spending) -> None:
+    """A paired t after 4, 6 and 8 replicates of no difference; every look at the full level would err in one of ten."""
+    rng, looks, studies = np.random.default_rng(2), [4, 6, 8], 20_000
+    values = rng.normal(0, 1, (studies, looks[-1]))
+    ps = np.stack([stats.ttest_1samp(values[:, :k], 0, axis=1).pvalue for k in looks], axis=1)
+    stopped = (ps < np.array(boundaries(looks, spending))).any(axis=1).mean()
+    assert 0.03 < stopped <= 0.055, stopped
+    assert (ps < 0.05).any(axis=1).mean() > 0.08
+
+
+@pytest.mark.parametrize("looks", [[], [1, 4], [4, 4], [6, 4]])
+def test_looks_that_are_none_are_refused(looks: list[int]) -> None:
+    with pytest.raises(ValueError, match="increasing"):
+        boundaries(looks)
