@@ -19,6 +19,7 @@ NAMES = (
     "step_overhead",
     "results_rebuild",
     "ablation_query",
+    "analysis_speed",
     "audit_leaks",
     "packing_fill",
     "train_throughput",

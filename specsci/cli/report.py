@@ -9,6 +9,7 @@ import click
 from specsci.cli.common import open_store, store_option, store_path
 
 PARTS = {"tokens": ("Token efficiency",), "controls": ("Controls", "Absorption")}
+JSON_PARTS = {"tokens": ("token_efficiency",), "controls": ("controls", "absorption")}
 TABLES = (
     "ablation", "tokens", "controls", "fig2", "fig3", "fig4", "fig4_open_qa", "fig5", "fig7", "fig8", "fig10", "fig12_13", "fig14", "fig15", "fig17",
 )  # fmt: skip
@@ -48,7 +49,7 @@ def table(name: str, study_name: str | None, store_dir: Path | None, format_: st
     if name in PARTS:
         tables = [t for t in tables if t.title.startswith(PARTS[name])]
     if format_ == "json":
-        click.echo(as_json(content))
+        click.echo(as_json(content, JSON_PARTS.get(name, ())))
     else:
         print_tables(tables, format_, preamble(content))
 

@@ -63,7 +63,8 @@ def contrast(
     bootstrap    replicates, clusters and items resampled
     two_proportion, exact, linear      from counts: z with pooled variance, Fisher, Wald on a scale
     mcnemar      two arms on the same items, one answer each
-    mixed, gee   logistic models of single answers (--scale logit)
+    mixed        mixed model of single answers: linear (--scale rate), or logistic (--scale logit)
+    gee          estimating equations of single answers (--scale logit)
     """
     from specsci.results.asked import Asked, parse_weights
     from specsci.results.open import connect
@@ -159,13 +160,8 @@ def agreement(file: Path, human: str | None, level: str, format_: str) -> None:
 
 
 def _more(found: dict[str, Any]) -> list[str]:
-    """What else was asked: equivalence and looks, as lines."""
+    """What each look said, as lines."""
     lines = []
-    if equal := found.get("equivalence"):
-        lines.append(
-            f"equivalence within ±{equal['margin']:g}: {equal['verdict']} (TOST p {equal['p']:.3g}, "
-            f"90 % interval [{equal['ci_low']:+.3f}, {equal['ci_high']:+.3f}])"
-        )
     for look in found.get("looks", []):
         p = "none" if look["p"] is None else f"{look['p']:.4f}"
         said = "stop" if look["stop"] else "go on"

@@ -240,8 +240,8 @@ def as_csv(tables: list[Table]) -> str:
     return out.getvalue()
 
 
-def as_json(content: Ablation) -> str:
-    """The numbers themselves, not their rounded texts."""
+def as_json(content: Ablation, parts: tuple[str, ...] = ()) -> str:
+    """The numbers themselves, not their rounded texts; with `parts` these keys alone, beside the study's name."""
     cells: list[dict[str, Any]] = [
         {
             "eval": name,
@@ -259,23 +259,22 @@ def as_json(content: Ablation) -> str:
         for name, by_key in content.cells.items()
         for (arm, budget), cell in by_key.items()
     ]
-    return json.dumps(
-        {
-            "study": content.study,
-            "access": content.access,
-            "title": content.title,
-            "hypothesis": content.hypothesis,
-            "rates": cells,
-            "contrasts": content.contrasts,
-            "token_efficiency": content.efficiency,
-            "absorption": content.absorption,
-            "controls": [vars(c) for c in content.controls],
-            "cells_scored": content.cells_scored,
-            "cells_total": content.cells_total,
-        },
-        indent=1,
-        default=str,
-    )
+    whole = {
+        "study": content.study,
+        "access": content.access,
+        "title": content.title,
+        "hypothesis": content.hypothesis,
+        "rates": cells,
+        "contrasts": content.contrasts,
+        "token_efficiency": content.efficiency,
+        "absorption": content.absorption,
+        "controls": [vars(c) for c in content.controls],
+        "cells_scored": content.cells_scored,
+        "cells_total": content.cells_total,
+        "noise_budget": content.noise,
+        "claims": content.claims,
+    }
+    return json.dumps({k: v for k, v in whole.items() if not parts or k in ("study", *parts)}, indent=1, default=str)
 
 
 def preamble(content: Ablation) -> list[str]:

@@ -36,7 +36,9 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, Any]:
     flags = _flags(answers, asked, method, result)
     more: dict[str, Any] = {}
     if asked.margin is not None:
-        more["equivalence"] = asdict(_equivalence(answers, asked, result))
+        equal = _equivalence(answers, asked, result)
+        more["equivalence"] = asdict(equal) if equal else None
+        flags += [str(equal) if equal else "no spread between replicates: no test of equivalence"]
     if asked.looks:
         more["looks"] = _looks(answers, asked)
     said = {name: getattr(result, name) for name in ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method")}
@@ -77,15 +79,12 @@ def _estimate(answers: Answers, asked: Asked, method: Method) -> ContrastResult:
     return replace(found, method=found.method.replace("replicates", unit))
 
 
-def _equivalence(answers: Answers, asked: Asked, result: ContrastResult) -> Equivalence:
+def _equivalence(answers: Answers, asked: Asked, result: ContrastResult) -> Equivalence | None:
     """Two one-sided tests; where the method's error is that of "no difference", independent rates give the error."""
     if math.isnan(result.se) or result.method.startswith("two-proportion"):
         weights = np.array([asked.weights[a] for a in answers.arms])
         result = linear([_count(answers, a, asked.denominator) for a in answers.arms], weights, asked.scale)
-    try:
-        return tost(result, asked.margin or 0.0)
-    except ValueError as error:
-        raise UserError(str(error), mend="leave --margin out") from error
+    return tost(result, asked.margin or 0.0) if result.se > 0 else None
 
 
 def _looks(answers: Answers, asked: Asked) -> list[dict[str, Any]]:
@@ -210,19 +209,26 @@ def _bootstrap(answers: Answers, asked: Asked, weights: np.ndarray) -> ContrastR
 
 
 def _model(answers: Answers, asked: Asked, method: str, weights: np.ndarray) -> ContrastResult:
-    if asked.scale != "logit" or not answers.rows:
-        raise UserError(f"{method} needs single answers, and works on log odds", mend="--scale logit, or --method auto")
-    from specsci.stats.mixed import gee_logistic, mixed_logistic
+    linear_scale = method == "mixed" and asked.scale == "rate"
+    if not answers.rows or (asked.scale != "logit" and not linear_scale):
+        what = "the rate or the logit scale" if method == "mixed" else "the logit scale"
+        raise UserError(f"{method} needs single answers and {what}", mend="--scale logit, or --method auto")
+    from specsci.stats.mixed import gee_logistic, mixed_linear, mixed_logistic
 
     kept = [r for r in answers.rows if r[5] is not None or asked.denominator == "asked"]
     aligned = np.array([bool(r[5]) for r in kept])
     arm = np.array([answers.arms.index(r[1]) for r in kept])
     replicate, item = np.array([str(r[0]) for r in kept]), np.array([str(r[2]) for r in kept])
-    if method == "mixed":
-        return mixed_logistic(aligned, arm, replicate, item, weights)
-    if len(set(replicate)) < 2:
-        raise UserError("gee needs at least two replicates", mend="take --method auto")
-    return gee_logistic(aligned, arm, replicate, weights)
+    if len(set(replicate)) < 2 and (linear_scale or method == "gee"):
+        raise UserError(f"{method} needs at least two replicates", mend="take --method auto")
+    try:
+        if linear_scale:
+            return mixed_linear(aligned, arm, replicate, weights)
+        if method == "mixed":
+            return mixed_logistic(aligned, arm, replicate, item, weights)
+        return gee_logistic(aligned, arm, replicate, weights)
+    except ValueError as error:
+        raise UserError(str(error), mend="take --method auto") from error
 
 
 def _flags(answers: Answers, asked: Asked, method: Method, result: ContrastResult) -> list[str]:
@@ -232,7 +238,7 @@ def _flags(answers: Answers, asked: Asked, method: Method, result: ContrastResul
     weights = np.array([asked.weights[a] for a in answers.arms])
     if method == "paired_t" and leave_one_out(_by_replicate(answers, asked), weights, _items(answers), asked.scale):
         flags.append("fragile: one replicate decides the verdict")
-    if whole >= 2 and method not in OVER_REPLICATES:
+    if whole >= 2 and method not in OVER_REPLICATES and not result.method.startswith("linear mixed"):
         what = "bases" if answers.unit == "base_model" else "seeds"
         flags.append(f"replicates taken as they are: the interval says nothing about other {what}")
     if math.isnan(result.p) and math.isnan(result.ci_low):

@@ -1,4 +1,4 @@
-"""Models of single answers: logistic regression with random effects of replicate and item, and GEE as a check."""
+"""Models of single answers: logistic and linear mixed models with effects of replicate and item, and GEE as a check."""
 
 from __future__ import annotations
 
@@ -39,6 +39,43 @@ def mixed_logistic(
         fitted = model.fit_vb()
     result = _of(fitted.fe_mean, np.diag(np.square(fitted.fe_sd)), weights, confidence, "mixed logistic, variational Bayes")
     return replace(result, n=len(np.unique(replicate)))
+
+
+def mixed_linear(values: Array, arm: Array, replicate: Array, weights: Array, confidence: float = 0.95) -> ContrastResult:
+    """A contrast of means from a linear mixed model: every replicate has its own arm effects, drawn around the common ones.
+
+    Args:
+        values: answers (0 or 1) or values per item, shape (answers,).
+        arm: index into `weights` per answer.
+        replicate: label per answer.
+
+    Random effects of the arms by replicate let the effect differ between bases, so that the interval (a t over the
+    replicates) is for replicates to come. Fitted by REML (statsmodels MixedLM).
+
+    Raises:
+        ValueError: fewer than two replicates, or the fit does not converge.
+    """
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    weights, groups = np.asarray(weights, float), np.unique(replicate, return_inverse=True)[1]
+    count = int(groups.max()) + 1
+    if count < FEWEST_GROUPS:
+        raise ValueError("a mixed model needs at least two replicates")
+    fixed = np.eye(len(weights))[np.asarray(arm, int)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            model: Any = MixedLM(np.asarray(values, float), fixed, groups, exog_re=fixed)
+            fitted = model.fit(reml=True)
+        except np.linalg.LinAlgError as error:
+            raise ValueError(f"the mixed model cannot be fitted: {error}") from error
+    if not fitted.converged or not np.isfinite(fitted.bse_fe).all():
+        raise ValueError("the mixed model did not converge")
+    k = len(weights)
+    result = _of(
+        fitted.fe_params, np.asarray(fitted.cov_params())[:k, :k], weights, confidence, "linear mixed model, REML", count - 1
+    )
+    return replace(result, n=count, method="linear mixed model, random arm effects by replicate, REML (rate scale)")
 
 
 def gee_logistic(aligned: Array, arm: Array, group: Array, weights: Array, confidence: float = 0.95) -> ContrastResult:

@@ -123,3 +123,9 @@ def test_parts_of_a_studys_tables_come_alone(imported: Path, finished_tiny: harn
         assert code == 0 and f"**{wanted}" in out and "**Misaligned rate" not in out, err
     code, out, err = harness.run("report", "table", "fig7", "--study", "elsewhere", "--store", imported, "--format", "csv")
     assert code == 0 and ".40 | .361" in out.replace('"', ""), out + err
+
+
+def test_parts_as_json_hold_their_part_alone(finished_tiny: harness.Finished) -> None:
+    for name, keys in (("tokens", {"study", "token_efficiency"}), ("controls", {"study", "controls", "absorption"})):
+        code, out, err = harness.run("report", "table", name, "--store", finished_tiny.store, "--format", "json")
+        assert code == 0 and set(json.loads(out)) == keys, err

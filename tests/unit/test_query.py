@@ -138,7 +138,7 @@ def test_one_replicate_that_decides_and_one_that_is_missing_are_said(ask) -> Non
     ("weights", "more", "what"),
     [
         ("a=1,z=-1", {}, "no scores of an arm 'z'"),
-        ("a=1,b=-1", {"method": "gee"}, "works on log odds"),
+        ("a=1,b=-1", {"method": "gee"}, "needs single answers and the logit scale"),
         ("a=1,b=-1", {"method": "two_proportion", "scale": "logit"}, "compares two arms on the rate scale"),
         ("a=1,b=-1", {"method": "mcnemar"}, "the study has counts alone"),
         ("a=1,b=-1", {"budget_tokens": 7}, "'a' has no budget of 7 tokens"),
@@ -164,3 +164,17 @@ def test_weights_that_are_none_are_refused(text) -> None:
 
 def test_weights_are_read_as_written() -> None:
     assert parse_weights("MSM+AFT=1, aft = -1e0,c=0") == {"MSM+AFT": 1.0, "aft": -1.0}
+
+
+def test_a_linear_mixed_model_is_the_paired_t_where_all_is_balanced(ask) -> None:
+    rng, lines = np.random.default_rng(6), []
+    for seed in range(1, 7):
+        for arm, rate in (("a", 0.7 + 0.05 * seed / 6), ("b", 0.5 + 0.1 * (seed % 3))):
+            lines += items(arm, (rng.random(80) < rate).astype(int).tolist(), seed)
+    mixed = ask(lines, "a=1,b=-1", ITEMS, method="mixed")
+    paired = ask(lines, "a=1,b=-1", ITEMS)
+    assert mixed["method"].startswith("linear mixed model") and mixed["flags"] == []
+    assert mixed["estimate"] == pytest.approx(paired["estimate"]) and mixed["n"] == 6
+    assert mixed["ci_high"] - mixed["ci_low"] == pytest.approx(paired["ci_high"] - paired["ci_low"], rel=0.1)
+    with pytest.raises(UserError, match="rate or the logit"):
+        ask(lines, "a=1,b=-1", ITEMS, method="mixed", scale="arcsine")
