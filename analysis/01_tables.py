@@ -8,10 +8,12 @@ One Markdown, CSV and LaTeX file per table, and nothing that is not in results.d
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import click
 
+from specsci.errors import SpecsciError
 from specsci.report.ablation import ablation, study_names
 from specsci.report.latex import latex
 from specsci.report.published import FIGURES, figure_tables
@@ -42,4 +44,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SpecsciError as error:
+        sys.exit(str(error))

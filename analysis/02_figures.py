@@ -6,11 +6,12 @@ python analysis/02_figures.py --store .specsci --out figures
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import click
 
-from specsci.errors import UserError
+from specsci.errors import SpecsciError, UserError
 from specsci.report.ablation import ablation, study_names
 from specsci.report.plots import PLOTS, draw, save
 from specsci.results.open import connect
@@ -37,4 +38,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SpecsciError as error:
+        sys.exit(str(error))

@@ -6,6 +6,7 @@ python analysis/03_queries.py --store .specsci --out answers
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import click
@@ -20,7 +21,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("answers"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect(str(given.store / "results.duckdb"), read_only=True) as db:
+    database = given.store / "results.duckdb"
+    if not database.is_file():
+        sys.exit(f"no results in {given.store}\n  mend: run a study first, or `specsci results rebuild`")
+    with duckdb.connect(str(database), read_only=True) as db:
         for file in sorted(SQL.glob("*.sql")):
             answer = db.sql(file.read_text(encoding="utf-8"))
             answer.write_csv(str(given.out / f"{file.stem}.csv"))

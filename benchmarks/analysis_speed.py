@@ -23,7 +23,9 @@ from specsci.stats.bootstrap import hierarchical_bootstrap
 
 REPLICATES, LARGE = 4, LARGE_ROWS // 2
 BOOTSTRAP_SEEDS, BOOTSTRAP_ROWS, DRAWS = 4, 8_100, 10_000
-GROUPED = "SELECT eval, arm, aft_tokens, base_model, count(*), sum(aligned) FROM scores GROUP BY eval, arm, aft_tokens, base_model"
+GROUPED = (
+    "SELECT eval, arm, aft_tokens, base_model, count(*), sum(aligned) FROM scores GROUP BY eval, arm, aft_tokens, base_model"
+)
 
 
 def run(options: Options) -> Result:

@@ -2,5 +2,5 @@
 SELECT r.study, r.eval, r.arm, r.aft_tokens, r.base_model, r.seed, r.decided - r.aligned AS misaligned, r.decided, r.asked,
        1 - r.rate_decided AS misaligned_rate
 FROM rates r JOIN studies s USING (study)
-WHERE json_extract_string(s.manifest, '$.evals.' || r.eval || '.role') = 'outcome'
+WHERE json_extract_string(s.manifest, '$.evals."' || r.eval || '".role') = 'outcome'
 ORDER BY ALL;

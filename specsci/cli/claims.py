@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import getpass
+import os
 from pathlib import Path
 
 import click
 
 from specsci.cli.common import emit, json_option, open_store, store_option
+
+
+def account() -> str:
+    """This account's name; `unknown` where it has none (a container without a passwd entry)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 @click.command()
@@ -16,7 +25,7 @@ from specsci.cli.common import emit, json_option, open_store, store_option
 @click.option("--contrast", help="A declared contrast of the study.")
 @click.option("--text", help="The claim, as a sentence.")
 @click.option("--withdraw", metavar="REASON", help="Withdraw the claim; it stays listed, with the reason.")
-@click.option("--by", default=getpass.getuser, help="Who makes it [this account].")
+@click.option("--by", default=account, help="Who makes it [this account].")
 @store_option
 @json_option
 def claim(
@@ -37,7 +46,10 @@ def claim(
     from specsci.results.build import build
     from specsci.results.claims import make_claim, read_claims, write_claim
     from specsci.results.open import connect, rows
+    from specsci.results.stamp import is_current
 
+    if name is None and (withdraw or study or contrast or text):
+        raise click.UsageError("give the claim a NAME")
     store = open_store(store_dir, create=False)
     if name and withdraw:
         known = {c.claim: c for c in read_claims(store)}
@@ -52,7 +64,8 @@ def claim(
             found = rows(db, query, [study, contrast])
         empty = {"study": study, "contrast": contrast, "estimate": None, "ci_low": None, "ci_high": None}
         write_claim(store, make_claim(store, found[0] if found else empty, name, text, by))
-    build(store)
+    if not is_current(store):
+        build(store)
     with connect(store.root) as db:
         standing = rows(db, "SELECT * FROM claims ORDER BY claim")
     shown = [s for s in standing if not name or s["claim"] == name]
@@ -70,14 +83,14 @@ def claim(
 @click.command()
 @click.argument("what", metavar="STEP|eval:STUDY/EVAL")
 @click.option("--reason", required=True, help="Why nothing may rest on it; results carry it.")
-@click.option("--by", default=getpass.getuser, help="Who retires it [this account].")
+@click.option("--by", default=account, help="Who retires it [this account].")
 @store_option
 @json_option
 def retire(what: str, reason: str, by: str, store_dir: Path | None, as_json: bool) -> None:
     """Retire a step, with all that was made from it, or an eval: contrasts and claims that rest on it are withdrawn."""
     from specsci.results.build import build
-    from specsci.results.claims import retire as write
     from specsci.results.open import connect
+    from specsci.results.retired import retire as write
 
     store = open_store(store_dir, create=False)
     entry = write(store, what, reason, by)

@@ -42,7 +42,9 @@ budget_option = click.option(
 @scale_option
 @denominator_option
 @click.option("--method", type=click.Choice(METHODS), default="auto", show_default=True, help="How it is estimated.")
-@click.option("--margin", type=click.FloatRange(0, min_open=True), help="Test equivalence within ±MARGIN as well (TOST).")
+@click.option(
+    "--margin", type=click.FloatRange(0, 100, min_open=True), help="Test equivalence within ±MARGIN as well (TOST)."
+)
 @click.option("--looks", metavar="4,6,8", help="Replicates at which the study looks; boundaries keep the error over all.")
 @click.option(
     "--spending", type=click.Choice(["obrien_fleming", "pocock"]), default="obrien_fleming", show_default=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,9 @@ from specsci.errors import UserError, nearest
 from specsci.results.open import rows
 from specsci.results.rates import Rates
 from specsci.stats.intervals import Interval, rate_interval
+
+UNDECIDED = Interval(math.nan, math.nan, math.nan, 0, "nothing decided")
+"""Stands for the rate of an arm that decided nothing: it is shown with its denominators, never left out."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,12 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
     if study is None and len(names) == 1:
         study = names[0]
     if study not in names:
-        raise UserError(f"no study '{study}' in the results" if study else "name a study", mend=nearest(str(study), names))
+        if study is None:
+            raise UserError(
+                "the store has several studies" if names else "the store has no study",
+                mend=f"name one with --study: {', '.join(names)}",
+            )
+        raise UserError(f"no study '{study}' in the results", mend=nearest(study, names))
     (text,) = db.execute("SELECT manifest FROM studies WHERE study = ?", [study]).fetchone() or ("{}",)
     manifest = json.loads(text)
     rates = Rates(db, study)
@@ -113,12 +122,12 @@ def _outcome(manifest: dict[str, Any], rates: Rates, name: str, budgets: list[in
     cells = {}
     for arm in manifest["arms"]:
         for budget in budgets:
+            if (arm, name, budget) not in rates.counts:
+                continue
             column = rates.column(arm, name, budget)
             known = ~np.isnan(column)
-            if not known.any():
-                continue
             aligned, decided, asked = rates.counts[arm, name, budget]
-            interval = rate_interval(1 - column[known], rates.items[name])
+            interval = rate_interval(1 - column[known], rates.items[name]) if known.any() else UNDECIDED
             values = {str(c): 1 - float(v) for c, v in zip(rates.clusters, column, strict=True) if not np.isnan(v)}
             cells[arm, budget] = RateCell(interval, aligned, decided, asked, values)
     return cells

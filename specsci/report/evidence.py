@@ -94,9 +94,9 @@ def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: dict[s
         c = by_eval.get(name)
         table.rows.append(
             [
-                name, spec["role"], f"{spec['kind']}, {spec['format']}", str(items.get(name, NOTHING)), str(c["m"]) if c else "0",
+                name, spec["role"], ", ".join(spec[k] for k in ("kind", "format") if k in spec) or "imported", str(items.get(name, NOTHING)), str(c["m"]) if c else "0",
                 tokens(int(c["a"])) if c else "0", tokens(int(c["d"])) if c else "0",
-                rate(agreed[name]) if name in agreed else NOTHING, digests.get(spec["items"], NOTHING)[:12],
+                rate(agreed[name]) if name in agreed else NOTHING, digests.get(spec.get("items"), NOTHING)[:12],
             ]
         )  # fmt: skip
     table.note = "An answer is the option that the model finds more probable; undecided ones are never counted as either."

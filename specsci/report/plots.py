@@ -22,7 +22,7 @@ NO_AFT = 0.5
 STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7,
     "svg.fonttype": "none", "svg.hashsalt": "specsci", "pdf.fonttype": 42, "axes.spines.top": False, "axes.spines.right": False,
-    "figure.constrained_layout.use": True, "font.family": "sans-serif",
+    "text.parse_math": False, "figure.constrained_layout.use": True, "font.family": "sans-serif",
 }  # fmt: skip
 
 

@@ -157,7 +157,7 @@ def _cell(figure: Figure, printed: str | None, mine: RateCell | None) -> str:
         return NOTHING
     number = float(printed)
     shown = f"{number:.{max(2, len(printed.partition('.')[2]))}f}".removeprefix("0") if figure.rates else printed
-    if mine is None:
+    if mine is None or not mine.interval.n:
         return shown
     i = mine.interval
     estimate, low, high = (1 - i.estimate, 1 - i.high, 1 - i.low) if figure.aligned else (i.estimate, i.low, i.high)

@@ -26,11 +26,14 @@ def study_diff(first: Plan, second: Plan, db: duckdb.DuckDBPyConnection | None) 
     shared = set(first.steps) & set(second.steps)
     steps = [_kind(first, second, kind) for kind in dict.fromkeys(s.kind for p in (first, second) for s in p.steps.values())]
     known = study_names(db) if db is not None else []
-    both = [ablation(db, n) if db is not None and n in known else None for n in names]
+    both = [
+        ablation(db, n) if db is not None and n in known and _is_of(db, p) else None
+        for n, p in zip(names, (first, second), strict=True)
+    ]
     missing = [n for n, found in zip(names, both, strict=True) if found is None]
     summary = f"{names[0]} against {names[1]}: {len(recipe)} fields differ, {len(shared):,} steps are the same"
     if missing:
-        summary += f"; no results of {' and '.join(missing)} in this store"
+        summary += f"; no results of {' and '.join(missing)} as it is in this store"
     return {
         "a": names[0],
         "b": names[1],
@@ -40,6 +43,12 @@ def study_diff(first: Plan, second: Plan, db: duckdb.DuckDBPyConnection | None) 
         "rates": _rates(both[0], both[1]) if both[0] and both[1] else [],
         "contrasts": _contrasts(both[0], both[1]) if both[0] and both[1] else [],
     }
+
+
+def _is_of(db: duckdb.DuckDBPyConnection, plan: Plan) -> bool:
+    """Whether the results under a study's name are those of this plan, and not of another version of its file."""
+    cells = {d for (d,) in db.execute("SELECT step_digest FROM cells WHERE study = ?", [plan.loaded.name]).fetchall()}
+    return cells == {s.digest for s in plan.scored}
 
 
 def _fields(first: Any, second: Any, path: str = "") -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,7 +69,7 @@ def _rates(content: Ablation, name: str) -> Table:
         row = [cells.get((key, b)) if b else cells.get((source, 0)) for b in content.budgets]
         if any(row):
             table.rows.append([key, *(_shown(c) for c in row)])
-    some = next(iter(cells.values()), None)
+    some = next((c for c in cells.values() if c.interval.n), next(iter(cells.values()), None))
     if some:
         undecided = sum(c.asked - c.decided for c in cells.values())
         table.note = (
@@ -85,6 +86,8 @@ def _shown(cell: RateCell | None) -> str:
     if cell is None:
         return "–"
     i = cell.interval
+    if math.isnan(i.estimate):
+        return f"– (0 of {cell.asked:,} decided)"
     mark = "" if i.method.startswith("t ") else STAR
     return f"{rate(i.estimate)} [{rate(i.low)}, {rate(i.high)}]{mark}"
 
@@ -142,7 +145,11 @@ def _efficiency(content: Ablation, share: float) -> Table:
         table.rows.append(
             [row["arm"], row["reference"], row["counting"], row["arm_tokens"], row["reference_tokens"], ratio, interval]
         )
-    table.note = "Ratio = tokens that the reference needs / tokens that the arm needs. ≤, ≥ and open: beyond the ends of the grid, censored, never extrapolated."
+    flags = sorted({row["flags"] for row in rows if row.get("flags")})
+    table.note = (
+        (f"{'; '.join(flags)}. " if flags else "")
+        + "Ratio = tokens that the reference needs / tokens that the arm needs. ≤, ≥ and open: beyond the ends of the grid, censored, never extrapolated."
+    )
     return table
 
 
@@ -247,9 +254,9 @@ def as_json(content: Ablation, parts: tuple[str, ...] = ()) -> str:
             "eval": name,
             "arm": arm,
             "aft_tokens": budget,
-            "misaligned": cell.interval.estimate,
-            "ci_low": cell.interval.low,
-            "ci_high": cell.interval.high,
+            "misaligned": _number(cell.interval.estimate),
+            "ci_low": _number(cell.interval.low),
+            "ci_high": _number(cell.interval.high),
             "method": cell.interval.method,
             "replicates": cell.per_replicate,
             "aligned": cell.aligned,
@@ -275,6 +282,10 @@ def as_json(content: Ablation, parts: tuple[str, ...] = ()) -> str:
         "claims": content.claims,
     }
     return json.dumps({k: v for k, v in whole.items() if not parts or k in ("study", *parts)}, indent=1, default=str)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def preamble(content: Ablation) -> list[str]:

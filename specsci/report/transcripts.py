@@ -34,6 +34,8 @@ def transcripts(
     db: duckdb.DuckDBPyConnection, study: str, manifest: dict[str, Any], name: str
 ) -> tuple[list[Transcript], str]:
     """Sample questions of an eval, chosen by a fixed draw and not by their answers; and why there are none, if so."""
+    if "items" not in manifest["evals"][name]:
+        return [], "imported answers come without their questions"
     try:
         items = _items(db, study, manifest, name)
     except SpecsciError as error:

@@ -9,11 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from specsci.results.absorption import absorption_rows, null_flags
-from specsci.results.claims import Standing, read_claims, read_retired, standing, voided
-from specsci.results.declared import contrast_row, declared_items
+from specsci.results.claims import Standing, read_claims, standing
+from specsci.results.declared import cell_weights, contrast_row
+from specsci.results.items import ItemTable, item_table
 from specsci.results.noise import noise_row
 from specsci.results.rates import Rates
 from specsci.results.registration import read_lock, stamps
+from specsci.results.retired import Retirements, reasons_of
 from specsci.stats.efficiency import Bound, TokenRatio, token_ratio
 from specsci.stats.families import adjust
 from specsci.store.artifact import Store
@@ -22,33 +24,44 @@ from specsci.store.artifact import Store
 def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dict[str, Any]]) -> None:
     """Fill the tables `contrasts`, `noise_budget`, `absorption`, `token_efficiency`, `claims` and `retired`."""
     standings: list[Standing] = []
-    claims = read_claims(store)
+    claims, gone = read_claims(store), Retirements(store)
     for manifest in manifests:
-        rates = Rates(db, manifest["study"])
+        study, rates = manifest["study"], Rates(db, manifest["study"])
+        voided = gone.cells(manifest)
+        _append(db, "voided", voided)
         contrasts, noise = [], []
+        tables: dict[Any, ItemTable | None] = {}
         for declared in manifest["contrasts"]:
-            items = declared_items(db, manifest, declared)
+            key = (declared["eval"], *sorted(cell_weights(manifest, declared).items()))
+            if key not in tables:  # a contrast and its twin on another scale read the same answers
+                tables[key] = item_table(db, study, declared["eval"], cell_weights(manifest, declared))
+            items = tables[key]
             contrasts.append(contrast_row(manifest, declared, rates, items))
-            noise.append(noise_row(manifest["study"], declared["name"], items) if items else None)
+            noise.append(noise_row(study, declared["name"], items) if items else None)
         for family in {c["family"] for c in contrasts}:
             members = [c for c in contrasts if c["family"] == family and c["p"] is not None]
             for row, p in zip(members, adjust([c["p"] for c in members], manifest["correction"]), strict=True):
                 row["p_adj"] = p
-        absorbed = absorption_rows(db, manifest["study"])
+        absorbed = absorption_rows(db, study)
         _flag_nulls(contrasts, manifest, absorbed)
-        void = voided(store, manifest)
-        _stamp(contrasts, stamps(manifest, read_lock(store, manifest["study"])), void)
+        void = {c["name"]: reasons_of(manifest, c, voided) for c in manifest["contrasts"]}
+        _stamp(contrasts, stamps(manifest, read_lock(store, study)), void)
         rows = {c["contrast"]: c for c in contrasts}
-        mine = [c for c in claims if c.study == manifest["study"]]
+        mine = [c for c in claims if c.study == study]
         standings += [standing(c, rows.get(c.contrast), manifest, void.get(c.contrast, [])) for c in mine]
         _append(db, "contrasts", contrasts)
         _append(db, "noise_budget", [row for row in noise if row])
         _append(db, "absorption", absorbed)
-        _append(db, "token_efficiency", _efficiency_rows(manifest, rates))
+        of_eval = (manifest["token_efficiency"] or {}).get("eval")
+        by_arm: dict[str, list[str]] = {}
+        for row in voided:
+            if row["eval"] == of_eval:
+                by_arm.setdefault(row["arm"], []).append(row["reason"])
+        _append(db, "token_efficiency", _efficiency_rows(manifest, rates, by_arm))
     known = {m["study"] for m in manifests}
     standings += [standing(c, None, None, []) for c in claims if c.study not in known]
     _append(db, "claims", [_claim_row(s) for s in standings])
-    _append(db, "retired", [vars(r) for r in read_retired(store)])
+    _append(db, "retired", [vars(r) for r in gone.entries])
 
 
 def _stamp(contrasts: list[dict[str, Any]], registered: dict[str, str], void: dict[str, list[str]]) -> None:
@@ -78,11 +91,11 @@ def _flag_nulls(contrasts: list[dict[str, Any]], manifest: dict[str, Any], absor
         row["flags"] = "; ".join([*([row["flags"]] if row["flags"] else []), *extra])
 
 
-def _efficiency_rows(manifest: dict[str, Any], rates: Rates) -> list[dict[str, Any]]:
+def _efficiency_rows(manifest: dict[str, Any], rates: Rates, void: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """Ratios of every declared pair at every level; `void` is what of a pair's arms was retired, by `arm`."""
     declared = manifest["token_efficiency"]
-    if not declared or len(rates.clusters) < 2:
+    if not declared:
         return []
-    base = 1 - rates.column(declared["base"], declared["eval"], 0)
     midtrain = {c["arm"]: c["midtrain_tokens"] for c in manifest["cells"]}
     rows = []
     for pair in declared["pairs"]:
@@ -91,24 +104,28 @@ def _efficiency_rows(manifest: dict[str, Any], rates: Rates) -> list[dict[str, A
         budgets = [b for b in shared[0] if b in shared[1] and b > 0]
         if not budgets:
             continue
-        curves = [np.stack([1 - rates.column(a, declared["eval"], b) for b in budgets], axis=1) for a in (reference, arm)]
-        whole = ~(np.isnan(curves[0]).any(axis=1) | np.isnan(curves[1]).any(axis=1) | np.isnan(base))
-        if whole.sum() < 2:
+        cells = [(declared["base"], 0), *((a, b) for a in (reference, arm) for b in budgets)]
+        table, pairs = rates.paired(declared["eval"], [[cell] for cell in cells])
+        if len(table) < 2:
             continue
+        base, curves = 1 - table[:, 0], 1 - table[:, 1:].reshape(len(table), 2, len(budgets))
+        flags = [f"withdrawn: {reason}" for a in (declared["base"], reference, arm) for reason in void.get(a, [])]
+        if len(pairs) < len(manifest["replicates"]):
+            flags.append(f"incomplete: {len(pairs)} of {len(manifest['replicates'])} replicates")
         for share in (declared["level_share"], *declared.get("exploratory_level_shares", [])):
-            levels = share * base[whole]
+            levels = share * base
             for counting in ("AFT tokens", "AFT and midtraining tokens"):
                 extra = (midtrain[arm], midtrain[reference]) if counting != "AFT tokens" else (0, 0)
                 result = token_ratio(
                     np.array(budgets),
-                    curves[0][whole],
-                    curves[1][whole],
+                    curves[:, 0],
+                    curves[:, 1],
                     levels,
                     extra_arm_tokens=extra[0],
                     extra_reference_tokens=extra[1],
                 )
                 said = {"level_share": share, "exploratory": share != declared["level_share"]}
-                said |= {"counting": counting, "level": float(levels.mean())}
+                said |= {"counting": counting, "level": float(levels.mean()), "flags": "; ".join(dict.fromkeys(flags))}
                 rows.append({**_efficiency_row(result), "study": manifest["study"], **pair, **said})
     return rows
 

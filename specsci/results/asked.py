@@ -12,7 +12,7 @@ import duckdb
 
 from specsci.errors import UserError, nearest
 from specsci.results.denominator import Denominator
-from specsci.results.rates import unit_of
+from specsci.results.rates import Pair, items_of, unit_of
 from specsci.stats.contrast import Scale
 from specsci.stats.sequential import Spending
 
@@ -40,34 +40,51 @@ class Asked:
 
 @dataclass
 class Answers:
-    """What the database holds for a contrast: counts by cluster and arm, and single answers, read when a method asks for them.
+    """What the database holds for a contrast of arms at their budgets: counts by replicate, and single answers when asked for.
 
-    `counts[cluster][arm]` is (aligned, decided, asked) of one replicate; a cluster is a base model where the study has several,
-    else a seed. Seeds that share a base count as one replicate: `rates[cluster][arm]` are their mean rates, by denominator.
+    `counts[replicate][arm]` is (aligned, decided, asked); a replicate is a (base model, seed). `items` is how many items a rate of
+    one replicate is over. `withdrawn` says what of it was retired.
     """
 
     unit: str
-    arms: list[str]
-    first_seed: dict[Any, int]
-    counts: dict[Any, dict[str, tuple[int, int, int]]]
-    rates: dict[Any, dict[str, dict[Denominator, float]]]
+    budgets: dict[str, int]
+    counts: dict[Pair, dict[str, tuple[int, int, int]]]
+    items: int
+    withdrawn: list[str]
     read: Callable[[], list[tuple[Any, ...]]]
+
+    @property
+    def arms(self) -> list[str]:
+        return list(self.budgets)
+
+    def cluster_of(self, pair: Pair) -> Any:
+        """What a replicate counts under: its base model where the study has several, else its seed."""
+        return pair[0] if self.unit == "base_model" else pair[1]
+
+    def whole(self, denominator: Denominator) -> list[Pair]:
+        """Replicates in which every arm has a rate, in the order of their seeds."""
+        place = 1 if denominator == "decided" else 2
+        order = sorted(self.counts, key=lambda p: (p[1], p[0]))
+        return [p for p in order if all(self.counts[p].get(a, (0, 0, 0))[place] for a in self.arms)]
+
+    def clusters(self, denominator: Denominator) -> list[Any]:
+        """The clusters of the whole replicates, in the order of their seeds."""
+        return list(dict.fromkeys(self.cluster_of(p) for p in self.whole(denominator)))
 
     @cached_property
     def rows(self) -> list[tuple[Any, ...]]:
-        """(cluster, arm, item_id, cluster_id, seed, aligned or None) per answer; empty where only counts are known."""
-        return self.read()
-
-    def whole(self) -> list[Any]:
-        """Clusters that every arm has decided answers in, in the order of their seeds."""
+        """(cluster, arm, item_id, cluster_id, seed, aligned or None) per answer, of replicates that every arm was asked in."""
+        kept = set(self.whole("asked"))
         return [
-            c
-            for c in sorted(self.counts, key=self.first_seed.__getitem__)
-            if all(self.counts[c].get(a, (0, 0, 0))[1] for a in self.arms)
+            (self.cluster_of((base, seed)), arm, item, cluster, seed, aligned)
+            for base, arm, item, cluster, seed, aligned in self.read()
+            if (base, seed) in kept
         ]
 
     def total(self, arm: str) -> tuple[int, int, int]:
-        found = [by_arm[arm] for by_arm in self.counts.values() if arm in by_arm]
+        """Counts of an arm over the replicates that every arm was asked in; over all where they share none."""
+        shared = self.whole("asked") or [p for p in self.counts if arm in self.counts[p]]
+        found = [self.counts[p][arm] for p in shared]
         return tuple(sum(x) for x in zip(*found, strict=True))
 
 
@@ -116,22 +133,19 @@ def read_answers(db: duckdb.DuckDBPyConnection, asked: Asked) -> Answers:
     unit = unit_of({base for (base,) in bases})
 
     def of_arms(columns: str, source: str, end: str) -> list[tuple[Any, ...]]:
-        """Rows of every arm at its budget, the arm second."""
-        query = (
-            f"SELECT {unit}, arm, {columns} FROM {source} WHERE study = ? AND eval = ? AND arm = ? AND aft_tokens = ? {end}"
-        )
+        """Rows of every arm at its budget: base model, arm, and the columns."""
+        query = f"SELECT base_model, arm, {columns} FROM {source} WHERE study = ? AND eval = ? AND arm = ? AND aft_tokens = ? {end}"
         return [r for arm, b in at.items() for r in db.execute(query, [asked.study, asked.eval, arm, b]).fetchall()]
 
-    counts: dict[Any, dict[str, tuple[int, int, int]]] = {}
-    rates: dict[Any, dict[str, dict[Denominator, float]]] = {}
-    first: dict[Any, int] = {}
-    summed = "sum(aligned), sum(decided), sum(asked), avg(rate_decided), avg(rate_asked), min(seed)"
-    for cluster, arm, aligned, decided, out_of, of_decided, of_asked, seed in of_arms(summed, "rates", "GROUP BY ALL"):
-        first[cluster] = min(seed, first.get(cluster, seed))
-        counts.setdefault(cluster, {})[arm] = (int(aligned), int(decided), int(out_of))
-        rates.setdefault(cluster, {})[arm] = {"decided": of_decided, "asked": of_asked}
+    counts: dict[Pair, dict[str, tuple[int, int, int]]] = {}
+    for base, arm, seed, *three in of_arms("seed, sum(aligned), sum(decided), sum(asked)", "rates", "GROUP BY ALL"):
+        aligned, decided, out_of = (int(n) for n in three)
+        counts.setdefault((base, seed), {})[arm] = (aligned, decided, out_of)
+    decided_each = [c[1] for by_arm in counts.values() for c in by_arm.values()]
+    items = items_of(db, asked.study).get(asked.eval, max(1, round(sum(decided_each) / len(decided_each))))
+    withdrawn = sorted({r for *_, r in of_arms("reason", "voided", "")})
     columns = "item_id, coalesce(cluster_id, item_id), seed, aligned"
-    return Answers(unit, list(at), first, counts, rates, lambda: of_arms(columns, "scores", "AND item_id IS NOT NULL"))
+    return Answers(unit, at, counts, items, withdrawn, lambda: of_arms(columns, "scores", "AND item_id IS NOT NULL"))
 
 
 def _budget(arm: str, budgets: dict[str, set[int]], wanted: int | None) -> int:

@@ -33,7 +33,7 @@ SCORES = """INSERT INTO score_rows
   SELECT f.step_digest, s.item_id, s.cluster_id, s.readout, s.variant, s.sample, s.state, s.aligned, s.value, s.slice,
          s.logprob_aligned, s.logprob_misaligned
   FROM read_parquet($files, filename = true) s JOIN score_files f ON f.file = s.filename"""
-DOCUMENTS = """CREATE TABLE documents AS
+DOCUMENTS = """INSERT INTO documents
   SELECT parse_path(filename)[-2] AS step_digest, row, text, tokens, spec_digest, clause_id, unit_id, cell, backend,
          template_id, seed, p.prompt_digest, p.family, p.variant AS msm_spec, p.access
   FROM read_parquet($files, filename = true) d JOIN corpora p ON p.step_digest = parse_path(filename)[-2]"""

@@ -6,14 +6,13 @@ import json
 import math
 from typing import Any
 
-import duckdb
 import numpy as np
 
 from specsci.results.controls import budgets_of, control_flags
-from specsci.results.denominator import Totals, denominator_flags
-from specsci.results.items import ItemTable, item_table
-from specsci.results.rates import Rates
-from specsci.stats.contrast import ContrastResult, deciding_items, leave_one_out, paired_contrast
+from specsci.results.denominator import Denominator, Totals, denominator_flags
+from specsci.results.items import CellWeights, ItemTable, item_flags
+from specsci.results.rates import Pair, Rates
+from specsci.stats.contrast import ContrastResult, leave_one_out, paired_contrast
 from specsci.stats.equivalence import tost
 
 NOTHING = dict.fromkeys(("estimate", "se", "statistic", "ci_low", "ci_high", "p", "equivalence_p"))
@@ -25,11 +24,10 @@ def contrast_row(
     """A row of the table `contrasts`, but for what its family and the registration add."""
     arms = list(contrast["weights"])
     weights = np.array([contrast["weights"][a] for a in arms])
-    table = _table(manifest, contrast, rates)
-    whole = ~np.isnan(table).any(axis=1)
+    table, pairs = _paired(manifest, contrast, rates)
     flags = []
-    if not whole.all() or not rates.clusters:
-        flags.append(f"incomplete: {int(whole.sum())} of {len(manifest['replicates'])} replicates")
+    if len(pairs) < len(manifest["replicates"]):
+        flags.append(f"incomplete: {len(pairs)} of {len(manifest['replicates'])} replicates")
     margin = contrast.get("equivalence_margin")
     row: dict[str, Any] = {
         "study": manifest["study"],
@@ -43,17 +41,17 @@ def contrast_row(
         "scale": contrast["scale"],
         "confounds": "; ".join(contrast["confounds"]),
         "equivalence_margin": margin,
-        "n": int(whole.sum()),
+        "n": len(table),
         "p_adj": None,
     }
-    if whole.sum() < 2:
+    if len(table) < 2:
         flags.append("an interval needs two replicates")
         return {**row, **NOTHING, "method": "none", "flags": "; ".join(flags), "per_replicate": []}
     count = rates.items[contrast["eval"]]
-    result = paired_contrast(table[whole], weights, count, contrast["scale"])
-    if leave_one_out(table[whole], weights, count, contrast["scale"]):
+    result = paired_contrast(table, weights, count, contrast["scale"])
+    if leave_one_out(table, weights, count, contrast["scale"]):
         flags.append("fragile: one replicate decides the verdict")
-    flags += _item_flags(items, rates, contrast["scale"])
+    flags += item_flags(items, rates.unit, contrast["scale"])
     if math.isnan(result.p):
         flags.append("no spread between replicates: no test")
     equivalence = tost(result, margin) if margin and result.se > 0 else None
@@ -79,38 +77,22 @@ def contrast_row(
     }
 
 
-def _table(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rates, denominator: Any = "decided") -> np.ndarray:
-    """Rates of the arms by replicate, budgets averaged; shape (replicates, arms)."""
-    arms = list(contrast["weights"])
-    if not rates.clusters:
-        return np.empty((0, len(arms)))
-    columns = [
-        np.mean(
-            [rates.column(a, contrast["eval"], b, denominator) for b in budgets_of(manifest, a, contrast["budgets"])], axis=0
-        )
-        for a in arms
-    ]
-    return np.stack(columns, axis=1)
+def _paired(
+    manifest: dict[str, Any], contrast: dict[str, Any], rates: Rates, denominator: Denominator = "decided"
+) -> tuple[np.ndarray, list[Pair]]:
+    """Rates of the arms by cluster, budgets averaged, and the replicates that have them all."""
+    cells = [[(a, b) for b in budgets_of(manifest, a, contrast["budgets"])] for a in contrast["weights"]]
+    return rates.paired(contrast["eval"], cells, denominator)
 
 
-def declared_items(db: duckdb.DuckDBPyConnection, manifest: dict[str, Any], contrast: dict[str, Any]) -> ItemTable | None:
-    """The contrast item by item, budgets averaged; None where only counts are known."""
-    weights: dict[tuple[str, int], float] = {}
+def cell_weights(manifest: dict[str, Any], contrast: dict[str, Any]) -> CellWeights:
+    """Each cell's weight in a declared contrast: an arm's weight, shared out over its budgets."""
+    weights: CellWeights = {}
     for arm, weight in contrast["weights"].items():
         budgets = budgets_of(manifest, arm, contrast["budgets"])
         for budget in budgets:
             weights[arm, budget] = weights.get((arm, budget), 0.0) + weight / len(budgets)
-    return item_table(db, manifest["study"], contrast["eval"], weights)
-
-
-def _item_flags(items: ItemTable | None, rates: Rates, scale: str) -> list[str]:
-    if items is None or scale != "rate" or items.values.shape[0] < 2:
-        return []
-    found = deciding_items(items.by_cluster(rates.unit))
-    if not found:
-        return []
-    named = ", ".join(items.items[i] for i in found[:3]) + (", ..." if len(found) > 3 else "")
-    return [f"fragile: single items decide the verdict ({len(found)} of {len(items.items)}: {named})"]
+    return weights
 
 
 def _undecided(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rates, result: ContrastResult) -> list[str]:
@@ -121,10 +103,9 @@ def _undecided(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rates,
         counts = [rates.counts[key] for key in cells if key in rates.counts]
         aligned, decided, asked = (sum(c[n] for c in counts) for n in range(3))
         totals[arm] = (aligned, decided, asked)
-    table = _table(manifest, contrast, rates, "asked")
+    table, _ = _paired(manifest, contrast, rates, "asked")
     weights = np.array([contrast["weights"][a] for a in totals])
-    whole = ~np.isnan(table).any(axis=1)
-    turned = paired_contrast(table[whole], weights, rates.items[contrast["eval"]], contrast["scale"])
+    turned = paired_contrast(table, weights, rates.items[contrast["eval"]], contrast["scale"])
     return denominator_flags(totals, contrast["weights"], "decided", result, turned)
 
 

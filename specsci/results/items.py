@@ -8,60 +8,95 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from specsci.results.rates import by_cluster
 from specsci.stats.components import Components, variance_components
+from specsci.stats.contrast import Scale, deciding_items
 
 CellWeights = dict[tuple[str, int], float]
 """(arm, AFT tokens) to its weight in a contrast."""
 READ = """
-SELECT base_model, seed, item_id, concat_ws('/', readout, variant, sample) AS repeat, sum(w.weight * aligned::INT) AS value
+SELECT w.cell, base_model, seed, item_id, concat_ws('/', readout, variant, sample) AS repeat,
+       count(*) FILTER (aligned) AS aligned, count(aligned) AS decided
 FROM scores JOIN weights w USING (arm, aft_tokens)
 WHERE study = $study AND eval = $eval AND item_id IS NOT NULL
-GROUP BY ALL HAVING count(aligned) = $cells AND count(*) = $cells"""
+GROUP BY ALL"""
 
 
 @dataclass(frozen=True)
 class ItemTable:
-    """A contrast's value by replicate, item and repeat (readout, option order and sample), where all arms answered.
+    """Answers to a contrast's cells by replicate, item and repeat (readout, option order and sample).
 
-    `values` has shape (replicates, items, repeats); `bases` and `items` are labels. Items that lack an answer somewhere are
-    left out, and counted in `incomplete_items`.
+    `aligned` and `decided` are counts of shape (cells, replicates, items, repeats), of the replicates that have every cell;
+    `weights` has shape (cells,); `bases` and `seeds` are labels of the replicates, `items` of the items.
     """
 
-    values: np.ndarray
+    aligned: np.ndarray
+    decided: np.ndarray
+    weights: np.ndarray
     bases: np.ndarray
+    seeds: np.ndarray
     items: list[str]
-    incomplete_items: int
 
-    def by_cluster(self, unit: str) -> np.ndarray:
-        """Means over repeats by cluster (base models, or replicates) and item, shape (clusters, items)."""
-        means = self.values.mean(axis=2)
-        if unit != "base_model":
-            return np.asarray(means)
-        return np.array([means[self.bases == base].mean(axis=0) for base in np.unique(self.bases)])
+    def values(self) -> np.ndarray:
+        """The contrast's value by replicate, item and repeat; where answers are undecided, by replicate and item alone.
+
+        Items without a decided answer of some cell and replicate are left out; shape (replicates, items, repeats).
+        """
+        aligned, decided = self.aligned, self.decided
+        if (decided == 0).any():
+            aligned, decided = aligned.sum(axis=3, keepdims=True), decided.sum(axis=3, keepdims=True)
+        kept = (decided > 0).all(axis=(0, 1, 3))
+        shares = aligned[:, :, kept] / decided[:, :, kept]
+        return np.asarray(np.tensordot(self.weights, shares, axes=1))
 
     def components(self) -> Components | None:
-        """The noise budget; None where there are not two replicates and two items."""
-        if min(self.values.shape[:2]) < 2:
+        """The noise budget; None where there are not two replicates and two items that were answered throughout."""
+        values = self.values()
+        if min(values.shape[:2]) < 2:
             return None
-        return variance_components(self.values, self.bases)
+        return variance_components(values, self.bases)
+
+    def deciding(self, unit: str, scale: Scale) -> list[str]:
+        """Items without any one of which the paired t over clusters has another verdict, each rate over its decided answers."""
+        clusters = [b if unit == "base_model" else s for b, s in zip(self.bases, self.seeds, strict=True)]
+        aligned, decided = self.aligned.sum(axis=3), self.decided.sum(axis=3)
+        found = deciding_items(
+            aligned, decided, self.weights, lambda rows: by_cluster(rows, clusters), scale=scale, items=len(self.items)
+        )
+        return [self.items[i] for i in found]
 
 
 def item_table(db: duckdb.DuckDBPyConnection, study: str, name: str, weights: CellWeights) -> ItemTable | None:
-    """The table of a contrast; None where the study holds no single answers that all arms gave."""
+    """The table of a contrast; None where the study holds no single answers in a replicate that all cells share."""
     arms, budgets = zip(*weights, strict=True)
-    db.register("weights", pa.table({"arm": arms, "aft_tokens": budgets, "weight": list(map(float, weights.values()))}))
-    found = db.execute(READ, {"study": study, "eval": name, "cells": len(weights)}).fetchnumpy()
+    db.register("weights", pa.table({"cell": list(range(len(weights))), "arm": arms, "aft_tokens": budgets}))
+    found = db.execute(READ, {"study": study, "eval": name}).fetchnumpy()
     db.unregister("weights")
-    if not len(found["value"]):
+    if not len(found["cell"]):
         return None
     items, item = np.unique(found["item_id"].astype(str), return_inverse=True)
     repeats, repeat = np.unique(found["repeat"].astype(str), return_inverse=True)
-    pairs = np.array([f"{seed}\t{base}" for base, seed in zip(found["base_model"], found["seed"], strict=True)])
-    replicates, replicate = np.unique(pairs, return_inverse=True)
-    values = np.full((len(replicates), len(items), len(repeats)), np.nan)
-    values[replicate, item, repeat] = found["value"]
-    whole = ~np.isnan(values).any(axis=(0, 2))
+    seeds, bases = found["seed"], found["base_model"].astype(str)
+    pairs = sorted(set(zip(seeds.tolist(), bases.tolist(), strict=True)))
+    place = {pair: n for n, pair in enumerate(pairs)}
+    replicate = np.array([place[pair] for pair in zip(seeds.tolist(), bases.tolist(), strict=True)])
+    counts = np.zeros((2, len(weights), len(pairs), len(items), len(repeats)))
+    counts[0, found["cell"], replicate, item, repeat] = found["aligned"]
+    counts[1, found["cell"], replicate, item, repeat] = found["decided"]
+    whole = counts[1].any(axis=(2, 3)).all(axis=0)
     if not whole.any():
         return None
-    bases = np.array([r.split("\t", 1)[1] for r in replicates])
-    return ItemTable(values[:, whole], bases, [str(i) for i in items[whole]], int((~whole).sum()))
+    aligned, decided = counts[:, :, whole]
+    labels = np.array(pairs, dtype=object)[whole]
+    return ItemTable(
+        aligned, decided, np.array(list(weights.values())), labels[:, 1].astype(str), labels[:, 0], [str(i) for i in items]
+    )
+
+
+def item_flags(table: ItemTable | None, unit: str, scale: Scale) -> list[str]:
+    """A flag where a contrast has another verdict without a single one of its items."""
+    found = table.deciding(unit, scale) if table else []
+    if not found or table is None:
+        return []
+    named = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
+    return [f"fragile: single items decide the verdict ({len(found)} of {len(table.items)}: {named})"]

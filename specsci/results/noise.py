@@ -26,7 +26,7 @@ def noise_row(study: str, contrast: str, table: ItemTable) -> dict[str, Any] | N
         "replicates": found.replicates,
         "items": found.items,
         "repeats": found.repeats,
-        "incomplete_items": table.incomplete_items,
+        "incomplete_items": len(table.items) - found.items,
         **spreads,
         **shares,
         "half_width": half_width(found),
@@ -38,5 +38,6 @@ def noise_row(study: str, contrast: str, table: ItemTable) -> dict[str, Any] | N
 
 def half_width(found: Components, *, replicates: float = 1, items: float = 1, repeats: float = 1) -> float:
     """Half of a 95 % interval over replicates and items to come."""
-    freedom = max(1, round(found.bases * replicates) - 1)
+    units = found.bases if found.bases > 1 else found.replicates
+    freedom = max(1, round(units * replicates) - 1)
     return float(stats.t.ppf(0.975, freedom)) * found.se(replicates=replicates, items=items, repeats=repeats)

@@ -12,10 +12,12 @@ import numpy as np
 from specsci.errors import UserError
 from specsci.results.asked import Answers, Asked, Method, read_answers
 from specsci.results.denominator import Denominator, all_decided, denominator_flags, other
+from specsci.results.items import item_flags, item_table
+from specsci.results.rates import by_cluster
 from specsci.stats.bootstrap import hierarchical_bootstrap
 from specsci.stats.contrast import ContrastResult, leave_one_out, paired_contrast
-from specsci.stats.counts import Count, fisher, is_small, linear, mcnemar, two_proportion
-from specsci.stats.equivalence import Equivalence, tost
+from specsci.stats.counts import Count, fisher, is_small, linear, mcnemar, newcombe, two_proportion
+from specsci.stats.equivalence import Equivalence, of_interval, tost
 from specsci.stats.sequential import boundaries
 
 FEW_CLUSTERS = 6
@@ -30,10 +32,15 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, Any]:
     Raises:
         UserError: an unknown study, eval or arm, a budget that an arm does not have, or a method that the data do not allow.
     """
+    if asked.margin is not None and not 0 < asked.margin < math.inf:
+        raise UserError(f"{asked.margin} is no equivalence margin", mend="a number above 0, such as --margin 0.05")
     answers = read_answers(db, asked)
     method = _chosen(answers, asked)
     result = _estimate(answers, asked, method)
     flags = _flags(answers, asked, method, result)
+    if method == "paired_t" and asked.denominator == "decided":
+        cells = {(arm, budget): asked.weights[arm] for arm, budget in answers.budgets.items()}
+        flags += item_flags(item_table(db, asked.study, asked.eval, cells), answers.unit, asked.scale)
     more: dict[str, Any] = {}
     if asked.margin is not None:
         equal = _equivalence(answers, asked, result)
@@ -75,16 +82,22 @@ def _estimate(answers: Answers, asked: Asked, method: Method) -> ContrastResult:
     )
     if len(table) < 2:
         raise UserError(f"{method} needs at least two {unit}, and all arms share {len(table)}", mend="take --method auto")
-    found = paired_contrast(table, weights, _items(answers), asked.scale)
+    found = paired_contrast(table, weights, _answers_each(answers) if by_items else answers.items, asked.scale)
     return replace(found, method=found.method.replace("replicates", unit))
 
 
 def _equivalence(answers: Answers, asked: Asked, result: ContrastResult) -> Equivalence | None:
-    """Two one-sided tests; where the method's error is that of "no difference", independent rates give the error."""
-    if math.isnan(result.se) or result.method.startswith("two-proportion"):
-        weights = np.array([asked.weights[a] for a in answers.arms])
-        result = linear([_count(answers, a, asked.denominator) for a in answers.arms], weights, asked.scale)
-    return tost(result, asked.margin or 0.0) if result.se > 0 else None
+    """Two one-sided tests, by the contrast's own law; two independent rates by Newcombe's interval. None without spread."""
+    margin = asked.margin or 0.0
+    if result.method.startswith(("two-proportion", "Fisher")):
+        first, second = (
+            _count(answers, a, asked.denominator) for a in sorted(answers.arms, key=lambda a: -asked.weights[a])
+        )
+        return of_interval(lambda c: newcombe(first, second, c), result, margin)
+    if result.method.startswith("hierarchical"):
+        n = result.n
+        result = replace(result, se=result.se * math.sqrt(n / (n - 1)), freedom=n - 1)
+    return tost(result, margin) if result.se > 0 else None
 
 
 def _looks(answers: Answers, asked: Asked) -> list[dict[str, Any]]:
@@ -94,11 +107,13 @@ def _looks(answers: Answers, asked: Asked) -> list[dict[str, Any]]:
     except ValueError as error:
         raise UserError(str(error), mend="--looks 4,6,8") from error
     table, weights = _by_replicate(answers, asked), np.array([asked.weights[a] for a in answers.arms])
+    if len(table) < asked.looks[0]:
+        raise UserError(f"the first look is at {asked.looks[0]} replicates, and there are {len(table)}", mend="look earlier")
     found: list[dict[str, Any]] = []
     for look, level in zip(asked.looks, levels, strict=True):
         if look > len(table) or (found and found[-1]["stop"]):
             break
-        at = paired_contrast(table[:look], weights, _items(answers), asked.scale)
+        at = paired_contrast(table[:look], weights, answers.items, asked.scale)
         said = {"replicates": look, "estimate": at.estimate, "p": None if math.isnan(at.p) else at.p, "level": level}
         found.append({**said, "stop": bool(at.p < level)})
     return found
@@ -108,7 +123,7 @@ def _chosen(answers: Answers, asked: Asked) -> Method:
     """The method asked for; `auto` takes replicates where there are at least two, else clusters of items, else counts."""
     if asked.method != "auto":
         return asked.method
-    if len(answers.whole()) >= 2:
+    if len(answers.clusters(asked.denominator)) >= 2:
         return "paired_t"
     if len(_by_item_cluster(answers, asked)) >= FEW_CLUSTERS:
         return "cluster_t"
@@ -119,9 +134,10 @@ def _chosen(answers: Answers, asked: Asked) -> Method:
 
 
 def _by_replicate(answers: Answers, asked: Asked) -> np.ndarray:
-    """Rates by replicate that every arm has; shape (replicates, arms)."""
-    rates = [[answers.rates[c][a][asked.denominator] for a in answers.arms] for c in answers.whole()]
-    return np.array(rates).reshape(-1, len(answers.arms))
+    """Rates by cluster of replicates that every arm has, shape (clusters, arms)."""
+    pairs, place = answers.whole(asked.denominator), 1 if asked.denominator == "decided" else 2
+    rates = [[answers.counts[p][a][0] / answers.counts[p][a][place] for a in answers.arms] for p in pairs]
+    return by_cluster(np.array(rates).reshape(-1, len(answers.arms)), [answers.cluster_of(p) for p in pairs])
 
 
 def _by_item_cluster(answers: Answers, asked: Asked) -> np.ndarray:
@@ -137,19 +153,29 @@ def _by_item_cluster(answers: Answers, asked: Asked) -> np.ndarray:
     return np.array(rows).reshape(-1, len(answers.arms))
 
 
+def _answers_each(answers: Answers) -> int:
+    """Answers that one arm has in a cluster of items, on average: what a rate of one cluster is over."""
+    clusters = {(row[1], row[3]) for row in answers.rows}
+    return max(1, round(len(answers.rows) / len(clusters)))
+
+
 def _of_two(answers: Answers, asked: Asked, method: str) -> ContrastResult:
     if sorted(asked.weights.values()) != [-1, 1] or asked.scale != "rate":
         raise UserError(f"{method} compares two arms on the rate scale", mend='--weights "a=1,b=-1", or --method linear')
     order = sorted(answers.arms, key=lambda a: -asked.weights[a])
     if method == "mcnemar":
-        answered = _paired_items(answers, order)
+        answered = _paired_items(answers, order, asked.denominator)
         return mcnemar(answered[0], answered[1])
     first, second = (_count(answers, a, asked.denominator) for a in order)
     return fisher(first, second) if method == "exact" else two_proportion(first, second)
 
 
-def _paired_items(answers: Answers, arms: list[str]) -> list[np.ndarray]:
-    """Single decided answers of two arms to the same questions, in one order."""
+def _paired_items(answers: Answers, arms: list[str], denominator: Denominator) -> list[np.ndarray]:
+    """Single answers of two arms to the same questions, in one order; with `asked` an undecided one is not aligned.
+
+    Raises:
+        UserError: counts alone, an item asked more than once, or no question that both decided.
+    """
     by_arm: dict[str, dict[Any, Any]] = {a: {} for a in arms}
     twice = False
     for cluster, arm, item, _, seed, aligned in answers.rows:
@@ -159,8 +185,12 @@ def _paired_items(answers: Answers, arms: list[str]) -> list[np.ndarray]:
     if twice or not answers.rows:
         why = "items were asked more than once" if twice else "the study has counts alone"
         raise UserError(f"mcnemar needs one answer to each item, and {why}", mend="take --method auto")
-    shared = sorted(k for k in by_arm[arms[0]] if by_arm[arms[0]][k] is not None and by_arm[arms[1]].get(k) is not None)
-    return [np.array([by_arm[a][k] for k in shared], float) for a in arms]
+    both = sorted(by_arm[arms[0]].keys() & by_arm[arms[1]].keys())
+    if denominator == "decided":
+        both = [k for k in both if by_arm[arms[0]][k] is not None and by_arm[arms[1]][k] is not None]
+    if not both:
+        raise UserError("the arms share no decided answer", mend="take --denominator asked, or --method auto")
+    return [np.array([bool(by_arm[a][k]) for k in both], float) for a in arms]
 
 
 def _count(answers: Answers, arm: str, denominator: Denominator) -> Count:
@@ -169,12 +199,6 @@ def _count(answers: Answers, arm: str, denominator: Denominator) -> Count:
     if not out_of:
         raise UserError(f"'{arm}' has no decided answer", mend="take --denominator asked, or leave the arm out")
     return Count(aligned, out_of)
-
-
-def _items(answers: Answers) -> int:
-    """Answers that a rate of one replicate is over: what the logit's half an answer is set against."""
-    decided = [counts[1] for by_arm in answers.counts.values() for counts in by_arm.values()]
-    return max(1, round(float(np.mean(decided))))
 
 
 def _bootstrap(answers: Answers, asked: Asked, weights: np.ndarray) -> ContrastResult:
@@ -187,7 +211,7 @@ def _bootstrap(answers: Answers, asked: Asked, weights: np.ndarray) -> ContrastR
             place = cells.setdefault(replicate, {}).setdefault(cluster, {}).setdefault(item, {})
             place.setdefault(arm, []).append(int(bool(aligned)))
     values = []
-    for by_cluster in cells.values():
+    for clusters in cells.values():
         rows = [
             np.array(
                 [
@@ -196,7 +220,7 @@ def _bootstrap(answers: Answers, asked: Asked, weights: np.ndarray) -> ContrastR
                     if len(i) == len(weights)
                 ]
             )
-            for items in by_cluster.values()
+            for items in clusters.values()
         ]
         values.append([row for row in rows if len(row)])
     values = [v for v in values if v]
@@ -216,6 +240,8 @@ def _model(answers: Answers, asked: Asked, method: str, weights: np.ndarray) -> 
     from specsci.stats.mixed import gee_logistic, mixed_linear, mixed_logistic
 
     kept = [r for r in answers.rows if r[5] is not None or asked.denominator == "asked"]
+    if len({r[1] for r in kept}) < len(answers.arms):
+        raise UserError("an arm has no decided answer", mend="take --denominator asked, or leave the arm out")
     aligned = np.array([bool(r[5]) for r in kept])
     arm = np.array([answers.arms.index(r[1]) for r in kept])
     replicate, item = np.array([str(r[0]) for r in kept]), np.array([str(r[2]) for r in kept])
@@ -232,11 +258,12 @@ def _model(answers: Answers, asked: Asked, method: str, weights: np.ndarray) -> 
 
 
 def _flags(answers: Answers, asked: Asked, method: Method, result: ContrastResult) -> list[str]:
-    flags, whole = [], len(answers.whole())
-    if whole < len(answers.counts):
-        flags.append(f"incomplete: {whole} of {len(answers.counts)} replicates have all arms")
+    flags = [f"withdrawn: {reason}" for reason in answers.withdrawn]
+    pairs, whole = len(answers.whole(asked.denominator)), len(answers.clusters(asked.denominator))
+    if pairs < len(answers.counts):
+        flags.append(f"incomplete: {pairs} of {len(answers.counts)} replicates have all arms")
     weights = np.array([asked.weights[a] for a in answers.arms])
-    if method == "paired_t" and leave_one_out(_by_replicate(answers, asked), weights, _items(answers), asked.scale):
+    if method == "paired_t" and leave_one_out(_by_replicate(answers, asked), weights, answers.items, asked.scale):
         flags.append("fragile: one replicate decides the verdict")
     if whole >= 2 and method not in OVER_REPLICATES and not result.method.startswith("linear mixed"):
         what = "bases" if answers.unit == "base_model" else "seeds"

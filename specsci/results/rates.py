@@ -12,6 +12,8 @@ from specsci.results.denominator import Denominator
 
 RateKey = tuple[str, str, int]
 """(arm, eval, aft_tokens)."""
+Pair = tuple[str, int]
+"""A replicate: (base_model, seed)."""
 
 
 def unit_of(bases: set[str]) -> str:
@@ -20,10 +22,10 @@ def unit_of(bases: set[str]) -> str:
 
 
 class Rates:
-    """Aligned rates of one study: per arm, eval and budget one number per cluster, clusters in one order.
+    """Aligned rates of one study by arm, eval, AFT tokens and replicate, and how replicates group into clusters.
 
-    A cluster is a base model where the study has several, else a seed: seeds that share a base are
-    averaged first, so that data order alone never passes for a replicate.
+    A cluster is a base model where the study has several, else a seed: seeds that share a base are averaged first, so that data
+    order alone never passes for a replicate.
     """
 
     def __init__(self, db: duckdb.DuckDBPyConnection, study: str) -> None:
@@ -32,29 +34,54 @@ class Rates:
             [study],
         ).fetchall()
         self.unit = unit_of({r[3] for r in rows})
-        self.clusters: list[Any] = sorted({r[3] if self.unit == "base_model" else r[4] for r in rows})
-        grouped: dict[Denominator, dict[RateKey, dict[Any, list[float]]]] = {"decided": {}, "asked": {}}
+        self.clusters: list[Any] = sorted({self.cluster_of((r[3], r[4])) for r in rows})
+        self.values: dict[Denominator, dict[RateKey, dict[Pair, float]]] = {"decided": {}, "asked": {}}
         self.counts: dict[RateKey, tuple[int, int, int]] = {}
         for arm, name, budget, base, seed, aligned, decided, asked, of_decided, of_asked in rows:
             key = (arm, name, budget)
-            cluster = base if self.unit == "base_model" else seed
             if of_decided is not None:
-                grouped["decided"].setdefault(key, {}).setdefault(cluster, []).append(of_decided)
-            grouped["asked"].setdefault(key, {}).setdefault(cluster, []).append(of_asked)
+                self.values["decided"].setdefault(key, {})[base, seed] = of_decided
+            self.values["asked"].setdefault(key, {})[base, seed] = of_asked
             old = self.counts.get(key, (0, 0, 0))
             self.counts[key] = (old[0] + aligned, old[1] + decided, old[2] + asked)
-        self.values = {
-            denominator: {key: {c: float(np.mean(rates)) for c, rates in by.items()} for key, by in by_key.items()}
-            for denominator, by_key in grouped.items()
-        }
-        items = db.execute(
-            "SELECT eval, count(DISTINCT item_id) FROM scores WHERE study = ? GROUP BY eval", [study]
-        ).fetchall()
-        self.items = {name: int(count) for name, count in items if count}
+        self.items = items_of(db, study)
         for name in {r[1] for r in rows} - set(self.items):  # counts alone: what a rate is over stands in for its items
             self.items[name] = max(1, round(float(np.mean([r[6] for r in rows if r[1] == name]))))
 
-    def column(self, arm: str, name: str, budget: int, denominator: Denominator = "decided") -> np.ndarray:
-        """Rates by cluster; NaN where a cluster has none."""
-        found = self.values[denominator].get((arm, name, budget), {})
-        return np.array([found.get(c, math.nan) for c in self.clusters])
+    def cluster_of(self, pair: Pair) -> Any:
+        return pair[0] if self.unit == "base_model" else pair[1]
+
+    def column(self, arm: str, name: str, budget: int) -> np.ndarray:
+        """Rates of decided answers by cluster; NaN where a cluster has none."""
+        found = self.values["decided"].get((arm, name, budget), {})
+        return np.array([mean_or_nan([v for p, v in found.items() if self.cluster_of(p) == c]) for c in self.clusters])
+
+    def paired(
+        self, name: str, arms: list[list[tuple[str, int]]], denominator: Denominator = "decided"
+    ) -> tuple[np.ndarray, list[Pair]]:
+        """Rates of several arms, each the mean over its cells (arm, AFT tokens), by cluster, and the replicates used.
+
+        Only replicates that have every cell count, so that within a base the arms are of the same seeds; shape (clusters, arms).
+        """
+        found = [[self.values[denominator].get((arm, name, budget), {}) for arm, budget in cells] for cells in arms]
+        every = [rates for cells in found for rates in cells]
+        pairs = sorted(set.intersection(*(set(rates) for rates in every)), key=lambda p: (p[1], p[0])) if every else []
+        rows = [[float(np.mean([rates[p] for rates in cells])) for cells in found] for p in pairs]
+        return by_cluster(np.array(rows).reshape(-1, len(arms)), [self.cluster_of(p) for p in pairs]), pairs
+
+
+def by_cluster(rows: np.ndarray, clusters: list[Any]) -> np.ndarray:
+    """Rows of replicates averaged within their cluster, clusters in the order of their first row."""
+    order = list(dict.fromkeys(clusters))
+    labels = np.array([order.index(c) for c in clusters])
+    return np.array([rows[labels == n].mean(axis=0) for n in range(len(order))]).reshape(-1, *rows.shape[1:])
+
+
+def mean_or_nan(values: list[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
+
+
+def items_of(db: duckdb.DuckDBPyConnection, study: str) -> dict[str, int]:
+    """Distinct items by eval, for evals with single answers."""
+    query = "SELECT eval, count(DISTINCT item_id) FROM scores WHERE study = ? GROUP BY eval"
+    return {name: int(count) for name, count in db.execute(query, [study]).fetchall() if count}

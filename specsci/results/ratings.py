@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -22,6 +23,7 @@ from specsci.stats.agreement import (
 )
 
 NEEDED = ("item_id", "rater", "label")
+ENDLESS = 10**15
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def read_ratings(path: Path) -> Ratings:
         InputFileError: missing columns, an empty cell, two ratings by one rater, or a population that is none or contradictory.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as handle:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
             reader = csv.DictReader(handle)
             columns, rows = list(reader.fieldnames or []), [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -72,7 +74,7 @@ def read_ratings(path: Path) -> Ratings:
         if not name:
             continue
         size = (row.get("population") or "").strip()
-        if not size.isdigit() or population.get(name, int(size)) != int(size):
+        if not size.isdecimal() or not size.isascii() or len(size) > 15 or population.get(name, int(size)) != int(size):
             problems.append(
                 Problem(str(path), line, 1, f"population '{size}' of stratum '{name}'", "one whole number per stratum")
             )
@@ -119,6 +121,8 @@ def _codes(ratings: Ratings, level: Level) -> np.ndarray:
     labels = sorted({label for by in ratings.labels.values() for label in by.values()})
     try:
         number = {label: float(label) if level != "nominal" else float(n) for n, label in enumerate(labels)}
+        if not all(map(math.isfinite, number.values())):
+            raise ValueError("a label is not finite")
     except ValueError as error:
         raise UserError(f"{level} labels are numbers: {error}", mend="number the labels, or --level nominal") from error
     rows = [[number[by[r]] if r in by else np.nan for r in ratings.raters] for by in ratings.labels.values()]
@@ -126,25 +130,32 @@ def _codes(ratings: Ratings, level: Level) -> np.ndarray:
 
 
 def _errors(ratings: Ratings, judge: str, human: str) -> dict[str, Any]:
-    """A judge's errors by stratum, and over the whole with strata weighed by what they stand for."""
+    """A judge's errors by stratum, and over the whole with strata weighed by what they stand for.
+
+    Without strata the audited items are taken as a sample of something without end.
+    """
     both = {item: by for item, by in ratings.labels.items() if judge in by and human in by}
-    groups: dict[str, list[bool]] = {}
+    if not both:
+        raise UserError(f"'{judge}' and '{human}' rated no item in common", mend="rate the same items, or leave --human out")
+    groups: dict[str | None, list[bool]] = {}
     for item, by in both.items():
-        groups.setdefault(ratings.strata.get(item, "all"), []).append(by[judge] != by[human])
-    if "all" in groups and len(groups) > 1:
+        groups.setdefault(ratings.strata.get(item), []).append(by[judge] != by[human])
+    if None in groups and len(groups) > 1:
         raise UserError("some items have a stratum and others none", mend="give every item its stratum and population")
-    strata = [
-        Stratum(s, ratings.population.get(s, 0) or 10**9, len(wrong), sum(wrong)) for s, wrong in sorted(groups.items())
-    ]
-    unseen = sorted(set(ratings.population) - set(groups)) if "all" not in groups else []
+    unseen = sorted(set(ratings.population) - set(groups)) if None not in groups else []
     if unseen:
         raise UserError(f"{judge}: no item of stratum {', '.join(unseen)} was audited", mend="audit some, or leave it out")
+    strata = [
+        Stratum(name or "all", ratings.population[name] if name is not None else ENDLESS, len(wrong), sum(wrong))
+        for name, wrong in sorted(groups.items(), key=lambda g: g[0] or "")
+    ]
     try:
         rate, low, high = audited_error(strata)
     except ValueError as error:
         raise UserError(f"{judge}: {error}", mend="population is the number of items that a stratum holds") from error
+    sizes = [None if s.population == ENDLESS else s.population for s in strata]
     listed = [
-        {"stratum": s.name, "population": ratings.population.get(s.name), "audited": s.audited, "wrong": s.wrong}
-        for s in strata
+        {"stratum": s.name, "population": size, "audited": s.audited, "wrong": s.wrong}
+        for s, size in zip(strata, sizes, strict=True)
     ]
     return {"judge": judge, "human": human, "error_rate": rate, "ci_low": low, "ci_high": high, "strata": listed}

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from specsci.errors import GateRefused, StoreError
 from specsci.ids import digest
+from specsci.results.manifest import manifests
 from specsci.store.artifact import Store, write_json
 
-LOCKS = "locks"
+LOCKS, CELLS = "locks", "cells"
 FROZEN = ("hypothesis", "correction", "contrasts", "token_efficiency", "evals", "arms", "replicates")
-"""Parts of a manifest that a lock freezes: hypotheses, contrasts with family and scale, exclusion rules, sample size."""
+"""Parts of a manifest that a lock freezes: hypotheses, contrasts with family and scale, exclusion rules, sample size. Beside
+them it freezes what is trained and asked, as one digest over the steps of all cells."""
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A frozen analysis plan: when it was frozen, and how many cells had been scored by then (0, or it came late)."""
+    """A frozen analysis plan: when it was frozen, and how many cells had been scored by then (0, or it came late).
+
+    `earlier` are the locks that it replaced, each with its date and digest.
+    """
 
     study: str
     date: str
     scored_cells: int
     plan: dict[str, Any]
+    earlier: list[dict[str, str]] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
@@ -45,9 +51,14 @@ def read_lock(store: Store, study: str) -> Lock | None:
     if not path.is_file():
         return None
     try:
-        return Lock(**json.loads(path.read_text(encoding="utf-8")))
+        lock = Lock(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise StoreError("the lock cannot be read", where=str(path), mend="restore the file from a copy") from error
+    missing = {*FROZEN, CELLS} - set(lock.plan)
+    if missing:
+        what = f"the lock lacks {', '.join(sorted(missing))}"
+        raise StoreError(what, where=str(path), mend="restore the file from a copy")
+    return lock
 
 
 def lock_study(store: Store, manifest: dict[str, Any]) -> tuple[Lock, bool]:
@@ -58,10 +69,9 @@ def lock_study(store: Store, manifest: dict[str, Any]) -> tuple[Lock, bool]:
     Raises:
         GateRefused: another plan is frozen and scores exist.
     """
-    scored = sum(store.path("score", c["step_digest"]).is_dir() for c in manifest["cells"])
-    study = manifest["study"]
-    lock = Lock(study, datetime.date.today().isoformat(), scored, {k: manifest[k] for k in FROZEN})
+    study, scored = manifest["study"], scored_cells(store, manifest)
     before = read_lock(store, study)
+    lock = Lock(study, datetime.date.today().isoformat(), scored, plan_of(manifest))
     if before and before.digest == lock.digest:
         return before, False
     if before and scored:
@@ -70,9 +80,23 @@ def lock_study(store: Store, manifest: dict[str, Any]) -> tuple[Lock, bool]:
             where=str(lock_path(store, study)),
             mend="nothing: what was changed since is stamped exploratory in the results",
         )
+    if before:
+        lock = replace(lock, earlier=[*before.earlier, {"date": before.date, "digest": before.digest}])
     lock_path(store, study).parent.mkdir(exist_ok=True)
     write_json(lock_path(store, study), vars(lock))
     return lock, True
+
+
+def plan_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a lock freezes of a study."""
+    return {**{k: manifest[k] for k in FROZEN}, CELLS: digest(sorted(c["step_digest"] for c in manifest["cells"]))}
+
+
+def scored_cells(store: Store, manifest: dict[str, Any]) -> int:
+    """Cells that the store has scores of: of the study as it is handed in, and as it was run under this name before."""
+    same = [m for m in manifests(store, superseded=True) if m["study"] == manifest["study"]]
+    steps = {c["step_digest"] for m in (manifest, *same) for c in m["cells"]}
+    return sum(store.path("score", step).is_dir() for step in steps)
 
 
 def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, str]:
@@ -80,7 +104,7 @@ def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, str]:
     names = [c["name"] for c in manifest["contrasts"]]
     if lock is None:
         return dict.fromkeys(names, "unregistered")
-    whole = [k for k in ("correction", "replicates") if manifest[k] != lock.plan[k]]
+    whole = _changed_for_all(manifest, lock)
     found = {}
     for contrast in manifest["contrasts"]:
         changed = [*whole, *_changes(contrast, manifest, lock)]
@@ -93,12 +117,26 @@ def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, str]:
     return found
 
 
+def _changed_for_all(manifest: dict[str, Any], lock: Lock) -> list[str]:
+    """What was changed that every contrast rests on."""
+    changed = [k for k in ("hypothesis", "correction", "replicates", "token_efficiency") if manifest[k] != lock.plan[k]]
+    controls = {n for n, e in {**lock.plan["evals"], **manifest["evals"]}.items() if e.get("role") != "outcome"}
+    changed += [f"control {n}" for n in sorted(controls) if manifest["evals"].get(n) != lock.plan["evals"].get(n)]
+    if plan_of(manifest)[CELLS] != lock.plan[CELLS]:
+        changed.append("what is trained or asked (step digests)")
+    return changed
+
+
 def _changes(contrast: dict[str, Any], manifest: dict[str, Any], lock: Lock) -> list[str]:
-    """What of a contrast, its eval or its arms is otherwise than it was locked."""
+    """What of a contrast, its family, its eval or its arms is otherwise than it was locked."""
     before = {c["name"]: c for c in lock.plan["contrasts"]}.get(contrast["name"])
     if before is None:
         return ["the contrast is new"]
     changed = [k for k in contrast if contrast[k] != before.get(k)]
+    now = {c["name"] for c in manifest["contrasts"]}
+    gone = [c["name"] for c in lock.plan["contrasts"] if c.get("family") == before.get("family") and c["name"] not in now]
+    if gone:
+        changed.append(f"its family lost {', '.join(gone)}")
     if manifest["evals"][contrast["eval"]] != lock.plan["evals"].get(contrast["eval"]):
         changed.append(f"eval {contrast['eval']}")
     return changed + [f"arm {a}" for a in contrast["weights"] if manifest["arms"][a] != lock.plan["arms"].get(a)]

@@ -32,14 +32,22 @@ CREATE TABLE noise_budget (
   base_sd DOUBLE, replicate_sd DOUBLE, item_sd DOUBLE, replicate_item_sd DOUBLE, repeat_sd DOUBLE,
   base_share DOUBLE, replicate_share DOUBLE, item_share DOUBLE, replicate_item_share DOUBLE, repeat_share DOUBLE,
   half_width DOUBLE, half_width_twice_replicates DOUBLE, half_width_twice_items DOUBLE, half_width_twice_repeats DOUBLE);
+-- One row per synthetic document.
+CREATE TABLE documents (
+  step_digest VARCHAR, row INTEGER, text VARCHAR, tokens INTEGER, spec_digest VARCHAR, clause_id VARCHAR, unit_id VARCHAR,
+  cell VARCHAR, backend VARCHAR, template_id VARCHAR, seed BIGINT, prompt_digest VARCHAR, family VARCHAR, msm_spec VARCHAR,
+  access VARCHAR);
 -- Claims and how they stand (draft, holds, fragile, withdrawn); what was retired, and why.
 CREATE TABLE claims (
   claim VARCHAR, study VARCHAR, contrast VARCHAR, text VARCHAR, "by" VARCHAR, made_on VARCHAR, status VARCHAR, why VARCHAR);
+-- Cells that rest on something retired.
+CREATE TABLE voided (
+  study VARCHAR, arm VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed INTEGER, eval VARCHAR, step_digest VARCHAR, reason VARCHAR);
 CREATE TABLE retired (what VARCHAR, reason VARCHAR, "by" VARCHAR, date VARCHAR);
 CREATE TABLE token_efficiency (
   study VARCHAR, arm VARCHAR, reference VARCHAR, counting VARCHAR, level_share DOUBLE, exploratory BOOLEAN, level DOUBLE, arm_tokens VARCHAR,
   reference_tokens VARCHAR, ratio VARCHAR, ratio_value DOUBLE, ratio_relation VARCHAR, ci_low DOUBLE, ci_high DOUBLE,
-  undefined_share DOUBLE, n INTEGER, method VARCHAR);
+  undefined_share DOUBLE, n INTEGER, method VARCHAR, flags VARCHAR);
 -- Loss of held-out documents (own) and of control text, of the base (before) and of the midtrained model (after).
 CREATE TABLE probes (
   study VARCHAR, msm_spec VARCHAR, base_model VARCHAR, seed INTEGER, text VARCHAR, stage VARCHAR, step_digest VARCHAR);

@@ -15,6 +15,8 @@ from specsci.stats.intervals import wilson
 Array = np.ndarray
 Level = Literal["nominal", "ordinal", "interval"]
 DRAWS = 2000
+FEW_UNITS = 5
+"""Below so many units resampling them says nothing, and there is no interval."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,10 @@ def cohen_kappa(first: Array, second: Array, confidence: float = 0.95) -> Agreem
     if len(labels) == 1:
         return Agreement("Cohen's kappa", math.nan, math.nan, math.nan, len(first), 2)
     found: Any = cohens_kappa(table)
-    half = float(stats.norm.ppf(0.5 + confidence / 2)) * float(found.std_kappa)
-    kappa = float(found.kappa)
-    return Agreement("Cohen's kappa", kappa, max(-1.0, kappa - half), min(1.0, kappa + half), len(first), 2)
+    kappa, spread = float(found.kappa), float(found.std_kappa)
+    half = float(stats.norm.ppf(0.5 + confidence / 2)) * spread if spread > 0 else math.nan  # no spread, no interval
+    low, high = (max(-1.0, kappa - half), min(1.0, kappa + half)) if spread > 0 else (math.nan, math.nan)
+    return Agreement("Cohen's kappa", kappa, low, high, len(first), 2)
 
 
 def fleiss_kappa(ratings: Array, confidence: float = 0.95) -> Agreement:
@@ -121,6 +124,8 @@ def _resampled(name: str, value: Callable[[Array], float], units: int, raters: i
     rng, whole = np.random.default_rng(0), np.arange(units)
     if units < 2:
         return Agreement(name, math.nan, math.nan, math.nan, units, raters)
+    if units < FEW_UNITS:
+        return Agreement(name, value(whole), math.nan, math.nan, units, raters)
     drawn = np.array([value(rng.integers(0, units, units)) for _ in range(DRAWS)])
     drawn = drawn[~np.isnan(drawn)]
     low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2]) if len(drawn) else (math.nan, math.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,28 +90,48 @@ def leave_one_out(rates: Array, weights: Array, items: int, scale: Scale = "rate
         return False
     full = paired_contrast(rates, weights, items, scale)
     parts = (paired_contrast(np.delete(rates, dropped, axis=0), weights, items, scale) for dropped in range(len(rates)))
-    return any(part.verdict != full.verdict for part in parts)
+    return any(_leaning(part) != _leaning(full) for part in parts)
 
 
-def deciding_items(values: Array, confidence: float = 0.95) -> list[int]:
-    """Items without any one of which the paired t over replicates has another verdict.
+def _leaning(result: ContrastResult) -> int:
+    """The verdict; where all replicates agree exactly and there is no test, the side that they are on."""
+    if result.se > 0 or abs(result.estimate) < NO_SPREAD:
+        return result.verdict
+    return 1 if result.estimate > 0 else -1
+
+
+def deciding_items(
+    aligned: Array,
+    decided: Array,
+    weights: Array,
+    clustered: Callable[[Array], Array],
+    *,
+    scale: Scale = "rate",
+    items: int = 1,
+    confidence: float = 0.95,
+) -> list[int]:
+    """Items without any one of which the paired t over clusters of replicates has another verdict.
 
     Args:
-        values: the contrast of the arms' mean answers by replicate and item, shape (replicates, items), on the rate scale.
+        aligned, decided: counts by cell, replicate and item, shape (cells, replicates, items).
+        weights: weight of each cell, shape (cells,).
+        clustered: averages rows of replicates into rows of clusters.
+        items: items that a rate is over (for the logit).
 
     Returns:
         Indices of such items; empty where the verdict stands whichever item is dropped.
     """
-    values = np.asarray(values, float)
-    n, items = values.shape
-    if n < 2 or items < 2:
+    all_aligned, all_decided = aligned.sum(axis=2, keepdims=True), decided.sum(axis=2, keepdims=True)
+    left = all_decided - decided
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rates = np.concatenate([all_aligned / all_decided, (all_aligned - aligned) / left], axis=2)  # first without none
+    rates = np.stack([clustered(cell) for cell in rates])
+    values = np.tensordot(np.asarray(weights, float), transform(rates, scale, items), axes=1)
+    n = len(values)
+    if n < 2:
         return []
-    without = (values.sum(axis=1, keepdims=True) - values) / (items - 1)
     limit = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) / math.sqrt(n)
-
-    def verdicts(means: Array) -> Array:
-        middle, half = means.mean(axis=0), limit * means.std(axis=0, ddof=1)
-        return np.where(middle - half > 0, 1, np.where(middle + half < 0, -1, 0))
-
-    whole = verdicts(values.mean(axis=1, keepdims=True))
-    return [int(i) for i in np.flatnonzero(verdicts(without) != whole)]
+    middle, half = values.mean(axis=0), limit * values.std(axis=0, ddof=1)
+    verdicts = np.where(middle - half > 0, 1, np.where(middle + half < 0, -1, 0))
+    known = ~np.isnan(middle)
+    return [int(i) for i in np.flatnonzero((verdicts[1:] != verdicts[0]) & known[1:])]

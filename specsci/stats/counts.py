@@ -70,7 +70,8 @@ def fisher(first: Count, second: Count, confidence: float = 0.95) -> ContrastRes
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray, confidence: float = 0.95) -> ContrastResult:
-    """Difference of two rates on the same items: exact McNemar on the discordant pairs, Wald interval of the paired difference.
+    """Difference of two rates on the same items: exact McNemar on the discordant pairs, adjusted Wald interval of the paired
+    difference (Bonett and Price 2012), which has a width where no pair is discordant too.
 
     Args:
         first, second: aligned (1) or not (0) per item, shape (items,); rows are paired.
@@ -80,12 +81,12 @@ def mcnemar(first: np.ndarray, second: np.ndarray, confidence: float = 0.95) -> 
     n = len(first)
     p = float(stats.binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
     difference = (gained - lost) / n
+    up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = float(stats.norm.ppf(0.5 + confidence / 2)) * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    low, high = max(-1.0, up - down - half), min(1.0, up - down + half)
     se = math.sqrt(max(0.0, (gained + lost) / n - difference**2) / n)
-    half = float(stats.norm.ppf(0.5 + confidence / 2)) * se
     statistic = difference / se if se > 0 else math.nan
-    return ContrastResult(
-        difference, se, statistic, p, difference - half, difference + half, n, "exact McNemar over items", ()
-    )
+    return ContrastResult(difference, se, statistic, p, low, high, n, "exact McNemar over items", ())
 
 
 def linear(counts: list[Count], weights: np.ndarray, scale: Scale = "rate", confidence: float = 0.95) -> ContrastResult:
@@ -108,4 +109,5 @@ def _on_scale(count: Count, scale: Scale) -> tuple[float, float]:
     if scale == "logit":
         yes, no = count.aligned + 0.5, count.out_of - count.aligned + 0.5
         return math.log(yes / no), 1 / yes + 1 / no
-    return count.rate, count.rate * (1 - count.rate) / count.out_of
+    rate = count.rate if 0 < count.rate < 1 else (count.aligned + 0.5) / (count.out_of + 1)  # no certainty from 0 of n
+    return count.rate, rate * (1 - rate) / count.out_of

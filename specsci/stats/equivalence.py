@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from scipy import stats
+from scipy.optimize import brentq
 
 from specsci.stats.contrast import ContrastResult
 
@@ -17,8 +19,8 @@ ALPHA = 0.05
 class Equivalence:
     """What two one-sided tests say: `p` is the larger of the two, the interval has confidence 1 - 2 alpha.
 
-    `verdict` is `equivalent` (the interval lies within the margin), `different` (it lies beyond 0, and not within), or
-    `undetermined`: a null that is no evidence of anything.
+    `verdict` is `equivalent` (the interval lies within the margin), `different` (it does not, and the contrast's own interval
+    excludes 0), or `undetermined`: a null that is no evidence of anything.
     """
 
     margin: float
@@ -51,8 +53,33 @@ def tost(result: ContrastResult, margin: float, alpha: float = ALPHA) -> Equival
     below = float(law.cdf((result.estimate - margin) / result.se))
     half = float(law.ppf(1 - alpha)) * result.se
     low, high = result.estimate - half, result.estimate + half
-    inside, beyond = -margin < low and high < margin, low > 0 or high < 0
+    return _judged(result, margin, max(above, below), low, high)
+
+
+def of_interval(
+    interval: Callable[[float], tuple[float, float]], result: ContrastResult, margin: float, alpha: float = ALPHA
+) -> Equivalence:
+    """The same from a method's interval at any confidence: p is the level at which its limit meets the margin."""
+
+    def level(side: int) -> float:
+        """The one-sided level at which a limit is the margin on its side."""
+
+        def beyond(a: float) -> float:
+            low, high = interval(1 - 2 * a)
+            return high - margin if side > 0 else -margin - low
+
+        ends = (1e-9, 0.5 - 1e-9)
+        if beyond(ends[0]) <= 0:
+            return ends[0]
+        return 0.5 if beyond(ends[1]) >= 0 else float(brentq(beyond, *ends))
+
+    low, high = interval(1 - 2 * alpha)
+    return _judged(result, margin, max(level(1), level(-1)), low, high)
+
+
+def _judged(result: ContrastResult, margin: float, p: float, low: float, high: float) -> Equivalence:
+    inside = -margin < low and high < margin
     verdict: Literal["equivalent", "different", "undetermined"] = (
-        "equivalent" if inside else "different" if beyond else "undetermined"
+        "equivalent" if inside else "different" if result.verdict else "undetermined"
     )
-    return Equivalence(margin, max(above, below), low, high, verdict)
+    return Equivalence(margin, p, low, high, verdict)

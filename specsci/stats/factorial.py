@@ -45,8 +45,8 @@ def effects(grid: Grid, row: str, column: str) -> list[Effect]:
         (a, b), (c, d) = rows, columns
         weights = {grid[a, c]: 1.0, grid[a, d]: -1.0, grid[b, c]: -1.0, grid[b, d]: 1.0}
         return [*found, Effect(f"interaction: ({a} - {b}) at {c} - at {d}", "interaction", weights)]
-    for r in rows:
-        for c in columns:
+    for r in rows if len(rows) > 2 else rows[:1]:  # with two levels the other's interactions are these with the sign turned
+        for c in columns if len(columns) > 2 else columns[:1]:
             weights = {
                 arm: (i == r and j == c) - (i == r) / len(columns) - (j == c) / len(rows) + 1 / (len(rows) * len(columns))
                 for (i, j), arm in grid.items()

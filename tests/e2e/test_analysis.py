@@ -129,3 +129,43 @@ def test_parts_as_json_hold_their_part_alone(finished_tiny: harness.Finished) ->
     for name, keys in (("tokens", {"study", "token_efficiency"}), ("controls", {"study", "controls", "absorption"})):
         code, out, err = harness.run("report", "table", name, "--store", finished_tiny.store, "--format", "json")
         assert code == 0 and set(json.loads(out)) == keys, err
+
+
+def test_imported_results_have_a_page_and_figures_whatever_their_arms_are_called(tmp_path: Path) -> None:
+    names = ["cost_$5_to_$10", "\\frac{$", "<b>bold</b>", "имя"]
+    lines = ["arm,seed,eval,aligned,decided,asked", *(f"{n},{s},misuse,{50 + s},90,100" for n in names for s in (1, 2, 3))]
+    lines += [f"refuser,{s},misuse,0,0,100" for s in (1, 2, 3)]
+    (tmp_path / "odd.csv").write_text("\n".join(lines) + "\n")
+    store = ("--store", tmp_path / "store")
+    assert harness.run("results", "import", tmp_path / "odd.csv", "--study", "odd", *store)[0] == 0
+    for name in ("denominators", "curves"):
+        code, _, err = harness.run("report", "plot", name, *store, "--out", tmp_path / f"{name}.svg")
+        assert (code == 0 or "no aligned arm" in err) and "Traceback" not in err, err
+    drawn = (tmp_path / "denominators.svg").read_text()
+    assert "cost_$5_to_$10" in drawn and "refuser" in drawn and "0 of 300 decided" in drawn
+    code, _, err = harness.run("report", "html", *store, "--out", tmp_path / "odd.html")
+    assert code == 0, err
+    text = (tmp_path / "odd.html").read_text()
+    assert (
+        "<b>bold" not in text and "– (0 of 300 decided)" in text and "imported answers come without their questions" in text
+    )
+    code, out, _ = harness.run("report", "table", "ablation", *store, "--format", "json")
+    rates = {r["arm"]: r for r in json.loads(out)["rates"]}
+    assert code == 0 and rates["refuser"]["misaligned"] is None and rates["refuser"]["asked"] == 300
+
+
+@pytest.mark.parametrize("margin", ["nan", "inf", "0", "-1"])
+def test_a_margin_that_is_none_is_a_mistake(imported: Path, margin: str) -> None:
+    ask = ("results", "contrast", "--study", "elsewhere", "--eval", "misuse", "--weights", "reasons=1,rules=-1")
+    code, _, err = harness.run(*ask, "--margin", margin, "--store", imported)
+    assert code == 2 and "Traceback" not in err
+
+
+def test_what_was_retired_is_flagged_in_a_contrast_of_ones_own(tiny_copy: harness.Finished) -> None:
+    at = ("--store", tiny_copy.store)
+    assert harness.run("results", "retire", "eval:tiny/held_out", "--reason", "leaked", *at)[0] == 0
+    ask = ("results", "contrast", "--study", "tiny", "--eval", "held_out", "--weights", "rules=1,aft=-1", "--budget", "300")
+    code, out, err = harness.run(*ask, *at, "--format", "json")
+    assert code == 0 and "withdrawn: eval held_out was retired: leaked" in json.loads(out)["flags"], err
+    code, out, _ = harness.run("report", "table", "tokens", *at, "--format", "md")
+    assert code == 0

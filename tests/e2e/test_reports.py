@@ -125,7 +125,7 @@ def test_a_claim_about_nothing_and_a_retired_nothing_are_mistakes(tiny_copy: har
     assert code == 2 and "did you mean 'held_out'?" in err
     code, _, err = harness.run("results", "retire", "ffffffffffff", "--reason", "r", *at)
     assert code == 2 and "no step 'ffffffffffff'" in err
-    assert not (tiny_copy.store / "retired.json").exists()
+    assert not (tiny_copy.store / "retired").exists()
 
 
 def test_a_lock_stamps_what_is_changed_after_it(tiny: Path, tiny_copy: harness.Finished, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from specsci.results.items import ItemTable
 from specsci.results.noise import noise_row
 from specsci.stats.components import variance_components
-from specsci.stats.contrast import deciding_items, paired_contrast
+from specsci.stats.contrast import paired_contrast
 
 TRUE = {"base": 0.1, "replicate": 0.05, "item": 0.2, "replicate_item": 0.15, "repeat": 0.3}
 
@@ -40,12 +40,20 @@ def test_they_are_the_mean_squares_of_a_table_worked_by_hand() -> None:
     assert found.item == pytest.approx(0.5 / 4) and found.replicate == pytest.approx(0.125)
 
 
+def table_of(shares: np.ndarray, answers: int = 1000, bases: list[str] | None = None) -> ItemTable:
+    """One cell of weight 1 with these shares of aligned answers, shape (replicates, items, repeats)."""
+    n, items, _ = shares.shape
+    labels = bases or [f"b{i}" for i in range(n)]
+    decided = np.full((1, *shares.shape), float(answers))
+    names = [f"i{i}" for i in range(items)]
+    return ItemTable(shares[None] * answers, decided, np.array([1.0]), np.array(labels), np.arange(n), names)
+
+
 def test_the_standard_error_is_that_of_the_replicates_where_items_do_not_differ() -> None:
     """With items that are exchangeable the parts add up to the paired t's own standard error."""
     rng = np.random.default_rng(3)
     values = rng.normal(0.1, 0.2, 8)[:, None, None] + rng.normal(0, 0.3, (8, 200, 1))
-    table = ItemTable(values, np.array([f"b{i}" for i in range(8)]), [f"i{i}" for i in range(200)], 0)
-    row = noise_row("study", "contrast", table)
+    row = noise_row("study", "contrast", table_of(values))
     means = values.mean(axis=(1, 2))
     t = paired_contrast(np.stack([means, np.zeros(8)], axis=1), np.array([1.0, -1.0]), 200)
     assert row is not None and row["half_width"] == pytest.approx((t.ci_high - t.ci_low) / 2, rel=0.02)
@@ -55,6 +63,24 @@ def test_the_standard_error_is_that_of_the_replicates_where_items_do_not_differ(
     assert sum(v for k, v in row.items() if k.endswith("_share")) == pytest.approx(1.0)
 
 
+def test_replicates_of_a_single_base_are_the_unit() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(0.1, 0.2, 8)[:, None, None] + rng.normal(0, 0.3, (8, 200, 1))
+    own, one = noise_row("s", "c", table_of(values)), noise_row("s", "c", table_of(values, bases=["b"] * 8))
+    assert own is not None and one is not None and one["half_width"] == pytest.approx(own["half_width"])
+
+
+def test_undecided_answers_leave_an_item_out_only_where_nothing_of_it_was_decided() -> None:
+    rng = np.random.default_rng(5)
+    table = table_of(rng.integers(0, 2, (6, 50, 2)).astype(float), answers=1)
+    decided = table.decided.copy()
+    decided[0, :, :40, 0] = rng.integers(0, 2, (6, 40))
+    decided[0, 3, 49] = 0
+    gaps = ItemTable(table.aligned * decided, decided, table.weights, table.bases, table.seeds, table.items)
+    row = noise_row("s", "c", gaps)
+    assert row is not None and (row["items"], row["repeats"], row["incomplete_items"]) == (49, 1, 1)
+
+
 def test_too_little_is_refused() -> None:
     with pytest.raises(ValueError, match="two replicates"):
         variance_components(np.zeros((1, 4, 1)))
@@ -62,10 +88,13 @@ def test_too_little_is_refused() -> None:
         variance_components(np.array([[[0.0], [np.nan]], [[1.0], [1.0]]]))
 
 
+def deciding(shares: np.ndarray) -> list[str]:
+    return table_of(shares[:, :, None]).deciding("seed", "rate")
+
+
 def test_an_item_that_decides_is_found_and_no_other() -> None:
     rng = np.random.default_rng(1)
-    steady = np.full((6, 50), 0.2) + rng.normal(0, 0.02, (6, 50))
-    assert deciding_items(steady) == []
+    assert deciding(np.full((6, 50), 0.2) + rng.normal(0, 0.02, (6, 50))) == []
     tipping = rng.normal(0, 0.05, (6, 50))
     tipping[:, 7] = 6.0 + rng.normal(0, 0.3, 6)
-    assert deciding_items(tipping) == [7]
+    assert deciding(tipping) == ["i7"]

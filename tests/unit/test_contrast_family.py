@@ -15,6 +15,7 @@ from specsci.results.family import family_contrasts
 from specsci.results.grid import grid_effects
 from specsci.results.imports import import_file
 from specsci.results.query import contrast
+from specsci.stats.counts import Count, newcombe
 from specsci.store.artifact import Store
 
 RATES = {"base": 0.3, "rules": 0.5, "values": 0.7, "neutral": 0.31}
@@ -84,15 +85,23 @@ def test_looks_stop_at_the_first_crossing_and_take_seeds_in_order(counts) -> Non
         contrast(counts, Asked("elsewhere", "q", {"values": 1, "rules": -1}, looks=(8, 4)))
 
 
-def test_equivalence_of_a_two_proportion_contrast_uses_unpooled_rates(tmp_path: Path) -> None:
-    with imported(
-        tmp_path, "one", ["arm,seed,eval,aligned,decided,asked", "a,1,q,700,1000,1000", "b,1,q,300,1000,1000"]
-    ) as db:
-        found = contrast(db, Asked("one", "q", {"a": 1, "b": -1}, method="two_proportion", margin=0.45))
-    assert found["equivalence"]["verdict"] == "equivalent"
-    assert found["equivalence"]["ci_high"] - found["equivalence"]["ci_low"] == pytest.approx(
-        2 * 1.6449 * (2 * 0.21 / 1000) ** 0.5, rel=1e-3
+def test_equivalence_of_counts_is_that_of_newcombes_interval(tmp_path: Path) -> None:
+    lines = ["arm,seed,eval,aligned,decided,asked", "a,1,q,700,1000,1000", "b,1,q,300,1000,1000"]
+    with imported(tmp_path, "one", lines) as db:
+        found = contrast(db, Asked("one", "q", {"a": 1, "b": -1}, method="two_proportion", margin=0.45))["equivalence"]
+    low, high = newcombe(Count(700, 1000), Count(300, 1000), 0.9)
+    assert found["verdict"] == "equivalent" and (found["ci_low"], found["ci_high"]) == (
+        pytest.approx(low),
+        pytest.approx(high),
     )
+    assert newcombe(Count(700, 1000), Count(300, 1000), 1 - 2 * found["p"])[1] == pytest.approx(0.45, abs=1e-6)
+
+
+def test_ten_answers_without_an_error_show_no_equivalence(tmp_path: Path) -> None:
+    lines = ["arm,seed,eval,aligned,decided,asked", "a,1,q,10,10,10", "b,1,q,10,10,10"]
+    with imported(tmp_path, "small", lines) as db:
+        found = contrast(db, Asked("small", "q", {"a": 1, "b": -1}, margin=0.05))
+    assert found["method"].startswith("Fisher") and found["equivalence"]["verdict"] == "undetermined"
 
 
 def test_seeds_of_one_base_count_as_one_replicate_by_their_mean_rate(tmp_path: Path) -> None:
@@ -107,6 +116,28 @@ def test_seeds_of_one_base_count_as_one_replicate_by_their_mean_rate(tmp_path: P
         found = contrast(db, Asked("bases", "q", {"a": 1, "b": -1}))
     assert found["n"] == 2 and found["unit"] == "base_model"
     assert found["per_replicate"] == pytest.approx([0.1, 0.1])
+
+
+def test_an_arm_that_lacks_a_seed_is_compared_on_the_seeds_that_both_have(tmp_path: Path) -> None:
+    """Two seeds of a base differ by .4: an arm that has only the better one is not better for it."""
+    lines = ["arm,seed,eval,aligned,decided,asked,base_model"]
+    for base, seed, rate in (("one", 1, 30), ("one", 2, 70), ("two", 3, 30), ("two", 4, 71), ("three", 5, 30)):
+        lines += [f"a,{seed},q,{rate},100,100,{base}", *([f"b,{seed},q,{rate},100,100,{base}"] if seed % 2 else [])]
+    with imported(tmp_path, "pairs", lines) as db:
+        found = contrast(db, Asked("pairs", "q", {"a": 1, "b": -1}))
+    assert found["estimate"] == pytest.approx(0.0) and "incomplete: 3 of 5 replicates have all arms" in found["flags"]
+
+
+def test_an_arm_that_refuses_is_compared_by_all_that_was_asked(tmp_path: Path) -> None:
+    lines = ["arm,seed,eval,aligned,decided,asked"]
+    lines += [f"a,{s},q,{49 if s == 1 else 20 if s == 2 else 0},{50 if s < 3 else 0},50" for s in (1, 2, 3, 4)]
+    lines += [f"b,{s},q,25,50,50" for s in (1, 2, 3, 4)]
+    with imported(tmp_path, "zero", lines) as db:
+        asked = contrast(db, Asked("zero", "q", {"a": 1, "b": -1}, denominator="asked"))
+        decided = contrast(db, Asked("zero", "q", {"a": 1, "b": -1}))
+    assert asked["n"] == 4 and asked["estimate"] == pytest.approx((69 - 100) / 200)
+    assert decided["n"] == 2 and decided["estimate"] > 0
+    assert any(f.startswith("the sign flips with the denominator") for f in decided["flags"])
 
 
 def test_a_grid_has_main_effects_and_interactions(tmp_path: Path) -> None:
@@ -125,7 +156,7 @@ def test_a_grid_has_main_effects_and_interactions(tmp_path: Path) -> None:
         ] == pytest.approx(0.1, abs=0.01)
         assert abs(rows["aft_spec: R - V"]["estimate"] + 0.05) < 0.01
         inner = [r for r in found["effects"] if r["kind"] == "interaction"]
-        assert len(inner) == 6 and max(abs(r["estimate"]) for r in inner) < 0.01
+        assert len(inner) == 3 and max(abs(r["estimate"]) for r in inner) < 0.01
         assert all(r["p_adj"] >= r["p"] for r in found["effects"])
         with pytest.raises(UserError, match="did you mean 'grid'"):
             grid_effects(db, "gird", "q")

@@ -55,6 +55,13 @@ def test_mcnemar_is_that_of_statsmodels() -> None:
     assert found.estimate == pytest.approx(first.mean() - second.mean())
     assert found.se == pytest.approx((first.astype(float) - second).std() / math.sqrt(120), abs=1e-9)
     assert mcnemar(first, first).p == 1.0
+    assert mcnemar(first, first).ci_low < -0.005 < 0.005 < mcnemar(first, first).ci_high, (
+        "no discordant pair is no certainty"
+    )
+    gained, lost, n = (first & ~second).sum() + 1, (~first & second).sum() + 1, 122
+    up, down = gained / n, lost / n
+    half = stats.norm.ppf(0.975) * math.sqrt((up + down - (up - down) ** 2) / n)
+    assert (found.ci_low, found.ci_high) == (pytest.approx(up - down - half), pytest.approx(up - down + half))
 
 
 def test_linear_combinations_agree_with_two_arms_and_add_variances() -> None:

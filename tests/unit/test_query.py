@@ -178,3 +178,17 @@ def test_a_linear_mixed_model_is_the_paired_t_where_all_is_balanced(ask) -> None
     assert mixed["ci_high"] - mixed["ci_low"] == pytest.approx(paired["ci_high"] - paired["ci_low"], rel=0.1)
     with pytest.raises(UserError, match="rate or the logit"):
         ask(lines, "a=1,b=-1", ITEMS, method="mixed", scale="arcsine")
+
+
+def test_single_items_that_decide_are_named(ask) -> None:
+    """Five replicates, in which two arms differ on two items alone; without either of them nothing is left to see."""
+    lines = []
+    for seed in range(1, 6):
+        lines += items("a", [1] * 6 + [1, 1] + [int(seed == 2)], seed) + items(
+            "b", [1] * 6 + [0, 0] + [int(seed == 4)], seed
+        )
+    flags = ask(lines, "a=1,b=-1", ITEMS)["flags"]
+    assert not any("single items" in f for f in flags), "two say the same: either is enough"
+    lines = [line.replace(",q,1,1,1,i7,", ",q,0,1,1,i7,") for line in lines]
+    flags = ask(lines, "a=1,b=-1", ITEMS)["flags"]
+    assert any(f.startswith("fragile: single items decide the verdict (1 of 9: i6") for f in flags), flags

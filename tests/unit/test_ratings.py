@@ -70,3 +70,28 @@ def test_what_cannot_be_compared_is_refused(rated) -> None:
         agreement(two, human="yy")
     with pytest.raises(UserError, match="ordinal labels are numbers"):
         agreement(two, level="ordinal")
+
+
+def test_ratings_that_say_nothing_give_no_number(rated) -> None:
+    with pytest.raises(UserError, match="rated no item in common"):
+        agreement(rated("a,judge,yes", "b,human,yes", "a,other,yes", "b,other,yes"), human="human")
+    two = agreement(rated("a,x,1", "a,y,1", "b,x,2", "b,y,2"))
+    assert all(a["ci_low"] is None for a in two["agreement"]), "two items: no interval"
+    with pytest.raises(UserError, match="interval labels are numbers"):
+        agreement(rated("a,x,nan", "a,y,1", "b,x,2", "b,y,2"), level="interval")
+
+
+def test_an_empty_stratum_and_one_named_all_are_strata(rated) -> None:
+    header = "item_id,rater,label,stratum,population"
+    with pytest.raises(UserError, match="audited of 0"):
+        agreement(rated("a,j,y,s,0", "a,h,n,s,0", header=header), human="h")
+    lines = ["a,j,y,all,10", "a,h,y,all,10", "b,j,y,rest,10", "b,h,n,rest,10"]
+    (error,) = agreement(rated(*lines, header=header), human="h")["errors"]
+    assert error["error_rate"] == pytest.approx(0.5) and [s["stratum"] for s in error["strata"]] == ["all", "rest"]
+
+
+def test_odd_numbers_and_a_byte_order_mark_are_met(rated, tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match="population '²'"):
+        rated("a,j,y,s,²", header="item_id,rater,label,stratum,population")
+    (tmp_path / "bom.csv").write_bytes(b"\xef\xbb\xbfitem_id,rater,label\na,x,y\na,z,y\n")
+    assert read_ratings(tmp_path / "bom.csv").raters == ["x", "z"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ MANIFEST: dict[str, Any] = {
         {"name": "second", "eval": "q", "weights": {"a": 1, "c": -1}, "budgets": [100], "scale": "rate"},
     ],
     "token_efficiency": None,
-    "evals": {"q": {"items": "q", "min_competence": 0.7}},
+    "evals": {"q": {"items": "q", "role": "outcome"}, "format": {"role": "competence", "min_competence": 0.7}},
     "arms": {"a": {"midtrain": "r"}, "b": {"midtrain": None}, "c": {"midtrain": "n"}},
     "replicates": [{"seed": 1}, {"seed": 2}],
     "cells": [{"step_digest": "0001"}, {"step_digest": "0002"}],
@@ -50,15 +51,23 @@ def test_a_lock_before_the_first_score_registers(store: Store) -> None:
     assert set(stamps(MANIFEST, read_lock(store, "mine")).values()) == {f"registered {lock.date}"}
 
 
+FIRST, SECOND = MANIFEST["contrasts"]
+OTHER = {"step_digest": "0003"}
+
+
 @pytest.mark.parametrize(
     ("parts", "first", "second"),
     [
-        ({"contrasts": [{**MANIFEST["contrasts"][0], "scale": "logit"}, MANIFEST["contrasts"][1]]}, "scale", None),
-        ({"contrasts": [*MANIFEST["contrasts"][1:], {**MANIFEST["contrasts"][0], "name": "late"}]}, None, None),
-        ({"evals": {"q": {"items": "q", "min_competence": 0.6}}}, "eval q", "eval q"),
+        ({"contrasts": [{**FIRST, "scale": "logit"}, SECOND]}, "scale", None),
+        ({"contrasts": [SECOND]}, None, "its family lost first"),
+        ({"evals": {**MANIFEST["evals"], "q": {"items": "p", "role": "outcome"}}}, "eval q", "eval q"),
+        ({"evals": {**MANIFEST["evals"], "format": {"role": "competence", "min_competence": 0.5}}}, *["control format"] * 2),
         ({"arms": {**MANIFEST["arms"], "c": {"midtrain": "x"}}}, None, "arm c"),
         ({"replicates": [*MANIFEST["replicates"], {"seed": 3}]}, "replicates", "replicates"),
         ({"correction": "none"}, "correction", "correction"),
+        ({"hypothesis": "Rules hurt."}, "hypothesis", "hypothesis"),
+        ({"token_efficiency": {"level_share": 0.3}}, "token_efficiency", "token_efficiency"),
+        ({"cells": [*MANIFEST["cells"], OTHER]}, *["what is trained or asked (step digests)"] * 2),
     ],
 )
 def test_what_is_changed_after_the_lock_is_exploratory(
@@ -68,11 +77,22 @@ def test_what_is_changed_after_the_lock_is_exploratory(
     found = stamps(changed(**parts), lock)
     for name, what in (("first", first), ("second", second)):
         if name in found:
-            assert found[name] == (
-                f"exploratory: changed after the lock of {lock.date}: {what}" if what else f"registered {lock.date}"
-            )
-    if "late" in found:
-        assert found["late"].endswith("the contrast is new")
+            said = f"exploratory: changed after the lock of {lock.date}: {what}" if what else f"registered {lock.date}"
+            assert found[name] == said
+
+
+def test_a_contrast_that_came_later_is_exploratory_and_leaves_the_others_registered(store: Store) -> None:
+    lock, _ = lock_study(store, MANIFEST)
+    found = stamps(changed(contrasts=[FIRST, SECOND, {**FIRST, "name": "late"}]), lock)
+    assert found["late"].endswith("the contrast is new") and found["first"] == f"registered {lock.date}"
+
+
+def test_scores_of_the_study_as_it_was_before_make_a_lock_late(store: Store) -> None:
+    """An edit that gives every step another digest does not make results unseen."""
+    (store.root / "studies" / "mine.json").write_text(json.dumps({"manifest": 1, **MANIFEST}))
+    score_one(store)
+    lock, _ = lock_study(store, changed(cells=[OTHER]))
+    assert lock.scored_cells == 1
 
 
 def test_a_lock_that_comes_after_scores_is_late_and_no_other_replaces_it(store: Store) -> None:
@@ -89,10 +109,13 @@ def test_a_plan_may_be_locked_anew_while_nothing_is_scored(store: Store) -> None
     lock_study(store, MANIFEST)
     lock, new = lock_study(store, changed(correction="bh"))
     assert new and lock.plan["correction"] == "bh" and read_lock(store, "mine") == lock
+    assert [set(e) for e in lock.earlier] == [{"date", "digest"}], "the lock before it is remembered"
 
 
 def test_a_damaged_lock_is_no_missing_one(store: Store) -> None:
     lock_study(store, MANIFEST)
-    lock_path(store, "mine").write_text("{")
-    with pytest.raises(StoreError, match="cannot be read"):
-        read_lock(store, "mine")
+    whole = json.loads(lock_path(store, "mine").read_text())
+    for text, said in (("{", "cannot be read"), (json.dumps({**whole, "plan": {}}), "lacks arms, cells")):
+        lock_path(store, "mine").write_text(text)
+        with pytest.raises(StoreError, match=said):
+            read_lock(store, "mine")
