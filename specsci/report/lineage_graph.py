@@ -62,7 +62,7 @@ def _box(layer: dict[str, Any], x: int, y: int) -> str:
     return (
         f'<rect x="{x}" y="{y}" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
         f'<text x="{middle}" y="{y + 19}">{escape(layer["kind"])}</text>'
-        f'<text x="{middle}" y="{y + 35}" class="small">{layer["count"]:,} steps</text>'
+        f'<text x="{middle}" y="{y + 35}" class="small">{layer["count"]:,} step{"s" if layer["count"] > 1 else ""}</text>'
     )
 
 
