@@ -43,7 +43,7 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, Any]:
         flags += item_flags(item_table(db, asked.study, asked.eval, cells), answers.unit, asked.scale)
     more: dict[str, Any] = {}
     if asked.margin is not None:
-        equal = _equivalence(answers, asked, result)
+        equal = _equivalence(answers, asked, method, result)
         more["equivalence"] = asdict(equal) if equal else None
         flags += [str(equal) if equal else "no spread between replicates: no test of equivalence"]
     if asked.looks:
@@ -86,15 +86,15 @@ def _estimate(answers: Answers, asked: Asked, method: Method) -> ContrastResult:
     return replace(found, method=found.method.replace("replicates", unit))
 
 
-def _equivalence(answers: Answers, asked: Asked, result: ContrastResult) -> Equivalence | None:
+def _equivalence(answers: Answers, asked: Asked, method: Method, result: ContrastResult) -> Equivalence | None:
     """Two one-sided tests, by the contrast's own law; two independent rates by Newcombe's interval. None without spread."""
     margin = asked.margin or 0.0
-    if result.method.startswith(("two-proportion", "Fisher")):
+    if method in ("two_proportion", "exact"):
         first, second = (
             _count(answers, a, asked.denominator) for a in sorted(answers.arms, key=lambda a: -asked.weights[a])
         )
         return of_interval(lambda c: newcombe(first, second, c), result, margin)
-    if result.method.startswith("hierarchical"):
+    if method == "bootstrap":
         n = result.n
         result = replace(result, se=result.se * math.sqrt(n / (n - 1)), freedom=n - 1)
     return tost(result, margin) if result.se > 0 else None
@@ -265,7 +265,7 @@ def _flags(answers: Answers, asked: Asked, method: Method, result: ContrastResul
     weights = np.array([asked.weights[a] for a in answers.arms])
     if method == "paired_t" and leave_one_out(_by_replicate(answers, asked), weights, answers.items, asked.scale):
         flags.append("fragile: one replicate decides the verdict")
-    if whole >= 2 and method not in OVER_REPLICATES and not result.method.startswith("linear mixed"):
+    if whole >= 2 and method not in OVER_REPLICATES and (method, asked.scale) != ("mixed", "rate"):
         what = "bases" if answers.unit == "base_model" else "seeds"
         flags.append(f"replicates taken as they are: the interval says nothing about other {what}")
     if math.isnan(result.p) and math.isnan(result.ci_low):
