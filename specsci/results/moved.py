@@ -64,8 +64,8 @@ def moved(store: Store, first: Side, second: Side, changes: Sequence[Change]) ->
 
     Models are paired within study, base model, seed, AFT conversations and budget.
     """
-    out = Moved(also_differs=_also_differs(first.family, second.family))
     cells_a, cells_b = _cells(store, first), _cells(store, second)
+    out = Moved(also_differs=_also_differs(first.family, second.family, {c["aft_spec"] for c in (*cells_a, *cells_b)}))
     touched = {e.about for c in changes for e in (c.old, c.new) if e}
     for side, cells in (("documents_a", cells_a), ("documents_b", cells_b)):
         setattr(out, side, _documents(store, {c["spec_digest"] for c in cells}, touched))
@@ -79,14 +79,19 @@ def moved(store: Store, first: Side, second: Side, changes: Sequence[Change]) ->
     return out
 
 
-def _also_differs(first: Family, second: Family) -> list[str]:
-    """Grammar, demonstrations and names that two versions of a family do not share."""
+def _also_differs(first: Family, second: Family, aligned_on: set[str | None]) -> list[str]:
+    """Grammar, demonstrations and items that two versions of a family do not share.
+
+    Args:
+        aligned_on: the sets that models were aligned on; of others it does not matter. Empty where there are no models.
+    """
     if first is second:
         return []
     one, two = family_parts(first), family_parts(second)
     found = ["the grammar"] if one["grammar"] != two["grammar"] else []
     both = one["conversations"].keys() & two["conversations"].keys()
-    retold = sorted(n for n in both if one["conversations"][n] != two["conversations"][n])
+    used = both & aligned_on if aligned_on else both
+    retold = sorted(n for n in used if one["conversations"][n] != two["conversations"][n])
     sets = one["items"].keys() & two["items"].keys()
     other = sorted(n for n in sets if one["items"][n] != two["items"][n])
     return found + [f"the demonstrations '{n}'" for n in retold] + [f"the items '{n}'" for n in other]

@@ -112,12 +112,14 @@ def test_a_branch_is_pinned_and_the_commit_is_fetched_once(hub, study, tmp_path)
     before = study.read_text()
     code, out, err = harness.run("study", "plan", study, "--store", tmp_path / "store", env=env)
     assert code == 0 and "is not pinned to a commit" in out and "specsci study lock own.yaml" in out, out + err
-    code, out, err = harness.run("study", "lock", study, "--json", env=env)
+    lock = ("study", "lock", study, "--store", tmp_path / "locked", "--json")
+    code, out, err = harness.run(*lock, env=env)
     assert code == 0, out + err
-    (pin,) = json.loads(out)
+    (pin,) = json.loads(out)["pins"]
     assert pin["after"] == f"hub:{NAME}@{COMMIT}"
     assert study.read_text() == before.replace(f"hub:{NAME}", pin["after"]), "nothing else of the file changes"
-    assert json.loads(harness.run("study", "lock", study, "--json", env=env)[1]) == []
+    again = json.loads(harness.run(*lock, env=env)[1])
+    assert again["pins"] == [] and not again["lock"]["new"], "pinned and locked already"
     report = harness.run_study(study, tmp_path / "store", workers=1, env=env)
     assert report["failed"] == 0
     (base,) = harness.records(tmp_path / "store", "base").values()
