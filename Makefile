@@ -17,7 +17,8 @@ smollm2: $(VENV)/.installed
 	$(BIN)/specsci study run cheese_dissociation.yaml --profile smollm2
 
 test: $(VENV)/.installed-dev
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/unit tests/property -n 2
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/crash tests/e2e tests/invariance tests/gpu
 
 test-slow: $(VENV)/.installed-dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow --timeout 7200
