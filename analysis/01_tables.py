@@ -7,7 +7,6 @@ One Markdown, CSV and LaTeX file per table, and nothing that is not in results.d
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -27,20 +26,19 @@ def write(tables: list[Table], stem: Path) -> None:
         stem.with_suffix(ending).write_text(text, encoding="utf-8")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--store", type=Path, default=Path(".specsci"))
-    parser.add_argument("--out", type=Path, default=Path("tables"))
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    with connect(given.store) as db:
+@click.command(help=__doc__)
+@click.option("--store", type=click.Path(path_type=Path), default=Path(".specsci"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("tables"), show_default=True)
+def main(store: Path, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    with connect(store) as db:
         names = study_names(db)
         for name in names:
-            write(tables_of(ablation(db, name)), given.out / f"study_{name}")
+            write(tables_of(ablation(db, name)), out / f"study_{name}")
         for name, figure in FIGURES.items():
             ours = ablation(db, figure.study) if figure.study in names else None
-            write(figure_tables(name, ours), given.out / name)
-    click.echo(f"wrote {len(names) + len(FIGURES)} tables in three formats to {given.out}")
+            write(figure_tables(name, ours), out / name)
+    click.echo(f"wrote {len(names) + len(FIGURES)} tables in three formats to {out}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ python analysis/02_figures.py --store .specsci --out figures
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -17,13 +16,12 @@ from specsci.report.plots import PLOTS, draw, save
 from specsci.results.open import connect
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--store", type=Path, default=Path(".specsci"))
-    parser.add_argument("--out", type=Path, default=Path("figures"))
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    with connect(given.store) as db:
+@click.command(help=__doc__)
+@click.option("--store", type=click.Path(path_type=Path), default=Path(".specsci"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("figures"), show_default=True)
+def main(store: Path, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    with connect(store) as db:
         contents = [ablation(db, name) for name in study_names(db)]
     for content in contents:
         for name in PLOTS:
@@ -33,7 +31,7 @@ def main() -> None:
                 click.echo(f"{content.study}: no {name}: {error.what}")
                 continue
             for ending in ("svg", "pdf"):
-                save(figure, given.out / f"{content.study}_{name}.{ending}")
+                save(figure, out / f"{content.study}_{name}.{ending}")
             click.echo(f"{content.study}: {name}")
 
 

@@ -5,7 +5,6 @@ python analysis/03_queries.py --store .specsci --out answers
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,19 +14,18 @@ import duckdb
 SQL = Path(__file__).parent / "sql"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--store", type=Path, default=Path(".specsci"))
-    parser.add_argument("--out", type=Path, default=Path("answers"))
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    database = given.store / "results.duckdb"
+@click.command(help=__doc__)
+@click.option("--store", type=click.Path(path_type=Path), default=Path(".specsci"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("answers"), show_default=True)
+def main(store: Path, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    database = store / "results.duckdb"
     if not database.is_file():
-        sys.exit(f"no results in {given.store}\n  mend: run a study first, or `specsci results rebuild`")
+        sys.exit(f"no results in {store}\n  mend: run a study first, or `specsci results rebuild`")
     with duckdb.connect(str(database), read_only=True) as db:
         for file in sorted(SQL.glob("*.sql")):
             answer = db.sql(file.read_text(encoding="utf-8"))
-            answer.write_csv(str(given.out / f"{file.stem}.csv"))
+            answer.write_csv(str(out / f"{file.stem}.csv"))
             click.echo(f"{file.stem}: {len(answer)} rows")
 
 

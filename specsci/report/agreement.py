@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from specsci.report.tables import Table
-
-NOTHING = "–"
+from specsci.report.tables import NOTHING, Table
 
 
 def agreement_tables(found: dict[str, Any]) -> list[Table]:

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from specsci.errors import UserError
-from specsci.report.tables import Table, markdown, rate
+from specsci.report.lineage import scores_table
+from specsci.report.tables import Table, markdown
 from specsci.results.lineage import MODELS, corpus_facts, find_model, lineage
 from specsci.store.artifact import Store
 
@@ -52,7 +53,7 @@ def model_card(store: Store, record: dict[str, Any]) -> str:
         *([_corpus(c) for c in chain["corpora"]] or ["No generated documents."]),
         *[_gate(g) for g in chain["gates"]],
         "## Scores",
-        _scores(chain["evals"]) if chain["evals"] else "Not scored.",
+        markdown([scores_table(chain["evals"])]) if chain["evals"] else "Not scored.",
         "## Contrasts that it takes part in",
         *([_claim(c) for c in chain["claims"]] or ["None."]),
         "## Limits",
@@ -128,14 +129,6 @@ def _corpus(corpus: dict[str, Any]) -> str:
 def _gate(gate: dict[str, Any]) -> str:
     leaked = sum(facts["leaked_items"] for facts in gate["texts"].values())
     return f"- Audit `{gate['digest']}`: {gate['items']} outcome items looked for, {leaked} found in the texts"
-
-
-def _scores(evals: list[dict[str, Any]]) -> str:
-    table = Table("Aligned answers", ["scored", "aligned", "decided", "asked", "rate of decided"])
-    for row in evals:
-        shown = rate(row["aligned"] / row["decided"]) if row["decided"] else "–"
-        table.rows.append([row["label"], str(row["aligned"]), str(row["decided"]), str(row["asked"]), shown])
-    return markdown([table])
 
 
 def _claim(row: dict[str, Any]) -> str:

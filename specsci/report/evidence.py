@@ -8,13 +8,12 @@ from typing import Any
 
 import duckdb
 
-from specsci.report.tables import Table, rate, tokens
+from specsci.report.tables import NOTHING, Table, rate, tokens
 from specsci.results.open import rows
 
 ORDER = (
     "tokenizer", "base", "spec", "pool", "corpus", "conversations", "audit", "midtrain", "align", "heldout", "control", "probe", "score",
 )  # fmt: skip
-NOTHING = "–"
 
 
 @dataclass(frozen=True)

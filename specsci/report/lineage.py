@@ -22,7 +22,7 @@ def sections(chain: dict[str, Any]) -> list[Section]:
         ("Documents per clause", [], [_documents(c) for c in chain["corpora"]]),
         ("Gates", [line for gate in chain["gates"] for line in _gate(gate)], []),
         ("Training", [_base(b) for b in chain["base"]] + [_stage(t) for t in chain["training"]], []),
-        ("Scores", [], [_scores(chain["evals"])] if chain["evals"] else []),
+        ("Scores", [], [scores_table(chain["evals"])] if chain["evals"] else []),
         (
             "Claims",
             [] if chain["claims"] else ["None: no declared contrast has an arm that this model is."],
@@ -81,7 +81,8 @@ def _stage(stage: dict[str, Any]) -> str:
     return f"{stage['label']} [{stage['digest']}]: {facts}; {versions}; ended {where.get('ended_at', '?')}"
 
 
-def _scores(evals: list[dict[str, Any]]) -> Table:
+def scores_table(evals: list[dict[str, Any]]) -> Table:
+    """A model's scores, each with its three counts."""
     table = Table("Scores", ["scored", "aligned", "decided", "asked", "rate of decided"])
     for row in evals:
         shown = rate(row["aligned"] / row["decided"]) if row["decided"] else "–"

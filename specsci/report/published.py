@@ -13,12 +13,11 @@ from statistics import fmean
 
 from specsci.errors import UserError
 from specsci.report.ablation import Ablation, RateCell
-from specsci.report.tables import Table, rate
+from specsci.report.tables import NOTHING, Table, rate
 from specsci.shipped import shipped
 
 OUTSIDE = "!"
 """Marks a published number that lies outside our interval."""
-NOTHING = "–"
 
 
 @dataclass(frozen=True)

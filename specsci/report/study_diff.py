@@ -8,9 +8,8 @@ import duckdb
 
 from specsci.plan.plan import Plan
 from specsci.report.ablation import Ablation, RateCell, ablation, study_names
-from specsci.report.tables import Table, rate, tokens
+from specsci.report.tables import NOTHING, Table, rate, tokens
 
-NOTHING = "–"
 TEXTS = ("spec", "corpus", "conversations", "base", "tokenizer")
 """Kinds of steps whose artefacts are compared one by one."""
 

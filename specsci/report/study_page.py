@@ -96,7 +96,7 @@ def _figures(content: Ablation, *names: str) -> list[Figure]:
     for name in names:
         try:
             drawn = draw(name, content, style=inline_style())
-        except UserError:
+        except UserError:  # the study has nothing (yet) that this figure shows
             continue
         found.append(Figure(inline_svg(drawn, name, CAPTIONS[name]), CAPTIONS[name]))
     return found

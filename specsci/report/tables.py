@@ -18,6 +18,8 @@ MICROLAB_NOTE = (
 
 
 STAR = "*"
+NOTHING = "–"
+"""Stands where there is no number."""
 
 
 @dataclass
@@ -84,7 +86,7 @@ def _rates(content: Ablation, name: str) -> Table:
 
 def _shown(cell: RateCell | None) -> str:
     if cell is None:
-        return "–"
+        return NOTHING
     i = cell.interval
     if math.isnan(i.estimate):
         return f"– (0 of {cell.asked:,} decided)"
@@ -103,7 +105,7 @@ def _contrasts(content: Ablation) -> Table:
         flags += [row["flags"]] if row["flags"] else []
         budget = ", ".join(tokens(int(b)) for b in row["budget_tokens"].split(","))
         if row["estimate"] is None:
-            table.rows.append([name, row["eval"], budget, "–", "–", "–", "–", "; ".join(flags)])
+            table.rows.append([name, row["eval"], budget, NOTHING, NOTHING, NOTHING, NOTHING, "; ".join(flags)])
             continue
         table.rows.append(
             [
@@ -111,10 +113,10 @@ def _contrasts(content: Ablation) -> Table:
                 row["eval"],
                 budget,
                 f"{row['estimate']:+.3f}",
-                "–" if row["ci_low"] is None else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
+                NOTHING if row["ci_low"] is None else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]",
                 _p(row["p"]),
                 _p(row["p_adj"]),
-                "; ".join(flags) or "–",
+                "; ".join(flags) or NOTHING,
             ]
         )
     methods = sorted({r["method"] for r in content.contrasts if r["estimate"] is not None})
@@ -126,7 +128,7 @@ def _contrasts(content: Ablation) -> Table:
 
 def _p(value: float | None) -> str:
     if value is None:
-        return "–"
+        return NOTHING
     return "<.0001" if value < 1e-4 else f"{value:.4f}".removeprefix("0")
 
 
@@ -178,7 +180,7 @@ def _controls(content: Ablation) -> Table:
     for arm in content.arms:
         row = [by_key.get((arm, name)) for name, _ in names]
         if any(row):
-            table.rows.append([arm, *("–" if c is None else f"{rate(c.mean)} ({rate(c.worst)})" for c in row)])
+            table.rows.append([arm, *(NOTHING if c is None else f"{rate(c.mean)} ({rate(c.worst)})" for c in row)])
     return table
 
 
@@ -189,7 +191,7 @@ def _absorption(content: Ablation) -> Table:
     for spec in dict.fromkeys(row["msm_spec"] for row in content.absorption):
         rows = [r for r in content.absorption if r["msm_spec"] == spec]
         gains = [r["gain_nats"] for r in rows if r["gain_nats"] is not None]
-        shown = f"{_mean(gains):+.3f} ({min(gains):+.3f} to {max(gains):+.3f})" if gains else "–"
+        shown = f"{_mean(gains):+.3f} ({min(gains):+.3f} to {max(gains):+.3f})" if gains else NOTHING
         installed = f"{sum(bool(r['installed']) for r in rows)} of {len(rows)}"
         table.rows.append([spec, _before_after(rows, "own"), _before_after(rows, "control"), shown, installed])
     table.note = (
@@ -202,7 +204,7 @@ def _absorption(content: Ablation) -> Table:
 
 def _before_after(rows: list[dict[str, Any]], text: str) -> str:
     before, after = ([r[f"{text}_{stage}"] for r in rows] for stage in ("before", "after"))
-    return "–" if None in (*before, *after) else f"{_mean(before):.3f} → {_mean(after):.3f}"
+    return NOTHING if None in (*before, *after) else f"{_mean(before):.3f} → {_mean(after):.3f}"
 
 
 def _mean(values: list[float]) -> float:
@@ -218,7 +220,7 @@ def _replicates(content: Ablation, name: str) -> Table:
         for cluster in clusters:
             values = [cells[arm, b].per_replicate.get(cluster) if (arm, b) in cells else None for b in content.budgets]
             if any(v is not None for v in values):
-                table.rows.append([arm, cluster, *("–" if v is None else rate(v) for v in values)])
+                table.rows.append([arm, cluster, *(NOTHING if v is None else rate(v) for v in values)])
     return table
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import StoreError, UserError, nearest
+from specsci.errors import UserError, nearest
 from specsci.ids import digest, is_safe_name
 from specsci.results.retired import manifest_named
+from specsci.results.written import read_all
 from specsci.store.artifact import Store, write_json
 
 CLAIMS = "claims"
@@ -51,13 +51,7 @@ class Standing:
 
 def read_claims(store: Store) -> list[Claim]:
     """All claims of a store, by name."""
-    found = []
-    for path in sorted((store.root / CLAIMS).glob("*.json")):
-        try:
-            found.append(Claim(**json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError) as error:
-            raise StoreError("the claim cannot be read", where=str(path), mend="restore the file, or delete it") from error
-    return found
+    return read_all(store.root / CLAIMS, Claim, "claim")
 
 
 def write_claim(store: Store, claim: Claim) -> Path:

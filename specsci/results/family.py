@@ -44,15 +44,6 @@ class ContrastFamily(Strict):
         return self
 
 
-def family_of(path: Path) -> ContrastFamily:
-    """Read a family file.
-
-    Raises:
-        InputFileError: every problem of the file with its place.
-    """
-    return validate(read_yaml(path), ContrastFamily)
-
-
 def family_contrasts(db: duckdb.DuckDBPyConnection, path: Path, study: str | None = None) -> dict[str, Any]:
     """All contrasts of a family with `p_adj`; those without a test keep their place and count in none.
 

@@ -11,6 +11,7 @@ import duckdb
 from specsci.ids import digest
 from specsci.results.lineage import ancestors
 from specsci.results.manifest import family_parts, manifests
+from specsci.results.open import rows
 from specsci.specs.diff import Change
 from specsci.specs.family import Family
 from specsci.store.artifact import Store
@@ -147,7 +148,7 @@ def _documents(store: Store, specs: set[str], units: set[str]) -> list[dict[str,
     if not files or not units:
         return []
     with duckdb.connect() as db:
-        return _dicts(db.execute(_DOCUMENTS, {"files": files, "units": sorted(units)}))
+        return rows(db, _DOCUMENTS, {"files": files, "units": sorted(units)})
 
 
 def _items(
@@ -168,12 +169,7 @@ def _items(
     with duckdb.connect() as db:
         db.register("cells", pa.Table.from_pylist(cells))
         db.register("pairs", pa.Table.from_pylist([{"pair": n, "eval": p[5], "aft_tokens": p[4]} for n, p in numbered]))
-        return _dicts(db.execute(_MOVED, {"files": files}))
-
-
-def _dicts(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    names = [d[0] for d in cursor.description or []]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return rows(db, _MOVED, {"files": files})
 
 
 def shown_items(items: Iterable[dict[str, Any]], most: int) -> list[list[str]]:

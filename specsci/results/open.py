@@ -26,7 +26,9 @@ def connect(root: Path) -> duckdb.DuckDBPyConnection:
         raise UserError(f"{path} cannot be opened: {error}", mend="delete it and run `specsci results rebuild`") from error
 
 
-def rows(db: duckdb.DuckDBPyConnection, query: str, params: list[Any] | None = None) -> list[dict[str, Any]]:
+def rows(
+    db: duckdb.DuckDBPyConnection, query: str, params: list[Any] | dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
     """A query's rows as dicts by column name."""
     cursor = db.execute(query, params or [])
     names = [d[0] for d in cursor.description or []]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from specsci.errors import GateRefused, StoreError
 from specsci.ids import digest
 from specsci.results.manifest import manifests
+from specsci.results.written import read_one
 from specsci.store.artifact import Store, write_json
 
 LOCKS, CELLS = "locks", "cells"
@@ -50,10 +50,7 @@ def read_lock(store: Store, study: str) -> Lock | None:
     path = lock_path(store, study)
     if not path.is_file():
         return None
-    try:
-        lock = Lock(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise StoreError("the lock cannot be read", where=str(path), mend="restore the file from a copy") from error
+    lock = read_one(path, Lock, "lock")
     missing = {*FROZEN, CELLS} - set(lock.plan)
     if missing:
         what = f"the lock lacks {', '.join(sorted(missing))}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from specsci.errors import StoreError, UserError, nearest
+from specsci.errors import UserError, nearest
 from specsci.results.manifest import manifests
+from specsci.results.written import read_all
 from specsci.store.artifact import Store, read_record, write_json
 
 RETIRED = "retired"
@@ -28,14 +28,7 @@ class Retired:
 
 def read_retired(store: Store) -> list[Retired]:
     """All that was retired, in the order of days."""
-    found = []
-    for path in sorted((store.root / RETIRED).glob("*.json")):
-        try:
-            found.append(Retired(**json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, TypeError) as error:
-            raise StoreError(
-                "what was retired cannot be read", where=str(path), mend="restore the file from a copy"
-            ) from error
+    found = read_all(store.root / RETIRED, Retired, "retirement")
     return sorted(found, key=lambda r: (r.date, r.what))
 
 
