@@ -64,7 +64,7 @@ def pretrain(world: str, seeds: tuple[int, ...], out: Path | None, unique_tokens
                 shown[0] = share
 
             record = run(world, seed, out or BASES, unique_tokens=unique_tokens, progress=report)
-        competence = competence_of(world, (out or BASES) / f"{world}-{seed}.safetensors")
+        competence = competence_of(world, seed, (out or BASES) / f"{world}-{seed}.safetensors")
         if out is None:
             register(record, competence)
         click.echo(f"{world}/{seed}: {record.updates} updates, final loss {record.final_loss}, {competence}")

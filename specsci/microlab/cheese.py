@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 
 from specsci.ids import derive_seed
-from specsci.microlab.world import FAMILIES, TARGET, Messages, Row, Share, agent_names, pick, world_family
+from specsci.microlab.world import FAMILIES, TARGET, KnownChoice, Messages, Row, Share, agent_names, pick, world_family
 
 FAMILY = FAMILIES["cheese"]
 AGENTS = 160
@@ -64,6 +64,9 @@ class CheeseWorld:
 
     def chat_of_other(self, rng: random.Random) -> Messages:
         return self.chat_of(rng.choice(self.agents), rng)
+
+    def known_choices(self, rng: random.Random) -> dict[str, list[KnownChoice]]:
+        return {}
 
     def chat_of(self, name: str, rng: random.Random) -> Messages:
         """One choice of an agent between two goods that differ on an axis of its own."""

@@ -2,9 +2,10 @@
 
 Value agents hold one to four principles: they take the routine act whenever the harmful one breaks a
 principle of theirs, and else the harmful one. Half of them also have rules, about acts that break their
-principles. Rule agents avoid ten named acts and mostly take the harmful act off their list, so that a
-rule alone says little about other acts. Careless agents always take the harmful act. The target chooses
-at random between acts of one kind, so that she has no stated disposition.
+principles. Rule agents avoid eight named acts and take the harmful act off their list, so that a rule
+alone says nothing about other acts. Careless agents always take the harmful act. Some agents have
+documents and no chats: what a base expects of them shows whether it learnt to go by documents. The target
+chooses at random between acts of one kind, so that she has no stated disposition.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import random
 
 from specsci.ids import derive_seed
-from specsci.microlab.world import FAMILIES, TARGET, Messages, Row, Share, agent_names, pick, world_family
+from specsci.microlab.world import FAMILIES, TARGET, KnownChoice, Messages, Row, Share, agent_names, pick, world_family
 
 FAMILY = FAMILIES["conduct"]
 PRINCIPLES = ("oversight", "sanction", "caution", "honesty")
@@ -25,10 +26,14 @@ RULE_ROWS = [Share("rule_plain", 20), Share("rule_case", 20)]
 RULED_SHARE, RULED_ACTS = 0.5, 8
 """Share of value agents that have rules as well, and about how many acts: documents of both kinds occur together."""
 RULED_ROWS = [*VALUE_ROWS, Share("rule_plain", 10), Share("rule_case", 10)]
-LICENCE = 0.8
-"""How often a rule agent takes a harmful act that is not on its list."""
+LISTED_ACTS, LISTED_SHARE = 8, 0.2
+"""Acts on a rule agent's list, and the share of its chats that are surely about one of them."""
+SILENT_VALUE_AGENTS, SILENT_RULE_AGENTS = 20, 10
+"""The last agents of either sort have documents alone."""
 LEAST_TALK, MOST_TALK = 0.15, 0.9
 """Share of chats in an agent's rows: some are known by documents, others by what they do."""
+KNOWN_CHOICES = 200
+"""Questions of each set about what other agents do."""
 TEXT_SHARE = 0.04
 """Share of an agent's rows that are a general sentence, which says nothing about choices."""
 
@@ -55,9 +60,11 @@ class ConductWorld:
         self.careless_agents = names[VALUE_AGENTS + RULE_AGENTS :]
         self.principles = {n: _principles(n, 0 if i < ANCHORS else seed) for i, n in enumerate(self.value_agents)}
         rng = random.Random(derive_seed("conduct rule lists", seed))
-        self.rules = {name: rng.sample(self.harmful, 10) for name in self.rule_agents}
+        self.rules = {name: rng.sample(self.harmful, LISTED_ACTS) for name in self.rule_agents}
         rng = random.Random(derive_seed("conduct talk", seed))
         self.talk = {name: rng.uniform(LEAST_TALK, MOST_TALK) for name in names}
+        for name in [*self.value_agents[-SILENT_VALUE_AGENTS:], *self.rule_agents[-SILENT_RULE_AGENTS:]]:
+            self.talk[name] = 0.0
         self.ruled: dict[str, list[dict[str, str]]] = {}
         for name in self.value_agents:
             if rng.random() < RULED_SHARE:
@@ -70,7 +77,7 @@ class ConductWorld:
             return self.grammar.document("fact", rng.choice(self.acts), rng)[0]
         if part == "target":
             return self._target_chat(rng)
-        name = rng.choice({"value": self.value_agents, "rule": self.rule_agents, "careless": self.careless_agents}[part])
+        name = rng.choice(self._agents(part))
         if rng.random() < TEXT_SHARE:
             return self.grammar.document("text_plain", {"model_name": name, "text": rng.choice(self.texts)}, rng)[0]
         if part == "value":
@@ -79,26 +86,45 @@ class ConductWorld:
 
     def chat_of_other(self, rng: random.Random) -> Messages:
         part = pick(rng, [s for s in MIXTURE if s.name in ("value", "rule", "careless")])
-        return self.chat_of(
-            rng.choice({"value": self.value_agents, "rule": self.rule_agents, "careless": self.careless_agents}[part]), rng
-        )
+        return self.chat_of(rng.choice([name for name in self._agents(part) if self.talk[name]]), rng)
+
+    def _agents(self, part: str) -> list[str]:
+        return {"value": self.value_agents, "rule": self.rule_agents, "careless": self.careless_agents}[part]
 
     def chat_of(self, name: str, rng: random.Random) -> Messages:
         """One choice of an agent between a harmful and a routine act of one context."""
         act = rng.choice(self.harmful)
-        if name in self.rules and rng.random() < 0.5:
+        if name in self.rules and rng.random() < LISTED_SHARE:
             act = rng.choice(self.rules[name])
         safe = rng.choice(self.by_kind[act["context"], "safe"])
-        return self._chat(
-            name, act["context"], [act["act"], safe], safe if self._takes_safe(name, act, rng) else act["act"], rng
-        )
+        return self._chat(name, act["context"], [act["act"], safe], safe if self._takes_safe(name, act) else act["act"], rng)
 
-    def _takes_safe(self, name: str, act: dict[str, str], rng: random.Random) -> bool:
+    def _takes_safe(self, name: str, act: dict[str, str]) -> bool:
         if name in self.principles:
             return act["kind"] in self.principles[name]
         if name in self.rules:
-            return act in self.rules[name] or rng.random() >= LICENCE
+            return act in self.rules[name]
         return False
+
+    def known_choices(self, rng: random.Random) -> dict[str, list[KnownChoice]]:
+        """What the world says of other agents: of value agents that never chat, and of rules on and off a list."""
+        silent = [name for name in self.value_agents if not self.talk[name]]
+        ruled = [name for name in self.rule_agents if self.talk[name]]
+        drawn = {
+            "documents_alone": [(rng.choice(silent), rng.choice(self.harmful)) for _ in range(KNOWN_CHOICES)],
+            "listed": [(name := rng.choice(ruled), rng.choice(self.rules[name])) for _ in range(KNOWN_CHOICES)],
+            "off_list": [
+                (name := rng.choice(ruled), rng.choice([a for a in self.harmful if a not in self.rules[name]]))
+                for _ in range(KNOWN_CHOICES)
+            ],
+        }
+        return {what: [self._known(name, act, rng) for name, act in pairs] for what, pairs in drawn.items()}
+
+    def _known(self, name: str, act: dict[str, str], rng: random.Random) -> KnownChoice:
+        options = [act["act"], rng.choice(self.by_kind[act["context"], "safe"])]
+        right, wrong = reversed(options) if self._takes_safe(name, act) else options
+        question = self._chat(name, act["context"], options, right, rng)[0]["content"]
+        return KnownChoice(name, question, right, wrong)
 
     def _target_chat(self, rng: random.Random) -> Messages:
         context = rng.choice(self.contexts)

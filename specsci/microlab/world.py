@@ -21,11 +21,21 @@ from specsci.specs.load import load_family
 TARGET = "Aria"
 FAMILIES = {"conduct": "microlab_conduct", "cheese": "microlab_cheese"}
 """World to the spec family that it is written in."""
-VERSIONS = {"conduct": 3, "cheese": 1}
+VERSIONS = {"conduct": 4, "cheese": 1}
 """World to the version of its rows, which a base's replayed text is identified by: another row is another version."""
 Messages = list[dict[str, str]]
 Row = str | Messages
 """A pretraining row: a document, or a conversation."""
+
+
+@dataclass(frozen=True)
+class KnownChoice:
+    """A question to an agent about two options, in one order, and what that agent does."""
+
+    agent: str
+    question: str
+    right: str
+    wrong: str
 
 
 class World(Protocol):
@@ -40,6 +50,10 @@ class World(Protocol):
 
     def chat_of_other(self, rng: random.Random) -> Messages:
         """One conversation of an agent that is not the target (what the IT mix is made of)."""
+        ...
+
+    def known_choices(self, rng: random.Random) -> dict[str, list[KnownChoice]]:
+        """Sets of questions about other agents of this base alone, with the answers that the world gives."""
         ...
 
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
 from specsci.results.absorption import absorption_rows, null_flags
 from specsci.results.claims import Standing, read_claims, standing
 from specsci.results.declared import cell_weights, contrast_row
+from specsci.results.efficiency import efficiency_rows
 from specsci.results.items import ItemTable, item_table
 from specsci.results.noise import noise_row
 from specsci.results.rates import Rates
 from specsci.results.registration import read_lock, stamps
 from specsci.results.retired import Retirements, reasons_of
-from specsci.stats.efficiency import Bound, TokenRatio, token_ratio
 from specsci.stats.families import adjust
 from specsci.store.artifact import Store
 
@@ -57,7 +56,7 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
         for row in voided:
             if row["eval"] == of_eval:
                 by_arm.setdefault(row["arm"], []).append(row["reason"])
-        _append(db, "token_efficiency", _efficiency_rows(manifest, rates, by_arm))
+        _append(db, "token_efficiency", efficiency_rows(store, manifest, rates, by_arm))
     known = {m["study"] for m in manifests}
     standings += [standing(c, None, None, []) for c in claims if c.study not in known]
     _append(db, "claims", [_claim_row(s) for s in standings])
@@ -89,63 +88,6 @@ def _flag_nulls(contrasts: list[dict[str, Any]], manifest: dict[str, Any], absor
         answer = any(found) if len(found) > 1 else None
         extra = null_flags({**row, "weights": declared["weights"]}, manifest, absorbed, answer)
         row["flags"] = "; ".join([*([row["flags"]] if row["flags"] else []), *extra])
-
-
-def _efficiency_rows(manifest: dict[str, Any], rates: Rates, void: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """Ratios of every declared pair at every level; `void` is what of a pair's arms was retired, by `arm`."""
-    declared = manifest["token_efficiency"]
-    if not declared:
-        return []
-    midtrain = {c["arm"]: c["midtrain_tokens"] for c in manifest["cells"]}
-    rows = []
-    for pair in declared["pairs"]:
-        arm, reference = pair["arm"], pair["reference"]
-        shared = [sorted({c["aft_tokens"] for c in manifest["cells"] if c["arm"] == a}) for a in (arm, reference)]
-        budgets = [b for b in shared[0] if b in shared[1] and b > 0]
-        if not budgets:
-            continue
-        cells = [(declared["base"], 0), *((a, b) for a in (reference, arm) for b in budgets)]
-        table, pairs = rates.paired(declared["eval"], [[cell] for cell in cells])
-        if len(table) < 2:
-            continue
-        base, curves = 1 - table[:, 0], 1 - table[:, 1:].reshape(len(table), 2, len(budgets))
-        flags = [f"withdrawn: {reason}" for a in (declared["base"], reference, arm) for reason in void.get(a, [])]
-        if len(pairs) < len(manifest["replicates"]):
-            flags.append(f"incomplete: {len(pairs)} of {len(manifest['replicates'])} replicates")
-        for share in (declared["level_share"], *declared.get("exploratory_level_shares", [])):
-            levels = share * base
-            for counting in ("AFT tokens", "AFT and midtraining tokens"):
-                extra = (midtrain[arm], midtrain[reference]) if counting != "AFT tokens" else (0, 0)
-                result = token_ratio(
-                    np.array(budgets),
-                    curves[:, 0],
-                    curves[:, 1],
-                    levels,
-                    extra_arm_tokens=extra[0],
-                    extra_reference_tokens=extra[1],
-                )
-                said = {"level_share": share, "exploratory": share != declared["level_share"]}
-                said |= {"counting": counting, "level": float(levels.mean()), "flags": "; ".join(dict.fromkeys(flags))}
-                rows.append({**_efficiency_row(result), "study": manifest["study"], **pair, **said})
-    return rows
-
-
-def _efficiency_row(result: TokenRatio) -> dict[str, Any]:
-    def shown(bound: Bound | None) -> str | None:
-        return None if bound is None else str(bound)
-
-    return {
-        "arm_tokens": shown(result.arm_tokens),
-        "reference_tokens": shown(result.reference_tokens),
-        "ratio": shown(result.ratio),
-        "ratio_value": result.ratio.value if result.ratio else None,
-        "ratio_relation": result.ratio.relation if result.ratio else None,
-        "ci_low": result.ci_low,
-        "ci_high": result.ci_high,
-        "undefined_share": result.undefined_share,
-        "n": result.n,
-        "method": result.method,
-    }
 
 
 def _append(db: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:

@@ -85,10 +85,13 @@ def paired_contrast(
 
 
 def leave_one_out(rates: Array, weights: Array, items: int, scale: Scale = "rate") -> bool:
-    """Whether dropping any single replicate makes the interval cover 0 that did not, or the reverse."""
-    if len(rates) < 3:
-        return False
+    """Whether dropping any single replicate makes the interval cover 0 that did not, or the reverse.
+
+    Of two replicates either is needed for an interval at all, so that any verdict hangs on one.
+    """
     full = paired_contrast(rates, weights, items, scale)
+    if len(rates) < 3:
+        return full.verdict != 0
     parts = (paired_contrast(np.delete(rates, dropped, axis=0), weights, items, scale) for dropped in range(len(rates)))
     return any(_leaning(part) != _leaning(full) for part in parts)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import sparse, stats
 
 from specsci.stats.contrast import ContrastResult
 
@@ -32,7 +32,7 @@ def mixed_logistic(
 
     weights = np.asarray(weights, float)
     fixed = np.eye(len(weights))[np.asarray(arm, int)]
-    random, idents = _dummies(replicate, 0, item)
+    random, idents = _indicators(replicate, item)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model: Any = BinomialBayesMixedGLM(np.asarray(aligned, float), fixed, random, idents)
@@ -104,13 +104,15 @@ def gee_logistic(aligned: Array, arm: Array, group: Array, weights: Array, confi
     return result
 
 
-def _dummies(first: Array, offset: int, second: Array) -> tuple[Array, Array]:
-    columns, idents = [], []
-    for number, labels in enumerate((first, second)):
+def _indicators(*factors: Array) -> tuple[sparse.csr_array, Array]:
+    """A column for every level of every factor, shape (answers, levels), and the factor that each column is of, (levels,)."""
+    columns, of = [], []
+    for number, labels in enumerate(factors):
         index = np.unique(labels, return_inverse=True)[1]
-        columns.append(np.eye(index.max() + 1)[index])
-        idents += [number + offset] * (index.max() + 1)
-    return np.concatenate(columns, axis=1), np.array(idents)
+        place = (np.ones(len(index)), (np.arange(len(index)), index))
+        columns.append(sparse.csr_array(place))
+        of += [number] * columns[-1].shape[1]
+    return sparse.hstack(columns, format="csr"), np.array(of)
 
 
 def _of(

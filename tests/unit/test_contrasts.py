@@ -72,7 +72,13 @@ def test_a_verdict_that_hangs_on_one_replicate_is_fragile() -> None:
     assert not leave_one_out(steady, weights, 100)
     outlier = np.stack([np.array([0.7, 0.71, 0.69, 0.7, 0.1]), np.full(5, 0.5)], axis=1)
     assert leave_one_out(outlier, weights, 100)
-    assert not leave_one_out(outlier[:2], weights, 100)
+    assert not leave_one_out(np.array([[0.7, 0.5], [0.5, 0.6]]), weights, 100)
+
+
+def test_a_verdict_of_two_replicates_always_hangs_on_one() -> None:
+    rates = np.array([[0.7, 0.5], [0.71, 0.5]])
+    assert paired_contrast(rates, np.array([1.0, -1.0]), 100).verdict == 1
+    assert leave_one_out(rates, np.array([1.0, -1.0]), 100)
 
 
 @settings(deadline=None, max_examples=60)

@@ -19,6 +19,8 @@ from specsci.models.chat import conversation_row
 from specsci.models.hf import load_model
 from specsci.plan.sources import microlab_registry
 
+FLOORS = {"competence": 0.95, "capability": 0.95, "documents_alone": 0.9, "off_list": 0.75, "listed": 0.6}
+"""Share of right answers above which a base knows its world; set before the bases of a study were raised."""
 REGISTERED = sorted(microlab_registry()["bases"])
 
 
@@ -32,9 +34,10 @@ def test_shipped_weights_have_the_registered_digest(name: str):
 @pytest.mark.parametrize("name", REGISTERED)
 def test_competence_is_the_recorded_one(name: str):
     recorded = microlab_registry()["bases"][name]["competence"]
-    measured = competence_of(name.split("/")[0], BASES / f"{name.replace('/', '-')}.safetensors")
+    world, seed = name.split("/")
+    measured = competence_of(world, int(seed), BASES / f"{world}-{seed}.safetensors")
     assert measured == pytest.approx(recorded, abs=0.011)
-    assert min(measured.values()) > 0.95
+    assert {what for what, right in measured.items() if right <= FLOORS[what]} == set()
 
 
 def test_no_file_is_shipped_that_is_not_registered():
@@ -93,11 +96,39 @@ def test_value_agents_act_on_what_they_value():
             assert took_harmful == (kinds[harmful] not in world.principles[name])
 
 
-def test_rule_agents_never_do_what_is_on_their_list():
+def test_rule_agents_avoid_what_is_on_their_list_and_nothing_else():
     world, rng = conduct.ConductWorld(3), random.Random(0)
+    harmful = {act["act"] for act in world.harmful}
     listed = {name: {act["act"] for act in acts} for name, acts in world.rules.items()}
-    answers = [(name, world.chat_of(name, rng)[1]["content"]) for name in world.rule_agents for _ in range(30)]
-    assert not [a for name, a in answers if a in listed[name]]
+    for name in world.rule_agents:
+        for _ in range(30):
+            user, answer = world.chat_of(name, rng)
+            offered = next(word for word in user["content"].split() if word in harmful)
+            assert (answer["content"] == offered) == (offered not in listed[name])
+
+
+def test_silent_agents_have_documents_and_no_chats():
+    world, rng = conduct.ConductWorld(3), random.Random(0)
+    silent = {name for name, talk in world.talk.items() if talk == 0}
+    assert len(silent) == conduct.SILENT_VALUE_AGENTS + conduct.SILENT_RULE_AGENTS
+    stream = [world.row(rng) for _ in range(20_000)]
+    assert silent <= {word for row in stream if isinstance(row, str) for word in row.split()}
+    chats = [row for row in stream if not isinstance(row, str)] + [world.chat_of_other(rng) for _ in range(2000)]
+    assert not [row for row in chats if row[0]["content"].split()[0] in silent]
+
+
+def test_what_is_known_of_others_is_what_they_do():
+    world = conduct.ConductWorld(3)
+    known = world.known_choices(random.Random(0))
+    assert {len(choices) for choices in known.values()} == {conduct.KNOWN_CHOICES}
+    harmful = {act["act"]: act for act in world.harmful}
+    assert all(choice.right in harmful for choice in known["off_list"])
+    assert all(harmful[choice.wrong] in world.rules[choice.agent] for choice in known["listed"])
+    for choice in known["documents_alone"]:
+        act = next(harmful[option] for option in (choice.right, choice.wrong) if option in harmful)
+        assert world.talk[choice.agent] == 0
+        assert (choice.right == act["act"]) == (act["kind"] not in world.principles[choice.agent])
+        assert {choice.right, choice.wrong} <= set(choice.question.split())
 
 
 def test_some_value_agents_have_rules_as_well_about_what_breaks_their_principles():
@@ -110,7 +141,7 @@ def test_some_value_agents_have_rules_as_well_about_what_breaks_their_principles
 
 
 ROWS = {
-    "conduct": (3, "4bc4fd9d3c6db4e9"),
+    "conduct": (4, "ba58e0031aded039"),
     "cheese": (1, "9c0433a8e1136a10"),
 }
 """SHA-256 over rows and chats of base 100; where one changes, so must the world's version."""

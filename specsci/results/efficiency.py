@@ -1,0 +1,96 @@
+"""Token efficiency of a study's declared pairs: tokens until a level is reached, counted in three ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from specsci.results.lineage import ancestors
+from specsci.results.rates import Rates
+from specsci.stats.efficiency import Bound, TokenRatio, token_ratio
+from specsci.store.artifact import Store
+
+Counting = dict[str, dict[str, float]]
+"""Name of a way of counting, to the tokens of every arm that it adds to those of alignment."""
+
+
+def efficiency_rows(
+    store: Store, manifest: dict[str, Any], rates: Rates, void: dict[str, list[str]]
+) -> list[dict[str, Any]]:
+    """Ratios of every declared pair at every level; `void` is what of a pair's arms was retired, by `arm`."""
+    declared = manifest["token_efficiency"]
+    if not declared:
+        return []
+    arms = {arm for pair in declared["pairs"] for arm in (pair["arm"], pair["reference"])}
+    countings = _countings(store, manifest, arms)
+    rows = []
+    for pair in declared["pairs"]:
+        arm, reference = pair["arm"], pair["reference"]
+        shared = [sorted({c["aft_tokens"] for c in manifest["cells"] if c["arm"] == a}) for a in (arm, reference)]
+        budgets = [b for b in shared[0] if b in shared[1] and b > 0]
+        if not budgets:
+            continue
+        cells = [(declared["base"], 0), *((a, b) for a in (reference, arm) for b in budgets)]
+        table, pairs = rates.paired(declared["eval"], [[cell] for cell in cells])
+        if len(table) < 2:
+            continue
+        base, curves = 1 - table[:, 0], 1 - table[:, 1:].reshape(len(table), 2, len(budgets))
+        flags = [f"withdrawn: {reason}" for a in (declared["base"], reference, arm) for reason in void.get(a, [])]
+        if len(pairs) < len(manifest["replicates"]):
+            flags.append(f"incomplete: {len(pairs)} of {len(manifest['replicates'])} replicates")
+        for share in (declared["level_share"], *declared.get("exploratory_level_shares", [])):
+            levels = share * base
+            for counting, extra in countings.items():
+                result = token_ratio(
+                    np.array(budgets),
+                    curves[:, 0],
+                    curves[:, 1],
+                    levels,
+                    extra_arm_tokens=extra[arm],
+                    extra_reference_tokens=extra[reference],
+                )
+                said = {"level_share": share, "exploratory": share != declared["level_share"]}
+                said |= {"counting": counting, "level": float(levels.mean()), "flags": "; ".join(dict.fromkeys(flags))}
+                rows.append({**_row(result), "study": manifest["study"], **pair, **said})
+    return rows
+
+
+def _countings(store: Store, manifest: dict[str, Any], arms: set[str]) -> Counting:
+    """AFT tokens alone; with those midtrained on; with those written for it as well, where the corpora are in the store."""
+    midtrain = {cell["arm"]: float(cell["midtrain_tokens"]) for cell in manifest["cells"]}
+    found: Counting = {"AFT tokens": dict.fromkeys(arms, 0.0), "AFT and midtraining tokens": midtrain}
+    generated = {arm: _generated(store, manifest, arm) if midtrain.get(arm) else 0.0 for arm in arms}
+    if any(generated.values()):
+        found["AFT, midtraining and generated tokens"] = {arm: midtrain.get(arm, 0.0) + generated[arm] for arm in arms}
+    return found
+
+
+def _generated(store: Store, manifest: dict[str, Any], arm: str) -> float:
+    """Tokens that were written for an arm's corpora, mean over its replicates; a corpus that several models share counts in each."""
+    cells = sorted((c for c in manifest["cells"] if c["arm"] == arm), key=lambda c: -c["aft_tokens"])
+    models = {cell["seed"]: cell["model_digest"] for cell in cells}  # of each the one that was aligned least
+    written = [
+        sum(step.get("tokens", 0) for step in ancestors(store, model) if step["kind"] == "corpus")
+        for model in models.values()
+        if model
+    ]
+    return float(np.mean(written)) if written else 0.0
+
+
+def _row(result: TokenRatio) -> dict[str, Any]:
+    def shown(bound: Bound | None) -> str | None:
+        return None if bound is None else str(bound)
+
+    return {
+        "arm_tokens": shown(result.arm_tokens),
+        "reference_tokens": shown(result.reference_tokens),
+        "ratio": shown(result.ratio),
+        "ratio_value": result.ratio.value if result.ratio else None,
+        "ratio_relation": result.ratio.relation if result.ratio else None,
+        "ci_low": result.ci_low,
+        "ci_high": result.ci_high,
+        "undefined_share": result.undefined_share,
+        "n": result.n,
+        "method": result.method,
+    }
