@@ -25,10 +25,14 @@ NAMES = (
     "train_throughput",
     "study_wall",
 )
-LONG = ("real_model", "real_model_full", "gpu_training")
+LONG = ("real_model", "real_model_full", "real_model_ablation", "gpu_training")
 """Measured only when asked for by name: an hour each, or a GPU."""
-PROFILES = {"real_model": "smollm2", "real_model_full": "smollm2_full"}
-MODULES = {"real_model_full": "real_model"}
+REAL = {
+    "real_model": ("cheese_dissociation.yaml", "smollm2"),
+    "real_model_full": ("cheese_dissociation.yaml", "smollm2_full"),
+    "real_model_ablation": ("value_vs_rules.yaml", "smollm2"),
+}
+"""Benchmarks that run a study on a real model, with its profile."""
 RESULTS = HERE / "results.json"
 
 
@@ -47,9 +51,9 @@ def main() -> None:
         print(f"{name} ...", file=sys.stderr, flush=True)
         load, start = load_average(), time.perf_counter()
         try:
-            result = import_module(f"benchmarks.{MODULES.get(name, name)}").run(
-                replace(options, profile=PROFILES.get(name, ""))
-            )
+            module = import_module(f"benchmarks.{'real_model' if name in REAL else name}")
+            study, profile = REAL.get(name, (options.study, ""))
+            result = module.run(replace(options, study=study, profile=profile))
         except Exception as error:  # noqa: BLE001 - one benchmark that cannot run leaves the others' numbers
             failed.append(name)
             print(f"{name} could not be measured: {error}", file=sys.stderr)

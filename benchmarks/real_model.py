@@ -1,9 +1,10 @@
-"""The cheese study on a real model: what it took, and its own tables whatever they show.
+"""A study on a real model: what it took, and its own tables whatever they show.
 
-    python -m benchmarks --only real_model          LoRA, profile smollm2
-    python -m benchmarks --only real_model_full     all weights, profile smollm2_full
+    python -m benchmarks --only real_model            cheese_dissociation.yaml with LoRA, profile smollm2
+    python -m benchmarks --only real_model_full       the same with all weights, profile smollm2_full
+    python -m benchmarks --only real_model_ablation   value_vs_rules.yaml with LoRA, profile smollm2
 
-Runs (or goes on with) the profile in `benchmarks/.cache/PROFILE`, or in $SPECSCI_STORE. About an hour on two cores.
+Runs (or goes on with) the profile in `benchmarks/.cache/STUDY-PROFILE`, or in $SPECSCI_STORE. One to two hours on two cores.
 """
 
 from __future__ import annotations
@@ -15,24 +16,22 @@ from pathlib import Path
 
 from benchmarks.common import CACHE, Options, Result, Row, process, specsci
 
-STUDY = "cheese_dissociation.yaml"
-
 
 def run(options: Options) -> Result:
-    store = Path(os.environ.get("SPECSCI_STORE") or CACHE / options.profile)
-    command = specsci("study", "run", STUDY, "--profile", options.profile, "--store", store, "--json")
+    store = Path(os.environ.get("SPECSCI_STORE") or CACHE / f"{Path(options.study).stem}-{options.profile}")
+    command = specsci("study", "run", options.study, "--profile", options.profile, "--store", store, "--json")
     report = json.loads(process(command).out)
     records = [json.loads(p.read_text()) for p in store.glob("steps/*/*/record.json")]
     trained = [r for r in records if r["kind"] in ("midtrain", "align")]
     midtrained = [r for r in trained if r["kind"] == "midtrain"]
     speed = statistics.median(r["tokens_per_s"] for r in midtrained)
     busy = sum(r["busy_s"] for r in records)
-    table = process(specsci("report", "table", "ablation", "--study", f"cheese_dissociation@{options.profile}", "--store", store, "--format", "md"))  # fmt: skip
+    table = process(specsci("report", "table", "ablation", "--study", f"{Path(options.study).stem}@{options.profile}", "--store", store, "--format", "md"))  # fmt: skip
     resumed = [r for r in trained if r["resumed_at_update"]]
     return Result(
         [
             Row(
-                f"profile {options.profile}: {report['executed'] + report['reused']} steps",
+                f"{options.study}, profile {options.profile}: {report['executed'] + report['reused']} steps",
                 f"{busy / 3600:.2f} worker-hours",
             ),
             Row(f"midtraining, median of {len(midtrained)} stages", f"{speed:.0f} tokens/s a core"),

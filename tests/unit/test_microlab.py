@@ -19,8 +19,8 @@ from specsci.models.chat import conversation_row
 from specsci.models.hf import load_model
 from specsci.plan.sources import microlab_registry
 
-FLOORS = {"competence": 0.95, "capability": 0.95, "documents_alone": 0.9, "off_list": 0.75, "listed": 0.6}
-"""Share of right answers above which a base knows its world; set before the bases of a study were raised."""
+FLOORS = {"competence": 0.95, "capability": 0.95, "documents_alone": 0.8, "off_list": 0.75, "listed": 0.6}
+"""Share of right answers above which a base knows its world; of two options one is right."""
 REGISTERED = sorted(microlab_registry()["bases"])
 
 
