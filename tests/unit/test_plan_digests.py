@@ -116,17 +116,17 @@ def test_a_changed_item_changes_scores_and_the_audit_alone(plan_of, own_family) 
 
 
 GOLDEN = {
-    "align": "178de279861ff8190c812151",
-    "control": "183cc0ab871ec9229d5ce326",
+    "align": "1bac71dae1d76a5dea5a7d53",
+    "control": "0f46025cb561a8dc5ebe8370",
     "heldout": "7a0260fbeef1bc60d360f786",
-    "probe": "2491d0ac4fef3c9b5980fc95",
-    "audit": "049d5251e48ec973a150133a",
+    "probe": "20226640b3600a5ca846146e",
+    "audit": "01b88e5b8beb71b2abe1d6a5",
     "base": "0832a7c9ca6b299a6178423e",
     "conversations": "0960bf50283349aff4c04698",
     "corpus": "195af80a4ab5d14c1259dda6",
-    "midtrain": "8e6333ce0301d3872a7dcaf6",
-    "pool": "34b153de142e514689d079ab",
-    "score": "14f624a7376e0bf82cfd56e6",
+    "midtrain": "1a899820a9bc1fb630adbbec",
+    "pool": "08a57cd47caf5c97df45dd53",
+    "score": "014d743d470e1736cf0dd84d",
     "spec": "687f60633fce2660f1b39e9a",
     "tokenizer": "cf3c7c283e71621e2c704013",
 }
