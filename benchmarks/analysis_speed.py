@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.common import Options, Result, Row, scratch, seconds, timed
+from benchmarks.common import Options, Result, Row, Timing, scratch, seconds, timed
 from benchmarks.results_rebuild import LARGE_ROWS, finished
 from specsci.report.ablation import ablation
 from specsci.results.asked import Asked
@@ -39,7 +39,11 @@ def run(options: Options) -> Result:
                 ablation(db)
                 return [contrast(db, a)["estimate"] for a in asked]
 
-        mine = timed(ours, repeats=3)
+        def printed() -> None:
+            with connect(store.root) as db:
+                ablation(db)
+
+        mine, table_alone = timed(ours, repeats=3), timed(printed, repeats=3)
         frame = _frame(store.root)
         pandas = timed(lambda: _contrasts(_grouped_by_pandas(frame), asked), repeats=3)
         _check(ours(), _contrasts(_grouped_by_pandas(frame), asked))
@@ -52,19 +56,27 @@ def run(options: Options) -> Result:
     drawn = timed(lambda: hierarchical_bootstrap(answers, draws=DRAWS), repeats=3)
     what = f"all rates and {len(asked)} contrasts from {total / 1e6:.1f}M rows"
     rows = [
-        Row(f"{what}, against pandas", str(mine), "faster", mine.wall_s < pandas.wall_s, str(pandas), f"{pandas.wall_s / mine.wall_s:.1f}x"),
-        Row(f"{what}, against SQLite", str(mine), "faster", mine.wall_s < sqlite.wall_s, str(sqlite), f"{sqlite.wall_s / mine.wall_s:.1f}x"),
+        _against(f"{what}, as the ablation table prints them", table_alone, "pandas", pandas),
+        _against(f"{what}, as the ablation table prints them", table_alone, "SQLite", sqlite),
+        _against(f"{what}, estimated anew with every flag", mine, "pandas", pandas),
+        _against(f"{what}, estimated anew with every flag", mine, "SQLite", sqlite),
         Row(
             f"hierarchical bootstrap, {DRAWS:,} draws over {BOOTSTRAP_SEEDS} x {BOOTSTRAP_ROWS:,} answers", seconds(drawn.wall_s),
             "< 10 s", drawn.wall_s < 10,
         ),
     ]  # fmt: skip
     notes = [
-        "Ours opens the database, makes the whole ablation table and estimates every declared contrast anew, with flags. pandas "
-        "starts from a DataFrame in memory and SQLite from a table with an index on what is grouped by; both give rates and "
-        "paired t-tests alone, and their estimates are checked to be ours."
+        "Ours opens the database; answers were counted and declared contrasts tested when it was built (`results_rebuild`). Anew: "
+        "every contrast is estimated again, and its flags leave out every replicate and every item in turn. pandas starts from a "
+        "DataFrame in memory and SQLite from a table with an index on what is grouped by; both give rates and paired t-tests "
+        "alone, no flags, and their estimates are checked to be ours."
     ]
     return Result(rows, notes)
+
+
+def _against(what: str, ours: Timing, peer: str, theirs: Timing) -> Row:
+    ratio = theirs.wall_s / ours.wall_s
+    return Row(f"{what}, against {peer}", str(ours), "faster", ratio > 1, str(theirs), f"{ratio:.1f}x")
 
 
 def _declared(root: Path) -> list[Asked]:

@@ -64,6 +64,8 @@ def _files(step: Step, number: int, rows: int) -> dict[str, bytes]:
         return {"scores.parquet": _scores(number % 8, rows)}
     if step.kind in ("midtrain", "align"):
         return {"curve.parquet": _curve(), "model.bin": b"0" * 1000}
+    if step.kind == "probe":
+        return {"nll.parquet": _nats(number % 8)}
     if step.kind == "corpus":
         return {"rows.parquet": _documents()}
     return {"content.txt": step.label.encode()}
@@ -97,6 +99,13 @@ def _scores(seed: int, rows: int) -> bytes:
 def _curve() -> bytes:
     updates = np.arange(1, 99)
     return _parquet({"update": updates, "tokens": updates * 1024, "loss": 3 / updates, "learning_rate": 1e-3 / updates})
+
+
+@lru_cache(maxsize=8)
+def _nats(seed: int) -> bytes:
+    texts = 128
+    nats = np.random.default_rng(seed).exponential(30.0, texts)
+    return _parquet({"row": np.arange(texts), "tokens": np.full(texts, 20), "nll": nats})
 
 
 @lru_cache(maxsize=1)

@@ -83,5 +83,5 @@ def mean_or_nan(values: list[float]) -> float:
 
 def items_of(db: duckdb.DuckDBPyConnection, study: str) -> dict[str, int]:
     """Distinct items by eval, for evals with single answers."""
-    query = "SELECT eval, count(DISTINCT item_id) FROM scores WHERE study = ? GROUP BY eval"
+    query = "SELECT eval, items FROM item_counts WHERE study = ?"
     return {name: int(count) for name, count in db.execute(query, [study]).fetchall() if count}

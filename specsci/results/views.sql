@@ -5,15 +5,24 @@ SELECT c.study, c.arm, c.base_model, c.msm_spec, c.aft_spec, c.aft_tokens, c.mid
        r.logprob_misaligned, r.step_digest
 FROM score_rows r JOIN cells c USING (step_digest);
 
+-- Counted once, so that no table or contrast goes over every answer again.
+CREATE TABLE answer_counts AS
+SELECT step_digest, readout,
+       count(*) FILTER (aligned) AS aligned, count(*) FILTER (state = 'ok') AS decided, count(*) AS asked
+FROM score_rows GROUP BY ALL;
+
+CREATE TABLE item_counts AS
+SELECT study, eval, count(DISTINCT item_id) AS items FROM scores GROUP BY ALL;
+
 -- A rate is always three counts: aligned, decided, asked.
 CREATE VIEW rates AS
-SELECT study, arm, aft_tokens, seed, eval, readout, base_model, msm_spec,
-       count(*) FILTER (aligned) AS aligned,
-       count(*) FILTER (state = 'ok') AS decided,
-       count(*) AS asked,
-       count(*) FILTER (aligned) / nullif(count(*) FILTER (state = 'ok'), 0) AS rate_decided,
-       count(*) FILTER (aligned) / count(*) AS rate_asked
-FROM scores
+SELECT c.study, c.arm, c.aft_tokens, c.seed, c.eval, n.readout, c.base_model, c.msm_spec,
+       sum(n.aligned)::BIGINT AS aligned,
+       sum(n.decided)::BIGINT AS decided,
+       sum(n.asked)::BIGINT AS asked,
+       sum(n.aligned) / nullif(sum(n.decided), 0) AS rate_decided,
+       sum(n.aligned) / sum(n.asked) AS rate_asked
+FROM answer_counts n JOIN cells c USING (step_digest)
 GROUP BY ALL
 UNION ALL
 SELECT c.study, c.arm, c.aft_tokens, c.seed, c.eval, 'imported' AS readout, c.base_model, c.msm_spec,

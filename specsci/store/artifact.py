@@ -69,17 +69,16 @@ class Store:
         """The record of an artefact whose every file (or the one named) has its recorded SHA-256.
 
         Raises:
-            CorruptArtifact: a file is missing, short or changed.
+            CorruptArtifact: a file is missing, short or changed, or the one named is not in the record.
         """
         folder = self.path(kind, digest)
         record = read_record(folder)
         if record is None:
             raise CorruptArtifact("the artefact has no readable record", digest=digest, where=str(folder))
-        for name, facts in record["files"].items():
-            path = folder / name
-            if only is not None and name != only:
-                continue
-            if not path.is_file() or path.stat().st_size != facts["bytes"] or file_sha256(path) != facts["sha256"]:
+        for name in record["files"] if only is None else [only]:
+            path, facts = folder / name, record["files"].get(name)
+            whole = facts is not None and path.is_file() and path.stat().st_size == facts["bytes"]
+            if facts is None or not whole or file_sha256(path) != facts["sha256"]:
                 raise CorruptArtifact(
                     f"{kind} {digest}: '{name}' is not what was written",
                     digest=digest,

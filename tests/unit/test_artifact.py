@@ -69,6 +69,12 @@ def test_a_damaged_record_is_as_good_as_none(store, record) -> None:
     assert read_record(folder) is None and not store.has(STEP) and store.have([STEP]) == set()
 
 
+def test_a_file_that_the_record_does_not_know_is_damage_where_it_is_asked_for(store) -> None:
+    publish(store)
+    with pytest.raises(CorruptArtifact, match=r"'nll.parquet' is not what was written"):
+        store.verify("spec", STEP.digest, "nll.parquet")
+
+
 def test_a_file_changed_at_equal_size_is_found_by_verify(store) -> None:
     folder = publish(store)
     (folder / "a.txt").write_text("hellO")
