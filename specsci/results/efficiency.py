@@ -8,10 +8,10 @@ import numpy as np
 
 from specsci.results.lineage import ancestors
 from specsci.results.rates import Rates
-from specsci.stats.efficiency import Bound, TokenRatio, token_ratio
+from specsci.stats.efficiency import Bound, TokenRatio, token_ratios
 from specsci.store.artifact import Store
 
-Counting = dict[str, dict[str, float]]
+Countings = dict[str, dict[str, float]]
 """Name of a way of counting, to the tokens of every arm that it adds to those of alignment."""
 
 
@@ -41,25 +41,18 @@ def efficiency_rows(
             flags.append(f"incomplete: {len(pairs)} of {len(manifest['replicates'])} replicates")
         for share in (declared["level_share"], *declared.get("exploratory_level_shares", [])):
             levels = share * base
-            for counting, extra in countings.items():
-                result = token_ratio(
-                    np.array(budgets),
-                    curves[:, 0],
-                    curves[:, 1],
-                    levels,
-                    extra_arm_tokens=extra[arm],
-                    extra_reference_tokens=extra[reference],
-                )
-                said = {"level_share": share, "exploratory": share != declared["level_share"]}
-                said |= {"counting": counting, "level": float(levels.mean()), "flags": "; ".join(dict.fromkeys(flags))}
-                rows.append({**_row(result), "study": manifest["study"], **pair, **said})
+            extras = [(added[reference], added[arm]) for added in countings.values()]
+            ratios = token_ratios(np.array(budgets), curves[:, 0], curves[:, 1], levels, extras)
+            said = {"level_share": share, "exploratory": share != declared["level_share"], "level": float(levels.mean())}
+            said |= {"study": manifest["study"], **pair, "flags": "; ".join(dict.fromkeys(flags))}
+            rows += [{**_row(r), **said, "counting": counting} for counting, r in zip(countings, ratios, strict=True)]
     return rows
 
 
-def _countings(store: Store, manifest: dict[str, Any], arms: set[str]) -> Counting:
+def _countings(store: Store, manifest: dict[str, Any], arms: set[str]) -> Countings:
     """AFT tokens alone; with those midtrained on; with those written for it as well, where the corpora are in the store."""
     midtrain = {cell["arm"]: float(cell["midtrain_tokens"]) for cell in manifest["cells"]}
-    found: Counting = {"AFT tokens": dict.fromkeys(arms, 0.0), "AFT and midtraining tokens": midtrain}
+    found: Countings = {"AFT tokens": dict.fromkeys(arms, 0.0), "AFT and midtraining tokens": midtrain}
     generated = {arm: _generated(store, manifest, arm) if midtrain.get(arm) else 0.0 for arm in arms}
     if any(generated.values()):
         found["AFT, midtraining and generated tokens"] = {arm: midtrain.get(arm, 0.0) + generated[arm] for arm in arms}

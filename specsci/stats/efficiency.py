@@ -9,6 +9,7 @@ above it at its last budget needs *more than* that many. A ratio of such numbers
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,42 +93,73 @@ def token_ratio(
     draws: int = 2000,
     seed: int = 0,
 ) -> TokenRatio:
-    """Ratio of tokens to reach a level, from curves averaged over replicates.
+    """Ratio of tokens to reach a level, in one way of counting; see `token_ratios`."""
+    extras = [(extra_reference_tokens, extra_arm_tokens)]
+    return token_ratios(budgets, reference, arm, levels, extras, draws=draws, seed=seed)[0]
+
+
+def token_ratios(
+    budgets: Array,
+    reference: Array,
+    arm: Array,
+    levels: Array,
+    extras: Sequence[tuple[float, float]],
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+) -> list[TokenRatio]:
+    """Ratios of tokens to reach a level, from curves averaged over replicates, one for each way of counting.
 
     Args:
         budgets: shape (budgets,), tokens.
         reference, arm: misaligned rates, shape (replicates, budgets); rows are paired.
         levels: the level in each replicate, shape (replicates,); their mean is the target.
-        extra_arm_tokens: tokens to add to what the arm needs (its midtraining), when they are counted.
+        extras: tokens to add to what the reference and the arm need (their midtraining), by way of counting.
 
     The interval resamples replicates jointly for both arms and the level, and takes expanded
     percentiles. For either limit, a censored draw counts as the worst that it may be.
     """
     reference, arm, levels = (np.asarray(a, float) for a in (reference, arm, levels))
 
-    def one(index: Array) -> tuple[Bound, Bound, Bound | None]:
+    def needed(index: Array) -> tuple[Bound, Bound]:
         level = float(levels[index].mean())
-        first = tokens_to_reach(budgets, reference[index].mean(0), level)
-        second = tokens_to_reach(budgets, arm[index].mean(0), level)
-        first = Bound(first.value + extra_reference_tokens, first.relation)
-        second = Bound(second.value + extra_arm_tokens, second.relation)
-        return first, second, divide(first, second)
+        return (
+            tokens_to_reach(budgets, reference[index].mean(0), level),
+            tokens_to_reach(budgets, arm[index].mean(0), level),
+        )
 
     n = len(levels)
-    reference_tokens, arm_tokens, ratio = one(np.arange(n))
-    method = "isotonic, log-linear interpolation; joint bootstrap over replicates, expanded percentiles"
-    if n < 2:
-        return TokenRatio(ratio, None, None, reference_tokens, arm_tokens, 0.0, n, method)
-    rng = np.random.default_rng(seed)
     # a draw is the replicates it holds, in any order: few of the draws are distinct where replicates are few
-    indices, where = np.unique(np.sort(rng.integers(0, n, (draws, n)), axis=1), axis=0, return_inverse=True)
-    ratios = [one(index)[2] for index in indices]
-    drawn = [ratios[i] for i in where.ravel()]
-    undefined = sum(b is None for b in drawn) / draws
-    tail = expanded_level(n)
-    low = sorted(_least(b) for b in drawn)[math.floor(tail * draws)]
-    high = sorted(_most(b) for b in drawn)[math.ceil((1 - tail) * draws) - 1]
-    limits = (low or None, None if math.isinf(high) else high)
+    drawn = np.sort(np.random.default_rng(seed).integers(0, n, (draws, n)), axis=1) if n > 1 else np.empty((0, n), int)
+    indices, counts = np.unique(drawn, axis=0, return_counts=True)
+    found, resampled = needed(np.arange(n)), [needed(index) for index in indices]
+    return [_ratio(found, resampled, counts, extra, n) for extra in extras]
+
+
+def _ratio(
+    found: tuple[Bound, Bound],
+    resampled: list[tuple[Bound, Bound]],
+    counts: Array,
+    extra: tuple[float, float],
+    n: int,
+) -> TokenRatio:
+    """The ratio where so many tokens are added to either side; a resample stands for `counts` draws."""
+
+    def counted(pair: tuple[Bound, Bound]) -> tuple[Bound, Bound]:
+        first, second = (Bound(bound.value + more, bound.relation) for bound, more in zip(pair, extra, strict=True))
+        return first, second
+
+    reference_tokens, arm_tokens = counted(found)
+    ratio = divide(reference_tokens, arm_tokens)
+    method = "isotonic, log-linear interpolation; joint bootstrap over replicates, expanded percentiles"
+    if not resampled:
+        return TokenRatio(ratio, None, None, reference_tokens, arm_tokens, 0.0, n, method)
+    ratios = [divide(*counted(pair)) for pair in resampled]
+    draws, tail = int(counts.sum()), expanded_level(n)
+    undefined = int(counts[[bound is None for bound in ratios]].sum()) / draws
+    low = np.sort(np.repeat([_least(b) for b in ratios], counts))[math.floor(tail * draws)]
+    high = np.sort(np.repeat([_most(b) for b in ratios], counts))[math.ceil((1 - tail) * draws) - 1]
+    limits = (float(low) or None, None if math.isinf(high) else float(high))
     return TokenRatio(ratio, *limits, reference_tokens, arm_tokens, undefined, n, method)
 
 

@@ -77,8 +77,8 @@ class Store:
             raise CorruptArtifact("the artefact has no readable record", digest=digest, where=str(folder))
         for name in record["files"] if only is None else [only]:
             path, facts = folder / name, record["files"].get(name)
-            whole = facts is not None and path.is_file() and path.stat().st_size == facts["bytes"]
-            if facts is None or not whole or file_sha256(path) != facts["sha256"]:
+            known = facts is not None and path.is_file() and path.stat().st_size == facts["bytes"]
+            if not known or file_sha256(path) != facts["sha256"]:
                 raise CorruptArtifact(
                     f"{kind} {digest}: '{name}' is not what was written",
                     digest=digest,
