@@ -20,8 +20,9 @@ from transformers import (
 )
 
 from specsci.models.chat import conversation_row
-from specsci.models.hf import MODEL
+from specsci.models.hf import ADAPTER, MODEL, load_model, save_model
 from specsci.token_row import TokenRow
+from specsci.train.adapters import with_adapter
 from specsci.train.recipe import Recipe
 from specsci.train.stage import StageReport, train_stage
 
@@ -98,6 +99,17 @@ def saved_base(model: Any, tmp_path: Path) -> Path:
     """A `base` artefact."""
     model.save_pretrained(tmp_path / "base" / MODEL, safe_serialization=True)
     return tmp_path / "base"
+
+
+def beside(folder: Path) -> Any:
+    """A model with a frozen adapter that does something, to which another may be added."""
+    base, first = saved_base(llama(), folder), folder / "first"
+    adapted = with_adapter(load_model(base, trainable=True), lora())
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    save_model(adapted, first / ADAPTER)
+    return load_model(base, below=first, merge=False, trainable=True)
 
 
 @torch.no_grad()

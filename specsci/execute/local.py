@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from specsci.execute.devices import Layout
 from specsci.execute.executor import Display, RunReport
@@ -131,7 +132,7 @@ class LocalExecutor:
 
     def _ended(self, worker: Worker, outcome: Outcome) -> None:
         step = self.steps[outcome.digest]
-        self.ledger.release(outcome.digest)
+        ours = self.ledger.release(outcome.digest)
         if outcome.state == "done":
             self.report.executed += 1
             self.report.step_s += outcome.seconds
@@ -143,6 +144,10 @@ class LocalExecutor:
             self._rebuild(outcome.digest, *outcome.corrupt)
         elif outcome.state == "died" and self._may_retry(outcome.digest):
             self.ready[outcome.digest] = None
+        elif not ours:
+            self.ready[outcome.digest] = None
+            self.display.note(f"{step.label} [{step.digest}] is another runner's by now: this one was away for too long")
+            outcome = replace(outcome, state="taken over")
         else:
             self._fail(step, outcome)
         self.display.ended(step, outcome.state, outcome.seconds, outcome.error)

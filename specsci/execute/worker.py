@@ -129,6 +129,7 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
         stage = store.stage(step, job.owner)
         scratch = store.root / "stage" / f"{step.digest}.{job.owner}.scratch"
         scratch.mkdir(exist_ok=True)
+        checkpoints = store.checkpoints(step, job.owner)
         context = StepContext(
             kind=step.kind,
             digest=step.digest,
@@ -138,7 +139,7 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
             input_digests=dict(step.inputs),
             out=stage,
             scratch=scratch,
-            checkpoints=store.checkpoints(step),
+            checkpoints=checkpoints,
             runtime={**step.runtime, "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"},
             progress=_reporter(connection, step.digest),
         )
@@ -151,7 +152,7 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
         if price := step.runtime.get("usd_per_h"):
             more["cost_usd"] = round(busy / 3600 * price, 6)
         store.publish(step, stage, {**facts, **more, "busy_s": round(busy, 4), "provenance": provenance()})
-        shutil.rmtree(store.checkpoints(step), ignore_errors=True)
+        shutil.rmtree(checkpoints, ignore_errors=True)
         return Outcome(step.digest, "done", time.perf_counter() - start, busy, facts=facts)
     except CorruptArtifact as error:
         kind = next((k for k, d in job.inputs.values() if d == error.digest), "")

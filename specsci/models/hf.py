@@ -16,6 +16,8 @@ from specsci.errors import UserError, nearest
 from specsci.models.remote_code import copy_code, is_trusted, needs_code
 
 MODEL, ADAPTER, TOKENIZER = "model", "adapter", "tokenizer"
+HOLLOW = "hollow"
+"""No device: a model's shapes in main memory that is never touched, and so never taken, to be filled by another process."""
 
 
 @lru_cache(maxsize=4)
@@ -98,6 +100,7 @@ def load_model(
         trained: a `midtrain` or `align` artefact; its own weights, or an adapter over what lies below.
         below: the artefact that `trained` (or a new adapter) stands on, where it did not go on from it.
         merge: whether an adapter of `below` is merged into the base; else it acts beside, frozen.
+        device: where it is to be; HOLLOW for its shapes alone.
         trainable: whether the adapter of `trained` is to be trained on.
         scratch: where a merged model may lie for a moment; the system's temporary directory where none is named.
     """
@@ -122,13 +125,13 @@ def load_model(
 
 
 def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu", *, trusted: bool | None = None) -> Any:
-    """The causal LM of a plain model directory, held as declared.
+    """The causal LM of a plain model directory, held as declared; where `device` is HOLLOW, its shapes alone.
 
     `trusted` says whether code that it brings may run; where not given, the artefact that it lies in does.
     """
     trusted = is_trusted(folder) if trusted is None else trusted
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[holding.weights]
     more: dict[str, Any] = {}
@@ -137,16 +140,21 @@ def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu", *, 
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
         )
         more["device_map"] = {"": device}
+    source: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trusted}
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, trust_remote_code=trusted, **more
-        )
+        if device == HOLLOW:
+            config = AutoConfig.from_pretrained(folder, **source)
+            with torch.device("meta"):
+                model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=trusted)
+            model.to_empty(device="cpu").tie_weights()
+        else:
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **source, **more)
     except ValueError as error:
         if "trust_remote_code" in str(error):
             raise needs_code(folder, error) from error
         raise
     model.config.use_cache = False
-    return model if holding.quantised else model.to(device)
+    return model if holding.quantised or device == HOLLOW else model.to(device)
 
 
 def _peft(model: Any, adapter: Path, name: str, *, trainable: bool = False) -> Any:
@@ -157,6 +165,8 @@ def _peft(model: Any, adapter: Path, name: str, *, trainable: bool = False) -> A
 
 def _merged(start: Path, adapter: Path, holding: Holding, device: str, scratch: Path | None) -> Any:
     """A model with an adapter merged into its weights: in fp32, and only then held as declared."""
+    if device == HOLLOW:
+        return load_weights(start, holding, device)
     merged = _peft(load_weights(start), adapter, "default").merge_and_unload()
     if holding == FP32:
         return merged.to(device)

@@ -244,11 +244,17 @@ def _pins(plan: Plan) -> list[Finding]:
     return found
 
 
+def _spread(plan: Plan) -> Runtime:
+    """How the plan's stages are spread over devices."""
+    settings = plan.loaded.study.runtime
+    return Runtime.model_validate(settings.model_dump(include={"devices_per_stage", "sharding", "recompute"}))
+
+
 def memory_of(plan: Plan) -> list[tuple[str, str, Memory]]:
     """Base, stage and estimate for one sequence at a time, of every base whose shape is known."""
     study = plan.loaded.study
     stages = {"midtrain": study.midtrain, "align": study.align}
-    run = Runtime.model_validate(study.runtime.model_dump(include={"devices_per_stage", "sharding", "recompute"}))
+    run = _spread(plan)
     return [
         (name, stage, memory(base["shape"], settings.recipe, 1, recompute=run.recompute, spread=run.spread(settings.recipe)))
         for name, base in plan.bases.items()
@@ -274,14 +280,21 @@ def _memory(plan: Plan) -> list[Finding]:
 
 
 def _loading(plan: Plan) -> list[Finding]:
-    """Before a model is sharded, every process of a stage has loaded it whole into main memory."""
-    study, found = plan.loaded.study, []
-    devices, stage = study.runtime.devices_per_stage, study.midtrain or study.align
+    """Before a model is sharded one process of a stage has it whole in main memory, and else every process has."""
+    study, found, run = plan.loaded.study, [], _spread(plan)
+    stage = study.midtrain or study.align
     for name, base in plan.bases.items():
-        if devices == 1 or stage is None or not base.get("shape"):
+        if run.devices_per_stage == 1 or stage is None or not base.get("shape"):
             continue
-        need = devices * memory(base["shape"], stage.recipe, 1, recompute=True).weights_gib
+        holders = 1 if run.spread(stage.recipe) > 1 else run.devices_per_stage
+        copies = holders if stage.recipe.adapter else holders + 1  # full weights are held against what they were
+        need = copies * memory(base["shape"], stage.recipe, 1, recompute=True).weights_gib
         if need > memory_gib("cpu"):
-            text = f"{devices} processes load '{name}' whole: {need:.0f} GiB of main memory, and there are {memory_gib('cpu'):.0f}"
-            found.append(Finding("warn", "memory", text, "weights: bf16, or fewer devices_per_stage"))
+            who = (
+                f"{holders} processes load '{name}' whole"
+                if holders > 1
+                else f"'{name}' is loaded whole before it is sharded"
+            )
+            text = f"{who}: {need:.0f} GiB of main memory, and there are {memory_gib('cpu'):.0f}"
+            found.append(Finding("warn", "memory", text, "weights: bf16, sharding: fsdp2, or fewer devices_per_stage"))
     return found

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +95,24 @@ class Store:
         folder.mkdir(parents=True)
         return folder
 
-    def checkpoints(self, step: Step) -> Path:
-        """Where a long step keeps what it goes on from; its digest says that it is the same work."""
-        return self.root / "checkpoints" / step.digest
+    def checkpoints(self, step: Step, owner: str) -> Path:
+        """Where an owner keeps what a long step goes on from: its own folder, or the newest that another left, renamed.
+
+        No two owners write into one folder: one that comes back after its lease was lost finds its folder gone.
+        """
+        own = self.root / "checkpoints" / f"{step.digest}.{owner}"
+        left = self.root.glob(f"checkpoints/{step.digest}.*") if not own.exists() else ()
+        for folder in sorted(left, key=_changed_at, reverse=True):
+            with suppress(OSError):  # another runner was first
+                folder.rename(own)
+                break
+        return own
 
     def clear_checkpoints(self) -> None:
         """Remove checkpoints of steps whose artefacts are there: a kill came between publishing and clearing up."""
         for folder in (self.root / "checkpoints").glob("*"):
-            if any(read_record(f) for f in (self.root / "steps").glob(f"*/{folder.name}")):
+            digest = folder.name.partition(".")[0]
+            if any(read_record(f) for f in (self.root / "steps").glob(f"*/{digest}")):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def clear_stage(self, is_gone: Callable[[str], bool]) -> None:
@@ -178,6 +189,14 @@ def write_text(path: Path, text: str) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     os.replace(temporary, path)
+
+
+def _changed_at(path: Path) -> float:
+    """When a path was last changed; the beginning of time for one that is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _sync_all(paths: list[Path]) -> None:

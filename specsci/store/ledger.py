@@ -63,8 +63,9 @@ class Ledger:
         self._do("UPDATE claims SET lease_until = ? WHERE runner = ?", (now + LEASE_S, self.runner))
         self._do("UPDATE runs SET seen_at = ?, done = ?, total = ? WHERE runner = ?", (now, done, total, self.runner))
 
-    def release(self, digest: str) -> None:
-        self._do("DELETE FROM claims WHERE digest = ? AND runner = ?", (digest, self.runner))
+    def release(self, digest: str) -> bool:
+        """Give a step back; returns whether it was still this runner's."""
+        return self._do("DELETE FROM claims WHERE digest = ? AND runner = ?", (digest, self.runner)).rowcount == 1
 
     def start_run(self, total: int) -> None:
         now = time.time()

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from specsci.errors import SpecsciError
+
 
 def world_size() -> int:
     """Processes of this stage."""
@@ -19,6 +21,31 @@ def world_size() -> int:
 def is_first() -> bool:
     """Whether this process is the one that writes."""
     return world_size() == 1 or os.environ["RANK"] == "0"
+
+
+def meet(*, cpu: bool) -> None:
+    """Meet the other ranks, before a model that will be sharded is loaded: what lies in main memory goes by gloo."""
+    torch.distributed.init_process_group("gloo" if cpu else "cpu:gloo,cuda:nccl")
+
+
+def fill_hollow(model: Any) -> None:
+    """Ready a model for sharding of which the first rank alone holds weights, and the others the shapes.
+
+    Weights come to the others when it is sharded; buffers, which are not sharded, come here.
+
+    Raises:
+        SpecsciError: the ranks do not have the same model.
+    """
+    named = [*model.named_parameters(), *model.named_buffers()]
+    here = {name: (list(tensor.shape), str(tensor.dtype)) for name, tensor in named}
+    first = agreed(here)
+    if differ := sorted(name for name in {*first, *here} if first.get(name) != here.get(name)):
+        raise SpecsciError(
+            f"this model's weights cannot be told from its configuration: '{differ[0]}' differs",
+            mend="set runtime.sharding: ddp",
+        )
+    for buffer in model.buffers():
+        torch.distributed.broadcast(buffer, src=0)
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,16 @@ from specsci.train.data import Packed, pack
 from specsci.train.meter import LossMeter, Progress, Speed, SpeedMeter, curve_of
 from specsci.train.ranks import agreed, is_first, world_size
 from specsci.train.recipe import Recipe, Runtime
-from specsci.train.trainer import EpochOrder, OrderThenFill, StageTrainer, check_sharding, fill_of, filled, sharding_of
+from specsci.train.trainer import (
+    EpochOrder,
+    EveryWeight,
+    OrderThenFill,
+    StageTrainer,
+    check_sharding,
+    fill_of,
+    filled,
+    sharding_of,
+)
 
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "paged_adamw": "paged_adamw_32bit", "adamw_8bit": "adamw_bnb_8bit"}
 
@@ -186,7 +195,7 @@ def _trainer(
         data_collator=PackedCollator(pad),
         processing_class=tokenizer,
         order=order,
-        callbacks=[*callbacks, *([EpochOrder(order)] if order else [])],
+        callbacks=[*callbacks, EveryWeight(), *([EpochOrder(order)] if order else [])],
     )
     for noisy in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(noisy)
@@ -218,7 +227,11 @@ def _config(recipe: Recipe, runtime: Runtime, seed: int, updates: int, micro: in
     if runtime.sharding_of(recipe) == "fsdp2":
         # Gradients are given to their owners after each micro batch: else every device would hold all of them.
         accumulate = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
-        sharded = {"fsdp": True, "fsdp_config": {"version": 2}, "accelerator_config": accumulate}
+        sharded = {
+            "fsdp": True,
+            "fsdp_config": {"version": 2, "cpu_ram_efficient_loading": True},
+            "accelerator_config": accumulate,
+        }
     return SFTConfig(
         output_dir=scratch,
         per_device_train_batch_size=micro,

@@ -18,6 +18,7 @@ from specsci.execute.context import Facts, StepContext
 from specsci.ids import derive_seed
 from specsci.models.hf import (
     ADAPTER,
+    HOLLOW,
     MODEL,
     Holding,
     load_model,
@@ -35,7 +36,7 @@ from specsci.train.data import shuffled, take_conversations, take_documents
 from specsci.train.launch import run_ranks
 from specsci.train.memory import GIB, fitting_micro_batch, memory, shape_in
 from specsci.train.peaks import correction, remember, sort_of
-from specsci.train.ranks import is_first, whole_state, world_size
+from specsci.train.ranks import fill_hollow, is_first, meet, whole_state, world_size
 from specsci.train.recipe import Recipe, Runtime
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runt
         recipe,
         seed,
         scratch=str(context.scratch),
-        checkpoints=_checkpoints(context),
+        checkpoints=str(context.checkpoints) if context.checkpoints else None,
         runtime=runtime,
         progress=context.progress,
     )
@@ -192,24 +193,22 @@ def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runt
     }
 
 
-def _checkpoints(context: StepContext) -> str | None:
-    """Where a stage saves what it goes on from. Of two adapters the trainer would load only the frozen one back."""
-    if context.checkpoints is None or context.params.get("chain") == "new":
-        return None
-    return str(context.checkpoints)
-
-
 def _start(context: StepContext, recipe: Recipe, runtime: Runtime) -> Any:
     """The model that a stage begins with."""
     earlier, chain = context.inputs.get("model"), context.params.get("chain", "continue")
-    goes_on = chain == "continue"
-    return load_model(
+    goes_on, sharded = chain == "continue", runtime.spread(recipe) > 1
+    if sharded:
+        meet(cpu=runtime.device == "cpu")
+    model = load_model(
         context.inputs["base"],
         earlier if goes_on else None,
         below=None if goes_on else earlier,
         merge=chain == "merge",
         holding=Holding(**recipe.holding),
-        device="cpu" if runtime.spread(recipe) > 1 else runtime.device,
+        device=("cpu" if is_first() else HOLLOW) if sharded else runtime.device,
         trainable=True,
         scratch=context.scratch,
     )
+    if sharded:
+        fill_hollow(model)
+    return model

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from accelerate.data_loader import SeedableRandomSampler
+from peft import load_peft_weights, set_peft_model_state_dict
 from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
@@ -61,6 +62,19 @@ class EpochOrder(TrainerCallback):
         self.order.set_epoch(int(state.epoch or 0))
 
 
+class EveryWeight(TrainerCallback):
+    """Holds the optimizer against the model: a trained weight that it does not have would stay as it is without a word."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Called when the model is sharded and nothing is trained yet."""
+        trained = {id(p) for p in given["model"].parameters() if p.requires_grad}
+        optimised = [id(p) for group in given["optimizer"].param_groups for p in group["params"]]
+        if sorted(optimised) != sorted(trained):
+            raise SpecsciError(
+                f"the optimizer has {len({*optimised} & trained)} of the model's {len(trained)} trained weights"
+            )
+
+
 class StageTrainer(SFTTrainer):
     """TRL's trainer, sharding on a CPU too, with gradients that are summed in fp32.
 
@@ -84,6 +98,17 @@ class StageTrainer(SFTTrainer):
             if self.args.use_cpu:
                 _shard_on_cpu(self.args)
         super().create_accelerator_and_postprocess()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Called on resuming: of two adapters the trainer itself would load the frozen one, and train that on."""
+        adapted = model or self.model
+        if self.is_fsdp_enabled or len(getattr(adapted, "peft_config", ())) < 2:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        weights = load_peft_weights(resume_from_checkpoint, device="cpu")
+        found: Any = set_peft_model_state_dict(adapted, weights, adapter_name="default")
+        if found.unexpected_keys:
+            raise SpecsciError(f"{resume_from_checkpoint} holds another adapter: {', '.join(found.unexpected_keys[:3])}")
 
 
 def _shard_on_cpu(args: Any) -> None:

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -243,6 +244,22 @@ def test_the_next_runner_does_not_wait_for_the_lease_of_a_killed_one(toy_start, 
     code, _, err = toy_start(*command).wait()
     assert code == 0, err
     assert time.monotonic() - begin < 25
+
+
+def test_a_runner_that_lost_its_lease_takes_the_other_ones_word(toy_start, finished_toy, tmp_path):
+    """It was suspended; what fails under it since then, such as a checkpoint that was taken over, is no failure."""
+    store = tmp_path / "store"
+    command = ("study", "run", finished_toy.study, "--store", store, "--json")
+    late = toy_start(*command, pause_s=3, TOY_FAILS="1")
+    wait_for(lambda: list(store.glob("stage/*/model/0.bin")))
+    with sqlite3.connect(store / "ledger.sqlite") as ledger:
+        ledger.execute("UPDATE claims SET lease_until = 0")
+    code, out, err = toy_start(*command).wait()
+    assert code == 0 and json.loads(out)["executed"] == 57, err
+    code, out, err = late.wait()
+    assert code == 0 and "is another runner's by now" in err, err
+    assert (json.loads(out)["executed"], json.loads(out)["reused"]) == (0, 57)
+    assert_same(store, finished_toy.store)
 
 
 def test_two_runners_at_once_share_the_work(toy_start, finished_toy, tmp_path):

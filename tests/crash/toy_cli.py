@@ -3,7 +3,7 @@
 Plan, store, ledger, workers, results and signals are the real ones; a step takes milliseconds: it reads
 its inputs, writes several files that depend on them and on its parameters, and sleeps between the files,
 so that a kill may strike anywhere. A spawned worker imports this file again, and with it the actions.
-Every step that runs appends its digest to $TOY_LOG.
+Every step that runs appends its digest to $TOY_LOG; with $TOY_FAILS every step fails at its end.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def toy(context: StepContext) -> dict[str, Any]:
         (context.out / "model" / f"{number}.bin").write_bytes(rng.randbytes(int(os.environ.get("TOY_BYTES", "20000"))))
         time.sleep(pause)
         context.progress(number, 3)
+    if os.environ.get("TOY_FAILS"):
+        raise FileNotFoundError("what another took away")
     if context.kind == "score":
         rows = [_row(number, rng) for number in range(40)]
         pq.write_table(pa.Table.from_pylist(rows), context.out / "scores.parquet")

@@ -1,6 +1,7 @@
 """One rank of a stage over two processes, started by torchrun: FOLDER and how the stage is to be, as JSON.
 
-`stop_at` ends the stage, as a kill would, after its checkpoint of the update before; `unmended` leaves accelerate's state alone.
+`stop_at` ends the stage, as a kill would, after its checkpoint of the update before; `beside` puts
+a frozen adapter below the one that is trained; `unmended` leaves accelerate's state alone.
 """
 
 import json
@@ -9,7 +10,7 @@ import sys
 from pathlib import Path
 
 import torch
-from tiny import documents, llama, recipe, saved_base, train, word_tokenizer
+from tiny import beside, documents, llama, recipe, saved_base, train, word_tokenizer
 
 from specsci.errors import SpecsciError
 from specsci.models.hf import Holding, load_model
@@ -27,6 +28,8 @@ with_ = recipe(**wanted["recipe"])
 if with_.method == "qlora":
     base = saved_base(llama(), folder / os.environ["RANK"])
     start = load_model(base, holding=Holding("fp32", quantised=True), trainable=True)
+elif wanted.get("beside"):
+    start = beside(folder / os.environ["RANK"])
 else:
     start = llama()
 model = with_adapter(start, with_)

@@ -11,25 +11,33 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import documents, llama, recipe, train
+from tiny import SHAPE, documents, llama, lora, recipe, saved_base, train
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from specsci.errors import SpecsciError
+from specsci.models.hf import ADAPTER, load_model, save_model
 from specsci.train.adapters import with_adapter
 from specsci.train.memory import Shape, fitting_micro_batch, memory
 from specsci.train.recipe import Recipe, Runtime
 
 RANK = Path(__file__).parent / "one_rank.py"
 PAIR = 2
+SLOW = pytest.mark.slow
+
+
+def launch(script: Path, *arguments: str, ranks: int = PAIR) -> subprocess.CompletedProcess[str]:
+    """Run a script as ranks of one group, or as a single process."""
+    group = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(RANK.parents[1])}
+    return subprocess.run(
+        [sys.executable, *group, str(script), *arguments], capture_output=True, text=True, env=environment, timeout=240
+    )
 
 
 def over_two(folder: Path, **wanted: Any) -> dict[str, Any]:
     """What the first of two ranks reports of the stage in `one_rank.py`; empty where it was stopped."""
     (folder / "report.json").unlink(missing_ok=True)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(PAIR)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(RANK.parents[1])}
-    done = subprocess.run(
-        [*command, str(RANK), str(folder), json.dumps(wanted)], capture_output=True, text=True, env=environment, timeout=240
-    )
+    done = launch(RANK, str(folder), json.dumps(wanted))
     if "stop_at" in wanted:
         return {}
     assert (folder / "report.json").is_file(), done.stdout + done.stderr
@@ -66,18 +74,40 @@ def test_four_bit_weights_are_held_whole_by_every_device(tmp_path):
     assert shared["sharding"] == "ddp" and all(shared["moved"].values())
 
 
-@pytest.mark.parametrize("sharding", [pytest.param("ddp", marks=pytest.mark.slow), "fsdp2"])
+@pytest.mark.parametrize("sharding", [pytest.param("ddp", marks=SLOW), "fsdp2"])
 def test_a_stage_over_two_processes_goes_on_where_it_was_killed(sharding, tmp_path):
-    """In the second epoch, whose order is another than the first's."""
-    twice = {**LORA, "epochs": 2, "warmup_share": 0.2}
-    straight = over_two(tmp_path, sharding=sharding, recipe=twice)
+    """In the second epoch, whose order is another than the first's, and with a frozen adapter below the trained one."""
+    twice = {"sharding": sharding, "beside": True, "recipe": {**LORA, "epochs": 2, "warmup_share": 0.2}}
+    straight = over_two(tmp_path, **twice)
     half = len(straight["losses"]) // 2
-    over_two(tmp_path, sharding=sharding, recipe=twice, checkpoints=True, stop_at=half + 2)
+    over_two(tmp_path, **twice, checkpoints=True, stop_at=half + 2)
     (folder,) = (tmp_path / "checkpoints").iterdir()
     assert folder.name == f"{sharding}-2", "another sharding could not read it"
-    resumed = over_two(tmp_path, sharding=sharding, recipe=twice, checkpoints=True)
+    resumed = over_two(tmp_path, **twice, checkpoints=True)
     assert resumed["resumed_at_update"] == half + 1
     assert resumed["losses"] == pytest.approx(straight["losses"], abs=1e-5)
+
+
+@pytest.mark.parametrize("chain", ["merge", "full", pytest.param("continue", marks=SLOW), pytest.param("new", marks=SLOW)])
+def test_of_a_model_that_is_sharded_one_process_loads_the_weights_and_all_train_it(chain, tmp_path):
+    """The base lies there in another precision than it is held in: as it is, it would be mapped and not copied."""
+    full = chain == "full"
+    wide = LlamaForCausalLM(LlamaConfig(**{**SHAPE, "vocab_size": 60_000, "hidden_size": 512}, tie_word_embeddings=full))
+    base = saved_base(wide.to(torch.bfloat16) if full else wide, tmp_path)
+    adapted = with_adapter(load_model(base, trainable=True), lora())
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    save_model(adapted, tmp_path / "first" / ADAPTER)
+    given = json.dumps({"method": "full"} if full else {**BF16, "weights": "bf16"})
+    for ranks in (1, PAIR):
+        launch(RANK.with_name("one_start.py"), str(tmp_path), chain, given, ranks=ranks)
+    alone, first, second = (json.loads((tmp_path / f"start-{n}.json").read_text()) for n in ("1-0", "2-0", "2-1"))
+    held = (4 if full else 2) * sum(p.numel() for p in wide.parameters())
+    assert second["took"] < 0.3 * held < 0.9 * held < first["took"], "bytes"
+    for what in ("parameters", "trainable", "buffers"):
+        assert alone[what] == first[what] == second[what], what
+    assert first["losses"] == pytest.approx(alone["losses"], abs=1e-4 if full else 5e-3) and len(alone["losses"]) > 3
 
 
 def test_a_silent_fall_to_another_sharding_is_an_error(tmp_path):

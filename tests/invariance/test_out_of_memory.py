@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +76,6 @@ def test_what_still_does_not_fit_fails_with_what_to_change(context, monkeypatch)
     with pytest.raises(StepFailed, match="out of memory with 1 sequence of"):
         steps._train(context, documents(60))
     assert tried == [4, 2, 1]
-
-
-def test_a_stage_of_two_adapters_writes_no_checkpoint(context):
-    """The trainer would load only the frozen one back; the stage begins anew instead."""
-    context = replace(context, checkpoints=context.scratch / "c")
-    assert steps._checkpoints(context) == str(context.scratch / "c")
-    context.params["chain"] = "new"
-    assert steps._checkpoints(context) is None
 
 
 def test_an_odd_micro_batch_is_halved_to_one_that_divides(context, monkeypatch):

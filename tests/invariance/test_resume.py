@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import chats, documents, llama, lora, recipe, train
+from tiny import beside, chats, documents, llama, lora, recipe, train
 from transformers import TrainerCallback
 
 from specsci.errors import MissingDependencyError
@@ -35,15 +35,16 @@ def stop_at(update: int) -> Any:
     return progress
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["full", "lora", "beside"])
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_resumed_is_straight(method, epochs, tokenizer, tmp_path):
-    """Weights, losses, learning rates and the counts; also across the end of an epoch."""
+    """Weights, losses, learning rates and the counts; also across the end of an epoch, and beside a frozen adapter."""
+    start_of = {"beside": lambda: beside(tmp_path)}.get(method, llama)
     with_ = recipe(epochs=epochs, warmup_share=0.2) if method == "full" else lora(epochs=epochs, warmup_share=0.2)
     rows, ends, reports = [*documents(60), *chats(24, tokenizer)], [], []
     for interrupted in (False, True):
         torch.manual_seed(5)
-        model, folder = with_adapter(llama(), with_), tmp_path / "checkpoints"
+        model, folder = with_adapter(start_of(), with_), tmp_path / "checkpoints"
         if interrupted:
             start = {k: v.clone() for k, v in model.state_dict().items()}
             for update in (3, 5):

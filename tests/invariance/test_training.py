@@ -20,6 +20,7 @@ from specsci.train.checks import masked_decode
 from specsci.train.data import pack
 from specsci.train.recipe import Runtime
 from specsci.train.stage import PackedCollator
+from specsci.train.trainer import StageTrainer
 
 TWO_TURNS = [
     {"role": "user", "content": "w3 w4"},
@@ -288,6 +289,20 @@ def test_training_that_diverges_stops_before_its_end(tokenizer, tmp_path):
     rows = documents(200)
     with pytest.raises(SpecsciError, match="the loss became"):
         train(llama(), rows, tokenizer, tmp_path, recipe(learning_rate=1e30, clip_norm=1e30))
+
+
+def test_a_weight_that_the_optimizer_does_not_have_is_an_error(monkeypatch, tokenizer, tmp_path):
+    """As where weights are matched to their shards by an address that they share: the rest would never move."""
+    make = StageTrainer.create_optimizer
+
+    def forgetful(self: Any, *args: Any) -> Any:
+        optimizer = make(self, *args)
+        optimizer.param_groups[0]["params"].pop()
+        return optimizer
+
+    monkeypatch.setattr(StageTrainer, "create_optimizer", forgetful)
+    with pytest.raises(SpecsciError, match="the optimizer has 20 of the model's 21 trained weights"):
+        train(llama(), documents(20), tokenizer, tmp_path, recipe())
 
 
 def test_progress_is_reported_for_every_update(tokenizer, tmp_path):

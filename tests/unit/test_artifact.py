@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -117,6 +118,24 @@ def test_setting_aside_twice_is_harmless_and_keeps_both(store) -> None:
     assert store.set_aside("spec", STEP.digest) is None
     publish(store)
     assert store.set_aside("spec", STEP.digest).name == f"spec-{STEP.digest}.1"
+
+
+def test_checkpoints_belong_to_one_owner_and_the_newest_are_taken_over(store) -> None:
+    for age, owner in ((50, "old"), (10, "host.domain-1-a"), (30, "older")):
+        folder = store.checkpoints(STEP, owner) if age == 50 else store.root / "checkpoints" / f"{STEP.digest}.{owner}"
+        folder.mkdir(parents=True)
+        (folder / owner).write_text("")
+        os.utime(folder, (1e9 - age, 1e9 - age))
+    own = store.checkpoints(STEP, "me")
+    assert [p.name for p in own.iterdir()] == ["host.domain-1-a"]
+    assert store.checkpoints(STEP, "me") == own, "what is one's own stays"
+    assert store.checkpoints(STEP, "old").is_dir() and own.is_dir()
+    assert not store.checkpoints(OTHER, "me").exists(), "of another step"
+    store.clear_checkpoints()
+    assert own.is_dir()
+    publish(store)
+    store.clear_checkpoints()
+    assert not list((store.root / "checkpoints").iterdir())
 
 
 def test_checking_a_store_lists_what_is_corrupt_and_repairs_on_request(store) -> None:

@@ -35,14 +35,14 @@ def test_a_step_is_claimed_by_one_runner_at_a_time(two) -> None:
     first, second = two
     assert first.claim("d1", "step") and not second.claim("d1", "step")
     assert first.claim("d1", "step") and second.claim("d2", "other")
-    first.release("d1")
+    assert first.release("d1") and not first.release("d1")
     assert second.claim("d1", "step") and not first.claim("d1", "step")
 
 
 def test_releasing_what_another_holds_does_nothing(two) -> None:
     first, second = two
     assert first.claim("d1", "step")
-    second.release("d1")
+    assert not second.release("d1")
     assert not second.claim("d1", "step")
 
 
