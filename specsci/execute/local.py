@@ -111,6 +111,7 @@ class LocalExecutor:
                 self._complete(digest)
                 self.report.reused += 1
                 return step, None
+            self.store.take_checkpoints(step, self.ledger.runner)
             return step, worker or self.pool.start_one()
         for digest in list(self.ready):
             if self.store.has(self.steps[digest]):
@@ -144,9 +145,10 @@ class LocalExecutor:
             self._rebuild(outcome.digest, *outcome.corrupt)
         elif outcome.state == "died" and self._may_retry(outcome.digest):
             self.ready[outcome.digest] = None
-        elif not ours:
+        elif not ours and self._may_retry(outcome.digest):
             self.ready[outcome.digest] = None
-            self.display.note(f"{step.label} [{step.digest}] is another runner's by now: this one was away for too long")
+            said = (outcome.error.strip().splitlines() or [""])[-1]
+            self.display.note(f"{step.label} [{step.digest}] is another runner's by now; here it ended with: {said}")
             outcome = replace(outcome, state="taken over")
         else:
             self._fail(step, outcome)

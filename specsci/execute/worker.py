@@ -42,7 +42,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: `done`, `failed`, `refused` (a gate), or `corrupt` (an input)."""
+    """What became of a job: `done`, `failed`, `refused` (a gate), `corrupt` (an input); `died` and `taken over` by its runner."""
 
     digest: str
     state: str
@@ -129,7 +129,6 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
         stage = store.stage(step, job.owner)
         scratch = store.root / "stage" / f"{step.digest}.{job.owner}.scratch"
         scratch.mkdir(exist_ok=True)
-        checkpoints = store.checkpoints(step, job.owner)
         context = StepContext(
             kind=step.kind,
             digest=step.digest,
@@ -139,7 +138,7 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
             input_digests=dict(step.inputs),
             out=stage,
             scratch=scratch,
-            checkpoints=checkpoints,
+            checkpoints=store.checkpoints(step, job.owner),
             runtime={**step.runtime, "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"},
             progress=_reporter(connection, step.digest),
         )
@@ -152,7 +151,7 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
         if price := step.runtime.get("usd_per_h"):
             more["cost_usd"] = round(busy / 3600 * price, 6)
         store.publish(step, stage, {**facts, **more, "busy_s": round(busy, 4), "provenance": provenance()})
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        store.drop_checkpoints(step.digest)
         return Outcome(step.digest, "done", time.perf_counter() - start, busy, facts=facts)
     except CorruptArtifact as error:
         kind = next((k for k, d in job.inputs.values() if d == error.digest), "")

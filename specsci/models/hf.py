@@ -173,6 +173,7 @@ def _merged(start: Path, adapter: Path, holding: Holding, device: str, scratch: 
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         merged.save_pretrained(folder, safe_serialization=True)
         copy_code(start, Path(folder))
+        del merged
         return load_weights(Path(folder), holding, device, trusted=is_trusted(start))
 
 

@@ -20,7 +20,7 @@ from specsci.specs.leaks import Leak, leaks_of
 from specsci.specs.text import entries
 from specsci.specs.versions import recorded
 from specsci.study.arms import confounds
-from specsci.train.memory import Memory, memory
+from specsci.train.memory import GIB, Memory, memory
 from specsci.train.recipe import Runtime
 
 
@@ -282,19 +282,16 @@ def _memory(plan: Plan) -> list[Finding]:
 def _loading(plan: Plan) -> list[Finding]:
     """Before a model is sharded one process of a stage has it whole in main memory, and else every process has."""
     study, found, run = plan.loaded.study, [], _spread(plan)
-    stage = study.midtrain or study.align
-    for name, base in plan.bases.items():
-        if run.devices_per_stage == 1 or stage is None or not base.get("shape"):
-            continue
-        holders = 1 if run.spread(stage.recipe) > 1 else run.devices_per_stage
-        copies = holders if stage.recipe.adapter else holders + 1  # full weights are held against what they were
-        need = copies * memory(base["shape"], stage.recipe, 1, recompute=True).weights_gib
+    for name, stage, _ in memory_of(plan) if run.devices_per_stage > 1 else []:
+        shape, settings = plan.bases[name]["shape"], getattr(study, stage)
+        held = memory(shape, settings.recipe, 1, recompute=True).weights_gib
+        holders = 1 if run.spread(settings.recipe) > 1 else run.devices_per_stage
+        copies = holders if settings.recipe.adapter else holders + 1  # full weights are held against what they were
+        merged = shape.parameters * 4 / GIB if getattr(settings, "chain", "") == "merge" else 0.0
+        need = copies * held + holders * merged
         if need > memory_gib("cpu"):
-            who = (
-                f"{holders} processes load '{name}' whole"
-                if holders > 1
-                else f"'{name}' is loaded whole before it is sharded"
-            )
-            text = f"{who}: {need:.0f} GiB of main memory, and there are {memory_gib('cpu'):.0f}"
-            found.append(Finding("warn", "memory", text, "weights: bf16, sharding: fsdp2, or fewer devices_per_stage"))
+            who = f"{holders} processes load" if holders > 1 else "one process loads"
+            text = f"{stage}: {who} '{name}' whole, {need:.0f} GiB of main memory, and there are {memory_gib('cpu'):.0f}"
+            mend = "fewer devices_per_stage, or sharding: fsdp2" if holders > 1 else "method: lora, or align.chain: continue"
+            found.append(Finding("warn", "memory", text, mend))
     return found

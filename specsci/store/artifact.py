@@ -96,24 +96,33 @@ class Store:
         return folder
 
     def checkpoints(self, step: Step, owner: str) -> Path:
-        """Where an owner keeps what a long step goes on from: its own folder, or the newest that another left, renamed.
+        """Where an owner keeps what a long step goes on from: no two owners write into one folder."""
+        return self.root / "checkpoints" / f"{step.digest}.{owner}"
 
-        No two owners write into one folder: one that comes back after its lease was lost finds its folder gone.
+    def take_checkpoints(self, step: Step, owner: str) -> None:
+        """Make the furthest checkpoints of a step, whoever left them, those of the owner that has just claimed it.
+
+        One that comes back after its lease was lost finds its folder gone.
         """
-        own = self.root / "checkpoints" / f"{step.digest}.{owner}"
-        left = self.root.glob(f"checkpoints/{step.digest}.*") if not own.exists() else ()
-        for folder in sorted(left, key=_changed_at, reverse=True):
-            with suppress(OSError):  # another runner was first
-                folder.rename(own)
-                break
-        return own
+        own = self.checkpoints(step, owner)
+        left = sorted(self.root.glob(f"checkpoints/{step.digest}*"), key=_furthest)
+        if not left or left[-1] == own:
+            return
+        shutil.rmtree(own, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another runner was first
+            left[-1].rename(own)
+
+    def drop_checkpoints(self, digest: str) -> None:
+        """Remove all that was kept of a step."""
+        for folder in self.root.glob(f"checkpoints/{digest}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def clear_checkpoints(self) -> None:
         """Remove checkpoints of steps whose artefacts are there: a kill came between publishing and clearing up."""
         for folder in (self.root / "checkpoints").glob("*"):
             digest = folder.name.partition(".")[0]
             if any(read_record(f) for f in (self.root / "steps").glob(f"*/{digest}")):
-                shutil.rmtree(folder, ignore_errors=True)
+                self.drop_checkpoints(digest)
 
     def clear_stage(self, is_gone: Callable[[str], bool]) -> None:
         """Remove what owners that are gone left in the stage."""
@@ -191,12 +200,10 @@ def write_text(path: Path, text: str) -> None:
     os.replace(temporary, path)
 
 
-def _changed_at(path: Path) -> float:
-    """When a path was last changed; the beginning of time for one that is gone."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
+def _furthest(folder: Path) -> int:
+    """The highest step number of the checkpoints in a folder; 0 where there is none."""
+    numbers = [path.name.rpartition("-")[2] for path in folder.rglob("checkpoint-*")]
+    return max((int(number) for number in numbers if number.isdigit()), default=0)
 
 
 def _sync_all(paths: list[Path]) -> None:

@@ -1,16 +1,18 @@
 """One stage over several processes (ranks): which one this is, and what all must do alike.
 
-Everything here is a plain no-op in a stage of one process, so that both ways share their code.
+What a stage of one process calls too is a plain no-op there, so that both ways share their code.
 """
 
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import Any
 
 import torch
 
-from specsci.errors import SpecsciError
+LOADING = timedelta(hours=12)
+"""How long ranks wait for the first one to load and merge a model."""
 
 
 def world_size() -> int:
@@ -24,26 +26,32 @@ def is_first() -> bool:
 
 
 def meet(*, cpu: bool) -> None:
-    """Meet the other ranks, before a model that will be sharded is loaded: what lies in main memory goes by gloo."""
-    torch.distributed.init_process_group("gloo" if cpu else "cpu:gloo,cuda:nccl")
+    """Meet the other ranks before a model that will be sharded is loaded, for as long as the first may take to load it."""
+    if not cpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    torch.distributed.init_process_group("gloo" if cpu else "cpu:gloo,cuda:nccl", timeout=LOADING)
 
 
-def fill_hollow(model: Any) -> None:
-    """Ready a model for sharding of which the first rank alone holds weights, and the others the shapes.
+def fills(model: Any) -> bool:
+    """Whether sharding will fill a hollow model of the other ranks from the first one's, as it is.
 
-    Weights come to the others when it is sharded; buffers, which are not sharded, come here.
-
-    Raises:
-        SpecsciError: the ranks do not have the same model.
+    It will not where the weights in the file are other than the configuration says, or where buffers are saved with them.
     """
     named = [*model.named_parameters(), *model.named_buffers()]
     here = {name: (list(tensor.shape), str(tensor.dtype)) for name, tensor in named}
-    first = agreed(here)
-    if differ := sorted(name for name in {*first, *here} if first.get(name) != here.get(name)):
-        raise SpecsciError(
-            f"this model's weights cannot be told from its configuration: '{differ[0]}' differs",
-            mend="set runtime.sharding: ddp",
-        )
+    layouts: list[Any] = [None] * world_size()
+    torch.distributed.all_gather_object(layouts, here)
+    return all(layout == layouts[0] for layout in layouts) and not saved_buffers(model)
+
+
+def saved_buffers(model: Any) -> bool:
+    """Whether a model saves buffers with its weights."""
+    state = model.state_dict()
+    return any(name in state for name, _ in model.named_buffers())
+
+
+def share_buffers(model: Any) -> None:
+    """Give every rank the first one's buffers, which are not sharded."""
     for buffer in model.buffers():
         torch.distributed.broadcast(buffer, src=0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from specsci.models.hf import (
     save_model,
     save_tokenizer,
 )
-from specsci.models.remote_code import carry_code
+from specsci.models.remote_code import carry_code, is_trusted
 from specsci.plan.cost import memory_gib
 from specsci.token_row import TokenRow
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
@@ -36,7 +37,7 @@ from specsci.train.data import shuffled, take_conversations, take_documents
 from specsci.train.launch import run_ranks
 from specsci.train.memory import GIB, fitting_micro_batch, memory, shape_in
 from specsci.train.peaks import correction, remember, sort_of
-from specsci.train.ranks import fill_hollow, is_first, meet, whole_state, world_size
+from specsci.train.ranks import fills, is_first, meet, share_buffers, whole_state, world_size
 from specsci.train.recipe import Recipe, Runtime
 
 if TYPE_CHECKING:
@@ -194,21 +195,25 @@ def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runt
 
 
 def _start(context: StepContext, recipe: Recipe, runtime: Runtime) -> Any:
-    """The model that a stage begins with."""
-    earlier, chain = context.inputs.get("model"), context.params.get("chain", "continue")
-    goes_on, sharded = chain == "continue", runtime.spread(recipe) > 1
-    if sharded:
-        meet(cpu=runtime.device == "cpu")
-    model = load_model(
-        context.inputs["base"],
-        earlier if goes_on else None,
-        below=None if goes_on else earlier,
+    """The model that a stage begins with. Of one that will be sharded, where that works, the first rank alone reads weights."""
+    base, earlier, chain = context.inputs["base"], context.inputs.get("model"), context.params.get("chain", "continue")
+    load = partial(
+        load_model,
+        base,
+        earlier if chain == "continue" else None,
+        below=None if chain == "continue" else earlier,
         merge=chain == "merge",
         holding=Holding(**recipe.holding),
-        device=("cpu" if is_first() else HOLLOW) if sharded else runtime.device,
         trainable=True,
         scratch=context.scratch,
     )
-    if sharded:
-        fill_hollow(model)
+    if runtime.spread(recipe) == 1:
+        return load(device=runtime.device)
+    meet(cpu=runtime.device == "cpu")
+    hollow = not is_first() and not is_trusted(base / MODEL)  # code that a model brings may not tell it from its settings
+    model = load(device=HOLLOW if hollow else "cpu")
+    if fills(model):
+        share_buffers(model)
+    elif hollow:
+        model = load(device="cpu")
     return model

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any
 
 import torch
 from accelerate.data_loader import SeedableRandomSampler
-from peft import load_peft_weights, set_peft_model_state_dict
+from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.nn.functional import cross_entropy
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
 from trl import SFTTrainer
@@ -67,11 +70,14 @@ class EveryWeight(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Called when the model is sharded and nothing is trained yet."""
-        trained = {id(p) for p in given["model"].parameters() if p.requires_grad}
-        optimised = [id(p) for group in given["optimizer"].param_groups for p in group["params"]]
-        if sorted(optimised) != sorted(trained):
+        trained = {id(p): name for name, p in given["model"].named_parameters() if p.requires_grad}
+        held = Counter(id(p) for group in given["optimizer"].param_groups for p in group["params"])
+        wrong = [name for at, name in trained.items() if held[at] != 1]
+        if wrong or len(held) != len(trained):
             raise SpecsciError(
-                f"the optimizer has {len({*optimised} & trained)} of the model's {len(trained)} trained weights"
+                f"the optimizer does not hold the model's {len(trained)} trained weights once each: "
+                + (f"{len(wrong)} are wrong, such as '{wrong[0]}'" if wrong else f"it has {len(held)}"),
+                mend="set runtime.devices_per_stage: 1, and report this: another model would be trained than was asked for",
             )
 
 
@@ -85,6 +91,9 @@ class StageTrainer(SFTTrainer):
     def __init__(self, *args: Any, order: OrderThenFill | None = None, **more: Any) -> None:
         self._order = order
         super().__init__(*args, **more)
+        bare: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        takes = signature(type(bare).forward).parameters
+        self.whole_logits = self.args.use_cpu and "logits_to_keep" in takes and not self.aux_loss_enabled
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self._order or super()._get_train_sampler(train_dataset)
@@ -99,6 +108,19 @@ class StageTrainer(SFTTrainer):
                 _shard_on_cpu(self.args)
         super().create_accelerator_and_postprocess()
 
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """TRL's loss. Its tiles spare a GPU's memory; on a CPU they cost more than the logits of the supervised tokens."""
+        if return_outputs or num_items_in_batch is None or not self.whole_logits:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        targets = inputs["labels"][:, 1:]
+        kept = (targets != IGNORED).any(0).nonzero().flatten()
+        given = {name: value for name, value in inputs.items() if name != "labels"}
+        logits = model(**given, use_cache=False, logits_to_keep=kept).logits.float().flatten(0, 1)
+        loss = cross_entropy(logits, targets[:, kept].flatten(), ignore_index=IGNORED, reduction="sum")
+        return loss * self.accelerator.num_processes / num_items_in_batch
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Called on resuming: of two adapters the trainer itself would load the frozen one, and train that on."""
         adapted = model or self.model
@@ -107,8 +129,9 @@ class StageTrainer(SFTTrainer):
             return
         weights = load_peft_weights(resume_from_checkpoint, device="cpu")
         found: Any = set_peft_model_state_dict(adapted, weights, adapter_name="default")
-        if found.unexpected_keys:
-            raise SpecsciError(f"{resume_from_checkpoint} holds another adapter: {', '.join(found.unexpected_keys[:3])}")
+        wrong = [*found.unexpected_keys, *(name for name in found.missing_keys if ".default." in name)]
+        if wrong:
+            raise SpecsciError(f"{resume_from_checkpoint} holds another adapter: '{wrong[0]}' differs")
 
 
 def _shard_on_cpu(args: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import SHAPE, documents, llama, lora, recipe, saved_base, train
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import DeepseekV3Config, DeepseekV3ForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from specsci.errors import SpecsciError
 from specsci.models.hf import ADAPTER, load_model, save_model
@@ -108,6 +108,19 @@ def test_of_a_model_that_is_sharded_one_process_loads_the_weights_and_all_train_
     for what in ("parameters", "trainable", "buffers"):
         assert alone[what] == first[what] == second[what], what
     assert first["losses"] == pytest.approx(alone["losses"], abs=1e-4 if full else 5e-3) and len(alone["losses"]) > 3
+
+
+def test_a_model_that_saves_buffers_is_loaded_by_every_process(tmp_path):
+    """accelerate cannot fill it from the first one."""
+    experts = {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "moe_intermediate_size": 16}
+    heads = {"kv_lora_rank": 8, "q_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 8}
+    config = DeepseekV3Config(**{**SHAPE, "num_key_value_heads": 4}, **experts, **heads, first_k_dense_replace=1)
+    saved_base(DeepseekV3ForCausalLM(config), tmp_path)
+    for ranks in (1, PAIR):
+        launch(RANK.with_name("one_start.py"), str(tmp_path), "full", json.dumps({"method": "full"}), ranks=ranks)
+    alone, first, second = (json.loads((tmp_path / f"start-{n}.json").read_text()) for n in ("1-0", "2-0", "2-1"))
+    assert first["losses"] == second["losses"] == pytest.approx(alone["losses"], abs=1e-4)
+    assert any("e_score_correction_bias" in name for name in first["buffers"])
 
 
 def test_a_silent_fall_to_another_sharding_is_an_error(tmp_path):

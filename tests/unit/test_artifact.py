@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
@@ -120,19 +119,30 @@ def test_setting_aside_twice_is_harmless_and_keeps_both(store) -> None:
     assert store.set_aside("spec", STEP.digest).name == f"spec-{STEP.digest}.1"
 
 
-def test_checkpoints_belong_to_one_owner_and_the_newest_are_taken_over(store) -> None:
-    for age, owner in ((50, "old"), (10, "host.domain-1-a"), (30, "older")):
-        folder = store.checkpoints(STEP, owner) if age == 50 else store.root / "checkpoints" / f"{STEP.digest}.{owner}"
-        folder.mkdir(parents=True)
-        (folder / owner).write_text("")
-        os.utime(folder, (1e9 - age, 1e9 - age))
-    own = store.checkpoints(STEP, "me")
-    assert [p.name for p in own.iterdir()] == ["host.domain-1-a"]
-    assert store.checkpoints(STEP, "me") == own, "what is one's own stays"
-    assert store.checkpoints(STEP, "old").is_dir() and own.is_dir()
-    assert not store.checkpoints(OTHER, "me").exists(), "of another step"
+def test_checkpoints_belong_to_one_owner_who_takes_over_the_furthest(store) -> None:
+    def leave(owner: str, number: int, inner: str = "") -> None:
+        (store.checkpoints(STEP, owner) / inner / f"checkpoint-{number}").mkdir(parents=True)
+
+    def has(owner: str) -> list[str]:
+        return sorted(p.name for p in store.checkpoints(STEP, owner).rglob("checkpoint-*"))
+
+    store.take_checkpoints(STEP, "me")
+    assert has("me") == [], "nobody left any"
+    leave("host.domain-1-a", 900, "fsdp2-2")
+    leave("other", 1000)
+    leave("other", 1000, "ddp-2")
+    leave("late", 80)
+    store.take_checkpoints(STEP, "me")
+    assert has("me") == ["checkpoint-1000"] * 2 and has("other") == [] and has("late") == ["checkpoint-80"]
+    store.take_checkpoints(STEP, "me")
+    assert has("me") == ["checkpoint-1000"] * 2, "one's own stay where they are the furthest"
+    leave("late", 1200)
+    store.take_checkpoints(STEP, "me")
+    assert has("me") == ["checkpoint-1200", "checkpoint-80"], "and go where another came further"
+    store.take_checkpoints(OTHER, "me")
+    assert not store.checkpoints(OTHER, "me").exists()
     store.clear_checkpoints()
-    assert own.is_dir()
+    assert has("me"), "the step is not made yet"
     publish(store)
     store.clear_checkpoints()
     assert not list((store.root / "checkpoints").iterdir())

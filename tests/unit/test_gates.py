@@ -134,10 +134,13 @@ def test_memory_is_counted_on_each_device_and_where_the_model_is_loaded(plan_of,
     shape = Shape(hidden=5120, layers=64, vocabulary=152_000, intermediate=25_600)
     edits = [("method: full", "method: lora, lora: {rank: 8}, weights: bf16, precision: bf16")] * 2
 
-    def found(devices: int, host_gib: float, sharding: str = "fsdp2") -> list[str]:
+    def found(devices: int, host_gib: float, sharding: str = "fsdp2", chain: str = "continue") -> list[str]:
         monkeypatch.setattr(gates, "memory_gib", lambda device: host_gib if device == "cpu" else 60.0)
+        follows = ("budgets_tokens: [150, 300]", f"budgets_tokens: [150, 300]\n  chain: {chain}")
         runtime = ("threads_per_worker: 1", f"threads_per_worker: 1, devices_per_stage: {devices}, sharding: {sharding}")
-        plan = plan_of(*edits, *([("sequences_per_update: 4", "sequences_per_update: 8"), runtime] if devices > 1 else []))
+        plan = plan_of(
+            *edits, follows, *([("sequences_per_update: 4", "sequences_per_update: 8"), runtime] if devices > 1 else [])
+        )
         plan.bases["dev"]["shape"] = shape
         return [text for text in texts(plan, "warn") if text.startswith("memory")]
 
@@ -145,7 +148,9 @@ def test_memory_is_counted_on_each_device_and_where_the_model_is_loaded(plan_of,
     assert len(alone) == 2 and "midtrain of 'dev' needs about 6" in alone[0] and "has 60 GiB" in alone[0]
     assert found(8, 2000) == [], "an eighth on each"
     assert found(8, 200) == [], "one process loads it"
-    (loading,) = found(8, 50)
-    assert "'dev' is loaded whole before it is sharded: 6" in loading and "there are 50" in loading
-    *_, loading = found(8, 200, "ddp")
-    assert "8 processes load 'dev' whole" in loading and "there are 200" in loading
+    loading = found(8, 50)
+    assert len(loading) == 2 and "midtrain: one process loads 'dev' whole, 6" in loading[0] and "there are 50" in loading[0]
+    assert "align: 8 processes load 'dev' whole" in found(8, 200, "ddp")[-1]
+    assert found(8, 150) == []
+    (merging,) = found(8, 150, chain="merge")
+    assert "align: one process loads 'dev' whole, 1" in merging, "in fp32, beside the model that it goes into"

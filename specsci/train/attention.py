@@ -1,0 +1,72 @@
+"""Attention over packed rows, one row at a time.
+
+A mask hides a row's neighbours and has them computed all the same; on a CPU, long sequences of short documents spend more
+on that than on their own attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+BY_ROW = "specsci_by_row"
+
+
+def attend_by_row(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, position_ids: Any = None, **more: Any
+) -> tuple[torch.Tensor, None]:
+    """What `sdpa` computes under a mask of packed rows, as transformers' attention functions are called.
+
+    Shapes: query (batch, heads, length, size); positions (batch or 1, length), which restart where a row begins;
+    the result (batch, length, heads, size).
+    """
+    whole = attention_mask is None or position_ids is None or attention_mask.dtype != torch.bool
+    if whole or query.shape[2] != key.shape[2]:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **more)
+    sequences = []
+    for number, positions in enumerate(position_ids.expand(len(query), -1)):
+        rows = []
+        for start, end in rows_of(positions):
+            part = [tensor[number : number + 1, :, start:end] for tensor in (query, key, value)]
+            seen = attention_mask[number : number + 1, :, start:end, start:end]
+            mask = None if _is_causal(seen) else seen
+            rows.append(sdpa_attention_forward(module, part[0], part[1], part[2], mask, **more)[0])
+        sequences.append(torch.cat(rows, dim=1))
+    return torch.cat(sequences), None
+
+
+def rows_of(positions: torch.Tensor) -> list[tuple[int, int]]:
+    """Start and end of each row of a packed sequence: positions go on by one within a row."""
+    breaks = (positions.diff() != 1).nonzero().flatten() + 1
+    edges = [0, *breaks.tolist(), len(positions)]
+    return list(pairwise(edges))
+
+
+def _is_causal(seen: torch.Tensor) -> bool:
+    """Whether a row's mask is the plain causal one: the last token sees the first (no window), and not the other way."""
+    return bool(seen[0, 0, -1, 0]) and (seen.shape[-1] == 1 or not seen[0, 0, 0, -1])
+
+
+AttentionInterface.register(BY_ROW, attend_by_row)
+AttentionMaskInterface.register(BY_ROW, sdpa_mask)
+
+
+@contextmanager
+def attention_by_row(model: Any) -> Iterator[None]:
+    """Let a model attend row by row; one that does not use `sdpa` stays as it is."""
+    configs = {id(m.config): m.config for m in model.modules() if getattr(m, "config", None) is not None}
+    changed = [c for c in configs.values() if getattr(c, "_attn_implementation", None) == "sdpa"]
+    for config in changed:
+        config._attn_implementation = BY_ROW
+    try:
+        yield
+    finally:
+        for config in changed:
+            config._attn_implementation = "sdpa"
