@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from specsci.plan.step import Step
 from specsci.train.recipe import Recipe
 
-SMALL_FLOP_PER_S = 3.5e10
+SMALL_FLOP_PER_S = 5.0e10
 """Sustained fp32 training throughput of one CPU core at the microlab's 0.7M parameters (measured, see benchmarks)."""
 LARGE_FLOP_PER_S = 1.1e11
 """The same at 100M parameters and more (measured at 135M: 140 tokens/s)."""
@@ -21,8 +21,8 @@ BF16_GAIN = 1.7
 SCORE_PROMPT_TOKENS = 25
 """What a chat template adds to a question."""
 DATA_S = 0.4
-SCORE_S = 0.25
-TRAIN_OVERHEAD_S = 0.15
+SCORE_S = 0.08
+TRAIN_OVERHEAD_S = 0.1
 BYTES_PER_PARAMETER = 4
 ADAPTER_SHARE = 0.05
 H100_FLOP_PER_S, H100_SHARE = 989e12, 0.4
