@@ -111,7 +111,8 @@ class LocalExecutor:
                 self._complete(digest)
                 self.report.reused += 1
                 return step, None
-            self.store.take_checkpoints(step, self.ledger.runner)
+            for trouble in self.store.take_checkpoints(step, self.ledger.runner):
+                self.display.note(f"{step.label} [{digest}] begins without a checkpoint: {trouble}")
             return step, worker or self.pool.start_one()
         for digest in list(self.ready):
             if self.store.has(self.steps[digest]):

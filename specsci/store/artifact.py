@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from specsci.ids import file_sha256
 from specsci.plan.step import Step
 
 RECORD = "record.json"
+CHECKPOINT = "checkpoint-*/trainer_state.json"
+"""What a trainer writes last of a checkpoint: with it the folder is whole."""
 
 
 class Store:
@@ -49,14 +50,7 @@ class Store:
 
     def has(self, step: Step) -> bool:
         """Whether an artefact is there with all files of the recorded sizes (contents: see `verify`)."""
-        folder = self.path(step.kind, step.digest)
-        record = read_record(folder)
-        if record is None:
-            return False
-        try:
-            return all(os.stat(folder / name).st_size == f["bytes"] for name, f in record["files"].items())
-        except OSError:
-            return False
+        return is_complete(self.path(step.kind, step.digest))
 
     def have(self, steps: list[Step]) -> set[str]:
         """Digests of the steps whose artefacts are complete."""
@@ -99,18 +93,28 @@ class Store:
         """Where an owner keeps what a long step goes on from: no two owners write into one folder."""
         return self.root / "checkpoints" / f"{step.digest}.{owner}"
 
-    def take_checkpoints(self, step: Step, owner: str) -> None:
-        """Make the furthest checkpoints of a step, whoever left them, those of the owner that has just claimed it.
+    def take_checkpoints(self, step: Step, owner: str) -> list[str]:
+        """Give the owner that has just claimed a step all whole checkpoints that others left of it, each in one rename.
 
-        One that comes back after its lease was lost finds its folder gone.
+        One that comes back after its lease was lost finds them gone.
+
+        Returns:
+            What could not be taken, and why.
         """
-        own = self.checkpoints(step, owner)
-        left = sorted(self.root.glob(f"checkpoints/{step.digest}*"), key=_furthest)
-        if not left or left[-1] == own:
-            return
-        shutil.rmtree(own, ignore_errors=True)
-        with suppress(FileNotFoundError):  # another runner was first
-            left[-1].rename(own)
+        own, troubles = self.checkpoints(step, owner), []
+        for state in list(self.root.glob(f"checkpoints/{step.digest}*/**/{CHECKPOINT}")):
+            below = state.parent.relative_to(self.root / "checkpoints").parts[1:]
+            target = own.joinpath(*below)
+            if target.exists():
+                continue
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                state.parent.rename(target)
+            except FileNotFoundError:
+                continue  # another runner was first
+            except OSError as error:
+                troubles.append(f"{state.parent}: {error.strerror}")
+        return troubles
 
     def drop_checkpoints(self, digest: str) -> None:
         """Remove all that was kept of a step."""
@@ -121,7 +125,7 @@ class Store:
         """Remove checkpoints of steps whose artefacts are there: a kill came between publishing and clearing up."""
         for folder in (self.root / "checkpoints").glob("*"):
             digest = folder.name.partition(".")[0]
-            if any(read_record(f) for f in (self.root / "steps").glob(f"*/{digest}")):
+            if any(is_complete(f) for f in (self.root / "steps").glob(f"*/{digest}")):
                 self.drop_checkpoints(digest)
 
     def clear_stage(self, is_gone: Callable[[str], bool]) -> None:
@@ -185,6 +189,17 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and "files" in record else None
 
 
+def is_complete(folder: Path) -> bool:
+    """Whether an artefact's record can be read and every file that it names has its recorded size."""
+    record = read_record(folder)
+    if record is None:
+        return False
+    try:
+        return all(os.stat(folder / name).st_size == f["bytes"] for name, f in record["files"].items())
+    except OSError:
+        return False
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON, synced, under its final name only when it is whole."""
     write_text(path, json.dumps(value, indent=1, allow_nan=True))
@@ -198,12 +213,6 @@ def write_text(path: Path, text: str) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     os.replace(temporary, path)
-
-
-def _furthest(folder: Path) -> int:
-    """The highest step number of the checkpoints in a folder; 0 where there is none."""
-    numbers = [path.name.rpartition("-")[2] for path in folder.rglob("checkpoint-*")]
-    return max((int(number) for number in numbers if number.isdigit()), default=0)
 
 
 def _sync_all(paths: list[Path]) -> None:

@@ -12,11 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
-
-BY_ROW = "specsci_by_row"
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
 def attend_by_row(
@@ -27,8 +24,9 @@ def attend_by_row(
     Shapes: query (batch, heads, length, size); positions (batch or 1, length), which restart where a row begins;
     the result (batch, length, heads, size).
     """
-    whole = attention_mask is None or position_ids is None or attention_mask.dtype != torch.bool
-    if whole or query.shape[2] != key.shape[2]:
+    rows_known = position_ids is not None and position_ids.dim() == 2 and more.get("position_bias") is None
+    masked = attention_mask is not None and attention_mask.dtype == torch.bool
+    if not (rows_known and masked) or query.shape[2] != key.shape[2]:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **more)
     sequences = []
     for number, positions in enumerate(position_ids.expand(len(query), -1)):
@@ -50,23 +48,15 @@ def rows_of(positions: torch.Tensor) -> list[tuple[int, int]]:
 
 
 def _is_causal(seen: torch.Tensor) -> bool:
-    """Whether a row's mask is the plain causal one: the last token sees the first (no window), and not the other way."""
-    return bool(seen[0, 0, -1, 0]) and (seen.shape[-1] == 1 or not seen[0, 0, 0, -1])
-
-
-AttentionInterface.register(BY_ROW, attend_by_row)
-AttentionMaskInterface.register(BY_ROW, sdpa_mask)
+    """Whether a row's mask is the plain causal one: no window, and no holes."""
+    return torch.equal(seen[0, 0], torch.ones_like(seen[0, 0]).tril())
 
 
 @contextmanager
-def attention_by_row(model: Any) -> Iterator[None]:
-    """Let a model attend row by row; one that does not use `sdpa` stays as it is."""
-    configs = {id(m.config): m.config for m in model.modules() if getattr(m, "config", None) is not None}
-    changed = [c for c in configs.values() if getattr(c, "_attn_implementation", None) == "sdpa"]
-    for config in changed:
-        config._attn_implementation = BY_ROW
+def attention_by_row() -> Iterator[None]:
+    """Let models that ask transformers for `sdpa` attend row by row; their configurations stay as they are."""
+    ALL_ATTENTION_FUNCTIONS["sdpa"] = attend_by_row
     try:
         yield
     finally:
-        for config in changed:
-            config._attn_implementation = "sdpa"
+        del ALL_ATTENTION_FUNCTIONS["sdpa"]

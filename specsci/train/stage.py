@@ -149,7 +149,7 @@ def train_stage(
     found = agreed(latest(Path(checkpoints)) if checkpoints and is_first() else None)
     meter = SpeedMeter(runtime.device, model, adapter=recipe.adapter)
     by_row = runtime.device == "cpu" and recipe.max_length_tokens >= BY_ROW_FROM_TOKENS
-    with flushed_denormals(), attention_by_row(model) if by_row else nullcontext():
+    with flushed_denormals(), attention_by_row() if by_row else nullcontext():
         trainer.train(resume_from_checkpoint=str(found) if found else None)
     if trainer.state.global_step != updates:
         raise SpecsciError(f"the trainer made {trainer.state.global_step} updates where {updates} were planned")

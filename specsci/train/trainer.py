@@ -117,9 +117,13 @@ class StageTrainer(SFTTrainer):
         targets = inputs["labels"][:, 1:]
         kept = (targets != IGNORED).any(0).nonzero().flatten()
         given = {name: value for name, value in inputs.items() if name != "labels"}
-        logits = model(**given, use_cache=False, logits_to_keep=kept).logits.float().flatten(0, 1)
-        loss = cross_entropy(logits, targets[:, kept].flatten(), ignore_index=IGNORED, reduction="sum")
-        return loss * self.accelerator.num_processes / num_items_in_batch
+        logits = model(**given, use_cache=False, logits_to_keep=kept).logits
+        if logits.shape[1] != len(kept):  # a model of its own makes that takes the argument and ignores it
+            self.whole_logits = False
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        wanted = targets[:, kept].flatten()
+        loss = cross_entropy(logits.float().flatten(0, 1), wanted, ignore_index=IGNORED, reduction="sum")
+        return loss * self.accelerator.num_processes / torch.as_tensor(num_items_in_batch).clamp(min=1)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Called on resuming: of two adapters the trainer itself would load the frozen one, and train that on."""

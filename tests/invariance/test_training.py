@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import math
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 import torch
 from tiny import CHATML, chats, documents, llama, recipe, train
+from transformers import FalconConfig, FalconForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from trl import SFTTrainer
 
 from specsci.errors import SpecsciError
@@ -102,7 +105,35 @@ def test_attention_by_row_is_attention_under_the_mask(model, tokenizer, monkeypa
     assert_same_end(ends_of(model, rows, tokenizer, tmp_path, recipe()), masked)
     windows = getattr(model.config, "layer_types", None) and "sliding_attention" in model.config.layer_types
     assert any(calls) and all(calls) == (not windows), "rows without a window need no mask"
-    assert model.config._attn_implementation == "sdpa"
+    assert ALL_ATTENTION_FUNCTIONS["sdpa"] is sdpa_attention_forward
+
+
+def test_an_update_with_nothing_supervised_moves_nothing_and_is_no_error(tokenizer, tmp_path):
+    """As where a row is one token longer than a sequence."""
+    rows = documents(1, shortest=33, longest=34)
+    report = train(llama(), rows, tokenizer, tmp_path, recipe(sequences_per_update=1))
+    assert sorted(point["loss"] > 0 for point in report.curve) == [False, True]
+
+
+def test_a_model_that_ignores_which_logits_to_keep_gets_trls_loss(tokenizer, monkeypatch, tmp_path):
+    rows, start = documents(40), llama()
+    wanted = ends_of(start, rows, tokenizer, tmp_path, recipe())
+    forward = type(start).forward
+
+    @functools.wraps(forward)
+    def all_of_them(self: Any, *args: Any, logits_to_keep: Any = 0, **more: Any) -> Any:
+        return forward(self, *args, **more)
+
+    monkeypatch.setattr(type(start), "forward", all_of_them)
+    assert_same_end(ends_of(start, rows, tokenizer, tmp_path, recipe()), wanted)
+
+
+def test_a_model_with_attention_of_its_own_is_left_alone(tokenizer, monkeypatch, tmp_path):
+    sizes = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    model, rows = FalconForCausalLM(FalconConfig(**sizes, bos_token_id=None, eos_token_id=1)), documents(40)
+    masked = ends_of(model, rows, tokenizer, tmp_path, recipe())
+    monkeypatch.setattr(stage, "BY_ROW_FROM_TOKENS", 1)
+    assert_same_end(ends_of(model, rows, tokenizer, tmp_path, recipe()), masked)
 
 
 def test_rows_are_told_by_their_positions():

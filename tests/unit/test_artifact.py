@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -119,33 +120,50 @@ def test_setting_aside_twice_is_harmless_and_keeps_both(store) -> None:
     assert store.set_aside("spec", STEP.digest).name == f"spec-{STEP.digest}.1"
 
 
-def test_checkpoints_belong_to_one_owner_who_takes_over_the_furthest(store) -> None:
-    def leave(owner: str, number: int, inner: str = "") -> None:
-        (store.checkpoints(STEP, owner) / inner / f"checkpoint-{number}").mkdir(parents=True)
+def test_checkpoints_belong_to_one_owner_who_takes_what_is_whole_from_others(store) -> None:
+    def leave(owner: str, place: str, *, whole: bool = True) -> None:
+        folder = store.checkpoints(STEP, owner) / place
+        folder.mkdir(parents=True)
+        (folder / "optimizer.pt").write_text(owner)
+        if whole:
+            (folder / "trainer_state.json").write_text("{}")
 
     def has(owner: str) -> list[str]:
-        return sorted(p.name for p in store.checkpoints(STEP, owner).rglob("checkpoint-*"))
+        folder = store.checkpoints(STEP, owner)
+        return sorted(str(p.parent.relative_to(folder)) for p in folder.rglob("optimizer.pt"))
 
-    store.take_checkpoints(STEP, "me")
-    assert has("me") == [], "nobody left any"
-    leave("host.domain-1-a", 900, "fsdp2-2")
-    leave("other", 1000)
-    leave("other", 1000, "ddp-2")
-    leave("late", 80)
-    store.take_checkpoints(STEP, "me")
-    assert has("me") == ["checkpoint-1000"] * 2 and has("other") == [] and has("late") == ["checkpoint-80"]
-    store.take_checkpoints(STEP, "me")
-    assert has("me") == ["checkpoint-1000"] * 2, "one's own stay where they are the furthest"
-    leave("late", 1200)
-    store.take_checkpoints(STEP, "me")
-    assert has("me") == ["checkpoint-1200", "checkpoint-80"], "and go where another came further"
+    assert store.take_checkpoints(STEP, "me") == [] and has("me") == [], "nobody left any"
+    leave("host.domain-1-a", "fsdp2-2/checkpoint-900")
+    leave("host.domain-1-a", "checkpoint-80")
+    leave("other", "checkpoint-1000", whole=False)
+    leave("other", "checkpoint-80")
+    leave("me", "checkpoint-7")
+    assert store.take_checkpoints(STEP, "me") == []
+    assert has("me") == ["checkpoint-7", "checkpoint-80", "fsdp2-2/checkpoint-900"], "of either layout"
+    assert "checkpoint-1000" in has("other"), "another may be writing it"
     store.take_checkpoints(OTHER, "me")
     assert not store.checkpoints(OTHER, "me").exists()
     store.clear_checkpoints()
     assert has("me"), "the step is not made yet"
-    publish(store)
+    target = publish(store)
+    (target / "a.txt").unlink()
+    store.clear_checkpoints()
+    assert has("me"), "what was made is damaged, and will be made anew"
+    (target / "a.txt").write_text("hello")
     store.clear_checkpoints()
     assert not list((store.root / "checkpoints").iterdir())
+
+
+def test_a_checkpoint_that_cannot_be_taken_is_told(store, monkeypatch) -> None:
+    folder = store.checkpoints(STEP, "other") / "checkpoint-8"
+    folder.mkdir(parents=True)
+    (folder / "trainer_state.json").write_text("{}")
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    assert store.take_checkpoints(STEP, "me") == [f"{folder}: Permission denied"]
 
 
 def test_checking_a_store_lists_what_is_corrupt_and_repairs_on_request(store) -> None:
