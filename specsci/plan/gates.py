@@ -292,6 +292,10 @@ def _loading(plan: Plan) -> list[Finding]:
         if need > memory_gib("cpu"):
             who = f"{holders} processes load" if holders > 1 else "one process loads"
             text = f"{stage}: {who} '{name}' whole, {need:.0f} GiB of main memory, and there are {memory_gib('cpu'):.0f}"
-            mend = "fewer devices_per_stage, or sharding: fsdp2" if holders > 1 else "method: lora, or align.chain: continue"
+            mend = "a machine with more of it, or method: lora with weights: bf16 where the recipe has another"
+            if merged:
+                mend = "align.chain: continue"
+            if holders > 1:
+                mend = "fewer devices_per_stage, or sharding: fsdp2"
             found.append(Finding("warn", "memory", text, mend))
     return found

@@ -19,8 +19,8 @@ from specsci.ids import file_sha256
 from specsci.plan.step import Step
 
 RECORD = "record.json"
-CHECKPOINT = "checkpoint-*/trainer_state.json"
-"""What a trainer writes last of a checkpoint: with it the folder is whole."""
+CHECKPOINT, CHECKPOINT_STATE = "checkpoint-", "trainer_state.json"
+"""How a trainer's checkpoint is named before its number, and what is written last into it: with that the folder is whole."""
 
 
 class Store:
@@ -102,11 +102,12 @@ class Store:
             What could not be taken, and why.
         """
         own, troubles = self.checkpoints(step, owner), []
-        for state in list(self.root.glob(f"checkpoints/{step.digest}*/**/{CHECKPOINT}")):
+        for state in list(self.root.glob(f"checkpoints/{step.digest}*/**/{CHECKPOINT}*/{CHECKPOINT_STATE}")):
             below = state.parent.relative_to(self.root / "checkpoints").parts[1:]
             target = own.joinpath(*below)
-            if target.exists():
+            if (target / CHECKPOINT_STATE).exists():
                 continue
+            shutil.rmtree(target, ignore_errors=True)  # half-written
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 state.parent.rename(target)

@@ -12,10 +12,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
+from specsci.store.artifact import CHECKPOINT, CHECKPOINT_STATE
 from specsci.train.ranks import agreed, world_size
-
-PREFIX = "checkpoint-"
-STATE = "trainer_state.json"
 
 
 class SaveByClock(TrainerCallback):
@@ -38,8 +36,8 @@ class SaveByClock(TrainerCallback):
 def latest(folder: Path) -> Path | None:
     """The whole checkpoint of the highest step number; broken ones are removed, so that no later save meets them."""
     numbered: dict[int, Path] = {}
-    for path in folder.glob(f"{PREFIX}*"):
-        number = path.name.removeprefix(PREFIX)
+    for path in folder.glob(f"{CHECKPOINT}*"):
+        number = path.name.removeprefix(CHECKPOINT)
         if number.isdigit():
             numbered[int(number)] = path
     for step in sorted(numbered, reverse=True):
@@ -52,7 +50,7 @@ def latest(folder: Path) -> Path | None:
 def _is_whole(folder: Path, step: int) -> bool:
     """Whether the trainer finished writing: its state, written last, names the step, and every file can be read."""
     try:
-        if json.loads((folder / STATE).read_text(encoding="utf-8"))["global_step"] != step:
+        if json.loads((folder / CHECKPOINT_STATE).read_text(encoding="utf-8"))["global_step"] != step:
             return False
         weights = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model_fsdp*")]
         sampled = len(list(folder.glob("rng_state*.pth")))

@@ -138,8 +138,10 @@ def test_checkpoints_belong_to_one_owner_who_takes_what_is_whole_from_others(sto
     leave("other", "checkpoint-1000", whole=False)
     leave("other", "checkpoint-80")
     leave("me", "checkpoint-7")
+    leave("me", "checkpoint-80", whole=False)
     assert store.take_checkpoints(STEP, "me") == []
     assert has("me") == ["checkpoint-7", "checkpoint-80", "fsdp2-2/checkpoint-900"], "of either layout"
+    assert (store.checkpoints(STEP, "me") / "checkpoint-80" / "trainer_state.json").is_file()
     assert "checkpoint-1000" in has("other"), "another may be writing it"
     store.take_checkpoints(OTHER, "me")
     assert not store.checkpoints(OTHER, "me").exists()
