@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from specsci.findings import sentence
 from specsci.report.ablation import Ablation, RateCell
 
 MICROLAB_NOTE = (
@@ -102,7 +103,7 @@ def _contrasts(content: Ablation) -> Table:
         name += f" ({row['scale']} scale)" if row["scale"] != "rate" else ""
         name += f" [{row['family']}]" if row["family"] != "main" else ""
         flags = [f"confounded: {row['confounds']}"] if row["confounds"] else []
-        flags += [row["flags"]] if row["flags"] else []
+        flags += [sentence(row["flags"])] if row["flags"] else []
         budget = ", ".join(tokens(int(b)) for b in row["budget_tokens"].split(","))
         if row["estimate"] is None:
             table.rows.append([name, row["eval"], budget, NOTHING, NOTHING, NOTHING, NOTHING, "; ".join(flags)])
@@ -147,7 +148,7 @@ def _efficiency(content: Ablation, share: float) -> Table:
         table.rows.append(
             [row["arm"], row["reference"], row["counting"], row["arm_tokens"], row["reference_tokens"], ratio, interval]
         )
-    flags = sorted({row["flags"] for row in rows if row.get("flags")})
+    flags = sorted({sentence(row["flags"]) for row in rows if row.get("flags")})
     table.note = (
         (f"{'; '.join(flags)}. " if flags else "")
         + "Ratio = tokens that the reference needs / tokens that the arm needs. ≤, ≥ and open: beyond the ends of the grid, censored, never extrapolated."

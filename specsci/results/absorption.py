@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from specsci.findings import Flag
 from specsci.plan.texts import NEUTRAL
 from specsci.stats.absorption import absorption
 
@@ -51,7 +52,7 @@ def _row(found: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]) -> dict[st
 
 def null_flags(
     contrast: dict[str, Any], manifest: dict[str, Any], absorbed: list[dict[str, Any]], moved: bool | None
-) -> list[str]:
+) -> list[Flag]:
     """What a contrast whose interval covers 0 may mean; empty where it does not cover 0, or no spec is in it.
 
     Args:
@@ -64,10 +65,10 @@ def null_flags(
     found = {spec: [row["installed"] for row in absorbed if row["msm_spec"] == spec] for spec in specs}
     missing = [spec for spec, known in found.items() if False in known]
     if missing:
-        return [f"null: not installed ({', '.join(missing)})"]
+        return [Flag("null_not_installed", "warning", f"null: not installed ({', '.join(missing)})")]
     unknown = [spec for spec, known in found.items() if not known or None in known]
     if unknown:
-        return [f"null: not known whether installed ({', '.join(unknown)})"]
+        return [Flag("null_unknown", "warning", f"null: not known whether installed ({', '.join(unknown)})")]
     if moved is False:
-        return ["null: the eval is blind (no contrast of the study moves it)"]
-    return ["null: installed, not told apart in behaviour"] if specs else []
+        return [Flag("null_blind", "warning", "null: the eval is blind (no contrast of the study moves it)")]
+    return [Flag("null_installed", "note", "null: installed, not told apart in behaviour")] if specs else []

@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from specsci.findings import Flag
 from specsci.results.absorption import absorption_rows, null_flags
 from specsci.results.claims import Standing, read_claims, standing
 from specsci.results.declared import cell_weights, contrast_row
@@ -14,10 +15,12 @@ from specsci.results.efficiency import efficiency_rows
 from specsci.results.items import ItemTable, item_table
 from specsci.results.noise import noise_row
 from specsci.results.rates import Rates
-from specsci.results.registration import read_lock, stamps
+from specsci.results.registration import Stamp, read_lock, stamps
 from specsci.results.retired import Retirements, reasons_of
 from specsci.stats.families import adjust
 from specsci.store.artifact import Store
+
+FLAGS = pa.list_(pa.struct([(name, pa.string()) for name in ("code", "severity", "text")]))
 
 
 def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dict[str, Any]]) -> None:
@@ -63,14 +66,15 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
     _append(db, "retired", [vars(r) for r in gone.entries])
 
 
-def _stamp(contrasts: list[dict[str, Any]], registered: dict[str, str], void: dict[str, list[str]]) -> None:
+def _stamp(contrasts: list[dict[str, Any]], registered: dict[str, Stamp], void: dict[str, list[str]]) -> None:
     """Write each contrast's registration; one that was changed after its lock is no longer primary, a voided one says so."""
     for row in contrasts:
-        row["registered"] = registered[row["contrast"]]
-        if row["registered"].startswith("exploratory"):
+        stamp = registered[row["contrast"]]
+        row["registration"], row["registered"] = stamp.code, stamp.text
+        if stamp.code == "exploratory":
             row["primary"] = False
-        gone = [f"withdrawn: {reason}" for reason in void.get(row["contrast"], [])]
-        row["flags"] = "; ".join([*gone, *([row["flags"]] if row["flags"] else [])])
+        gone = [Flag("withdrawn", "invalid", f"withdrawn: {reason}").as_dict() for reason in void.get(row["contrast"], [])]
+        row["flags"] = [*gone, *row["flags"]]
 
 
 def _claim_row(found: Standing) -> dict[str, Any]:
@@ -87,7 +91,7 @@ def _flag_nulls(contrasts: list[dict[str, Any]], manifest: dict[str, Any], absor
         found = moved[row["eval"]]
         answer = any(found) if len(found) > 1 else None
         extra = null_flags({**row, "weights": declared["weights"]}, manifest, absorbed, answer)
-        row["flags"] = "; ".join([*([row["flags"]] if row["flags"] else []), *extra])
+        row["flags"] = [*row["flags"], *(f.as_dict() for f in extra)]
 
 
 def _append(db: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
@@ -96,6 +100,8 @@ def _append(db: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     if "per_replicate" in columns:
         columns["per_replicate"] = pa.array(columns["per_replicate"], pa.list_(pa.float64()))
+    if "flags" in columns:
+        columns["flags"] = pa.array(columns["flags"], FLAGS)
     db.register("incoming", pa.table(columns))
     db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
     db.unregister("incoming")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from specsci.findings import Flag
 from specsci.results.lineage import ancestors
 from specsci.results.rates import Rates
 from specsci.stats.efficiency import Bound, TokenRatio, token_ratios
@@ -36,15 +37,18 @@ def efficiency_rows(
         if len(table) < 2:
             continue
         base, curves = 1 - table[:, 0], 1 - table[:, 1:].reshape(len(table), 2, len(budgets))
-        flags = [f"withdrawn: {reason}" for a in (declared["base"], reference, arm) for reason in void.get(a, [])]
+        gone = dict.fromkeys(reason for a in (declared["base"], reference, arm) for reason in void.get(a, []))
+        flags = [Flag("withdrawn", "invalid", f"withdrawn: {reason}") for reason in gone]
         if len(pairs) < len(manifest["replicates"]):
-            flags.append(f"incomplete: {len(pairs)} of {len(manifest['replicates'])} replicates")
+            flags.append(
+                Flag("incomplete", "invalid", f"incomplete: {len(pairs)} of {len(manifest['replicates'])} replicates")
+            )
         for share in (declared["level_share"], *declared.get("exploratory_level_shares", [])):
             levels = share * base
             extras = [(added[reference], added[arm]) for added in countings.values()]
             ratios = token_ratios(np.array(budgets), curves[:, 0], curves[:, 1], levels, extras)
             said = {"level_share": share, "exploratory": share != declared["level_share"], "level": float(levels.mean())}
-            said |= {"study": manifest["study"], **pair, "flags": "; ".join(dict.fromkeys(flags))}
+            said |= {"study": manifest["study"], **pair, "flags": [f.as_dict() for f in flags]}
             rows += [{**_row(r), **said, "counting": counting} for counting, r in zip(countings, ratios, strict=True)]
     return rows
 

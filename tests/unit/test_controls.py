@@ -27,7 +27,7 @@ def flags(values: dict[tuple[str, str, int], list[float]], evals: dict[str, Any]
     clusters = 2
     rates: Any = SimpleNamespace(column=lambda *key: np.array(values.get(key, [0.9] * clusters)))
     manifest = {"arms": ARMS, "evals": evals, "cells": CELLS}
-    return control_flags(manifest, rates, ["rules", "aft"], [200])
+    return [f.text for f in control_flags(manifest, rates, ["rules", "aft"], [200])]
 
 
 def test_arms_that_can_answer_and_lost_nothing_have_no_flag() -> None:

@@ -41,8 +41,14 @@ def cell(rates: list[float]) -> RateCell:
 
 CONTRAST = {
     "contrast": "x_over_y", "eval": "held_out", "budget_tokens": "150,300", "primary": True, "confounds": "",
-    "flags": "", "scale": "rate", "family": "main", "estimate": 0.1234, "ci_low": -0.02, "ci_high": 0.3, "p": 0.04567, "p_adj": 0.00001, "method": "t",
+    "flags": [], "scale": "rate", "family": "main", "estimate": 0.1234, "ci_low": -0.02, "ci_high": 0.3, "p": 0.04567, "p_adj": 0.00001, "method": "t",
 }  # fmt: skip
+
+
+def flag(text: str) -> dict[str, str]:
+    return {"code": "a_code", "severity": "warning", "text": text}
+
+
 EFFICIENCY = {
     "arm": "x", "reference": "aft", "counting": "AFT tokens", "level": 0.25, "arm_tokens": "≤ 500",
     "reference_tokens": "4,000", "ratio": "≥ 8", "ci_low": 2.0, "ci_high": None, "level_share": 0.5, "exploratory": False,
@@ -81,8 +87,12 @@ def test_a_contrast_row_shows_both_p_values_and_its_budgets(content) -> None:
 
 def test_a_confounded_or_unanswered_contrast_says_so(content) -> None:
     content.contrasts = [
-        {**CONTRAST, "confounds": "aft_tokens (300 against 0)", "flags": "fragile: one replicate decides the verdict"},
-        {**CONTRAST, "estimate": None, "flags": "incomplete: 1 of 3 replicates"},
+        {
+            **CONTRAST,
+            "confounds": "aft_tokens (300 against 0)",
+            "flags": [flag("fragile: one replicate decides the verdict")],
+        },
+        {**CONTRAST, "estimate": None, "flags": [flag("incomplete: 1 of 3 replicates")]},
     ]
     rows = next(t for t in tables_of(content) if t.title.startswith("Contrasts")).rows
     assert rows[0][-1] == "confounded: aft_tokens (300 against 0); fragile: one replicate decides the verdict"
