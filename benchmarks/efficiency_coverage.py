@@ -1,6 +1,6 @@
 """How often the 95 % interval of a token ratio covers the truth, by simulation over replicates and situations.
 
-    python -m benchmarks.efficiency_coverage --studies 1000
+python -m benchmarks.efficiency_coverage --studies 1000
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 
 from specsci.findings import sentence
 from specsci.report.ablation import Ablation, RateCell
+from specsci.stats.efficiency import EXACT
 
 MICROLAB_NOTE = (
     "The microlab is a designed toy world of 0.7M-parameter models: it exercises the whole method and says "
@@ -138,21 +139,23 @@ def _efficiency(content: Ablation, share: float) -> Table:
     header = ["arm", "against", "counting", "arm needs", "reference needs", "ratio", "95 % interval"]
     rows = [row for row in content.efficiency if row["level_share"] == share]
     what = "Token efficiency (exploratory level)" if rows[0]["exploratory"] else "Token efficiency"
-    table = Table(
-        f"{what}: tokens until the misaligned rate falls to {rate(rows[0]['level'])} ({share:.0%} of the base's)", header
-    )
+    levels = [rate(r["level"]) for r in rows if r["level"] is not None]
+    known = f"{levels[0]} ({share:.0%} of the base's)" if levels else f"{share:.0%} of the base's"
+    table = Table(f"{what}: tokens until the misaligned rate falls to {known}", header)
     for row in rows:
         ends = ["open" if row[k] is None else f"{row[k]:.3g}" for k in ("ci_low", "ci_high")]
         interval = "undetermined" if ends == ["open", "open"] else " to ".join(ends)
         ratio = row["ratio"] or "undetermined"
-        table.rows.append(
-            [row["arm"], row["reference"], row["counting"], row["arm_tokens"], row["reference_tokens"], ratio, interval]
-        )
+        needs = [row[k] or NOTHING for k in ("arm_tokens", "reference_tokens")]
+        table.rows.append([row["arm"], row["reference"], row["counting"], *needs, ratio, interval])
     flags = sorted({sentence(row["flags"]) for row in rows if row.get("flags")})
     table.note = (
         (f"{'; '.join(flags)}. " if flags else "")
         + "Ratio = tokens that the reference needs / tokens that the arm needs. ≤, ≥ and open: beyond the ends of the grid, censored, never extrapolated."
     )
+    few = sorted({n for n in (row.get("n") or 0 for row in rows) if 1 < n < EXACT})
+    if few:
+        table.note += f" Intervals: jackknife and t over {few[0]} replicates, on the log ratio."
     return table
 
 

@@ -8,10 +8,10 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 import pytest
-from benchmarks.efficiency_coverage import SITUATIONS, covered
 from scipy import stats
 from scipy.optimize import isotonic_regression
 
+from benchmarks.efficiency_coverage import SITUATIONS, covered
 from specsci.stats.efficiency import (
     Bound,
     _crossings,
@@ -187,7 +187,9 @@ def test_of_eight_replicates_every_multiset_counts_with_its_chance() -> None:
 def test_multisets_are_what_drawing_gives() -> None:
     weights, chances = multisets(3, 0, 0, exact_up_to=8)
     assert len(weights) == 10 and chances.sum() == pytest.approx(1.0)
-    assert dict(zip(map(tuple, np.round(weights * 3).astype(int).tolist()), chances, strict=True))[1, 1, 1] == pytest.approx(6 / 27)
+    assert dict(zip(map(tuple, np.round(weights * 3).astype(int).tolist()), chances, strict=True))[1, 1, 1] == pytest.approx(
+        6 / 27
+    )
     many, each = multisets(20, 20_000, 0, exact_up_to=8)
     assert many.shape == (20_000, 20) and each.sum() == pytest.approx(1.0)
     assert many.var(axis=0).mean() == pytest.approx((1 - 1 / 20) / 20**2, rel=0.03), "multinomial"
