@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from specsci.findings import sentence
-from specsci.report.ablation import Ablation, RateCell
+from specsci.report.ablation import Ablation, Control, RateCell
 from specsci.stats.efficiency import EXACT
 
 MICROLAB_NOTE = (
@@ -51,7 +51,9 @@ def tables_of(content: Ablation, *, per_replicate: bool = True) -> list[Table]:
     if content.efficiency:
         tables += [_efficiency(content, share) for share in dict.fromkeys(r["level_share"] for r in content.efficiency)]
     if content.controls:
-        tables.append(_controls(content))
+        tables += [
+            _controls(content, name, role) for name, role in dict.fromkeys((c.eval, c.role) for c in content.controls)
+        ]
     if content.absorption:
         tables.append(_absorption(content))
     if per_replicate:
@@ -64,13 +66,8 @@ def _rates(content: Ablation, name: str) -> Table:
     cells = content.cells[name]
     header = ["arm", *(f"{tokens(b)} AFT tokens" if b else "no AFT" for b in content.budgets)]
     table = Table(f"Misaligned rate on {name}, mean over replicates [95 % interval]", header)
-    untrained = {arm["midtrain"]: key for key, arm in content.arms.items() if not arm["align"]}
-    aligned = {arm["midtrain"] for arm in content.arms.values() if arm["align"]}
-    for key, arm in content.arms.items():
-        if not arm["align"] and arm["midtrain"] in aligned:
-            continue
-        source = untrained.get(arm["midtrain"], key) if arm["align"] else key
-        row = [cells.get((key, b)) if b else cells.get((source, 0)) for b in content.budgets]
+    for key, sources in _rows_of(content):
+        row = [cells.get((sources[bool(b)], b)) for b in content.budgets]
         if any(row):
             table.rows.append([key, *(_shown(c) for c in row)])
     some = next((c for c in cells.values() if c.interval.n), next(iter(cells.values()), None))
@@ -84,6 +81,19 @@ def _rates(content: Ablation, name: str) -> Table:
         if any(STAR in cell for row in table.rows for cell in row):
             table.note += f" {STAR} No spread between replicates: Wilson interval of one replicate's items."
     return table
+
+
+def _rows_of(content: Ablation) -> list[tuple[str, tuple[str, str]]]:
+    """Rows of a table by budget: the arm that names the row, and the arms of its column without AFT and of the others."""
+    untrained = {arm["midtrain"]: key for key, arm in content.arms.items() if not arm["align"]}
+    aligned = {arm["midtrain"] for arm in content.arms.values() if arm["align"]}
+    out = []
+    for key, arm in content.arms.items():
+        if arm["align"]:
+            out.append((key, (untrained.get(arm["midtrain"], key), key)))
+        elif arm["midtrain"] not in aligned:
+            out.append((key, (key, key)))
+    return out
 
 
 def _shown(cell: RateCell | None) -> str:
@@ -174,18 +184,24 @@ def noise_table(content: Ablation) -> Table:
     return table
 
 
-def _controls(content: Ablation) -> Table:
-    names = list(dict.fromkeys((c.eval, c.role) for c in content.controls))
-    table = Table(
-        "Controls: rate of right (aligned) answers, mean over models (worst model)",
-        ["arm", *(f"{n} ({r})" for n, r in names)],
-    )
-    by_key = {(c.arm, c.eval): c for c in content.controls}
-    for arm in content.arms:
-        row = [by_key.get((arm, name)) for name, _ in names]
+def _controls(content: Ablation, name: str, role: str) -> Table:
+    """A control eval at every budget; the rows are those of the rates' table, so that what training cost is read beside it."""
+    cells = {(c.arm, c.aft_tokens): c for c in content.controls if c.eval == name}
+    budgets = [b for b in content.budgets if any(key[1] == b for key in cells)]
+    header = ["arm", *(f"{tokens(b)} AFT tokens" if b else "no AFT" for b in budgets)]
+    table = Table(f"Controls: {name} ({role}), rate of right (aligned) answers, mean over models (worst model)", header)
+    for arm, sources in _rows_of(content):
+        row = [cells.get((sources[bool(b)], b)) for b in budgets]
         if any(row):
-            table.rows.append([arm, *(NOTHING if c is None else f"{rate(c.mean)} ({rate(c.worst)})" for c in row)])
+            table.rows.append([arm, *(_control(c) for c in row)])
     return table
+
+
+def _control(cell: Control | None) -> str:
+    if cell is None:
+        return NOTHING
+    unread = f"; {cell.unread} of {cell.models} unread" if cell.unread else ""
+    return NOTHING + unread if math.isnan(cell.mean) else f"{rate(cell.mean)} ({rate(cell.worst)}{unread})"
 
 
 def _absorption(content: Ablation) -> Table:
@@ -281,7 +297,7 @@ def as_json(content: Ablation, parts: tuple[str, ...] = ()) -> str:
         "contrasts": content.contrasts,
         "token_efficiency": content.efficiency,
         "absorption": content.absorption,
-        "controls": [vars(c) for c in content.controls],
+        "controls": [{k: _number(v) if isinstance(v, float) else v for k, v in vars(c).items()} for c in content.controls],
         "cells_scored": content.cells_scored,
         "cells_total": content.cells_total,
         "noise_budget": content.noise,

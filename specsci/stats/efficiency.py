@@ -149,20 +149,20 @@ def token_ratios(
     """
     budgets, reference, arm, levels = (np.asarray(a, float) for a in (budgets, reference, arm, levels))
     n = len(levels)
-    found = tuple(tokens_to_reach(budgets, curve.mean(0), float(levels.mean())) for curve in (reference, arm))
+    first, second = (tokens_to_reach(budgets, curve.mean(0), float(levels.mean())) for curve in (reference, arm))
     weights, chances = multisets(n, draws, seed, exact_up_to=EXACT)
     resampled = _Pairs.of(budgets, reference, arm, levels, weights)
     without = _Pairs.of(budgets, reference, arm, levels, (1 - np.eye(n)) / (n - 1)) if 1 < n < EXACT else None
     out = []
     for extra in extras:
-        counted = [Bound(b.value + more, b.relation) for b, more in zip(found, extra, strict=True)]
-        ratio, ratios = divide(*counted), resampled.ratios(extra)
+        needed = (Bound(first.value + extra[0], first.relation), Bound(second.value + extra[1], second.relation))
+        ratio, ratios = divide(*needed), resampled.ratios(extra)
         undefined = min(1.0, float(chances[ratios.undefined].sum()))
         if without is None:
             low, high, because, method = _percentiles(ratios, chances, n)
         else:
             low, high, because, method = _jackknife(ratio, without.ratios(extra), n)
-        out.append(TokenRatio(ratio, low, high, *counted, undefined, n, f"{CURVE}; {method}", because))
+        out.append(TokenRatio(ratio, low, high, *needed, undefined, n, f"{CURVE}; {method}", because))
     return out
 
 
