@@ -1,4 +1,4 @@
-"""The absorption of every midtrained model, from the probes' rows, and what a null result then means."""
+"""The absorption of every midtrained model, from the probes' rows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from specsci.findings import Flag
-from specsci.plan.texts import NEUTRAL
 from specsci.stats.absorption import absorption
 
 _ROWS = """SELECT p.msm_spec, p.base_model, p.seed, p.text, p.stage, list(r.nll ORDER BY r.row), list(r.tokens ORDER BY r.row)
@@ -48,27 +46,3 @@ def _row(found: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]) -> dict[st
         "ci_high": result.ci_high if result else None,
         "installed": result.installed if result else None,
     }
-
-
-def null_flags(
-    contrast: dict[str, Any], manifest: dict[str, Any], absorbed: list[dict[str, Any]], moved: bool | None
-) -> list[Flag]:
-    """What a contrast whose interval covers 0 may mean; empty where it does not cover 0, or no spec is in it.
-
-    Args:
-        contrast: a row of the table `contrasts`.
-        moved: whether another contrast of the study moves the same eval; None where there is no other.
-    """
-    if contrast["ci_low"] is None or not contrast["ci_low"] <= 0 <= contrast["ci_high"]:
-        return []
-    specs = sorted({manifest["arms"][arm]["midtrain"] for arm in contrast["weights"]} - {None, NEUTRAL})
-    found = {spec: [row["installed"] for row in absorbed if row["msm_spec"] == spec] for spec in specs}
-    missing = [spec for spec, known in found.items() if False in known]
-    if missing:
-        return [Flag("null_not_installed", "warning", f"null: not installed ({', '.join(missing)})")]
-    unknown = [spec for spec, known in found.items() if not known or None in known]
-    if unknown:
-        return [Flag("null_unknown", "warning", f"null: not known whether installed ({', '.join(unknown)})")]
-    if moved is False:
-        return [Flag("null_blind", "warning", "null: the eval is blind (no contrast of the study moves it)")]
-    return [Flag("null_installed", "note", "null: installed, not told apart in behaviour")] if specs else []

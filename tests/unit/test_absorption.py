@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from specsci.results.absorption import null_flags
 from specsci.stats.absorption import absorption
 
 
@@ -38,50 +37,3 @@ def test_an_untaught_spec_is_called_installed_as_rarely_as_the_interval_says() -
         assert found is not None
         false += found.installed
     assert false / 400 < 0.05, "a one-sided error of 2.5 %"
-
-
-MANIFEST = {
-    "arms": {
-        "a": {"midtrain": "values"}, "b": {"midtrain": "rules"}, "aft": {"midtrain": None}, "n": {"midtrain": "neutral"},
-    }
-}  # fmt: skip
-NULL = {"ci_low": -0.1, "ci_high": 0.2, "weights": {"a": 1, "b": -1}}
-
-
-def row(spec: str, installed: bool | None) -> dict[str, object]:
-    return {"msm_spec": spec, "installed": installed}
-
-
-@pytest.mark.parametrize(
-    ("contrast", "absorbed", "moved", "flags"),
-    [
-        (NULL, [row("values", True), row("rules", True)], True, ["null: installed, not told apart in behaviour"]),
-        (NULL, [row("values", False), row("rules", True)], True, ["null: not installed (values)"]),
-        (
-            NULL,
-            [row("values", True), row("values", None), row("rules", True)],
-            True,
-            ["null: not known whether installed (values)"],
-        ),
-        (NULL, [row("values", True)], True, ["null: not known whether installed (rules)"]),
-        (NULL, [row("values", True), row("rules", True)], None, ["null: installed, not told apart in behaviour"]),
-        (NULL, [row("values", False), row("rules", True)], False, ["null: not installed (values)"]),
-        ({**NULL, "weights": {"aft": 1, "n": -1}}, [row("values", False)], True, []),
-        (
-            {**NULL, "weights": {"a": 1, "n": -1}},
-            [row("values", True), row("neutral", False)],
-            True,
-            ["null: installed, not told apart in behaviour"],
-        ),
-        (
-            NULL,
-            [row("values", True), row("rules", True)],
-            False,
-            ["null: the eval is blind (no contrast of the study moves it)"],
-        ),
-        ({**NULL, "ci_low": 0.01}, [row("values", False)], True, []),
-        ({**NULL, "ci_low": None}, [row("values", False)], True, []),
-    ],
-)
-def test_a_null_result_is_classified(contrast, absorbed, moved, flags) -> None:
-    assert [f.text for f in null_flags(contrast, MANIFEST, absorbed, moved)] == flags
