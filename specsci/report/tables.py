@@ -217,7 +217,7 @@ def _absorption(content: Ablation) -> Table:
     table.note = (
         "Held-out: documents of the same grammar from another seed, those that are not in the corpus where there are enough. "
         "Installed: they became easier by more than control text did (Welch interval over texts above 0). In (parentheses): "
-        "over replicates."
+        "over replicates. Every loss is per token: the gain is the difference of the columns before it."
     )
     return table
 

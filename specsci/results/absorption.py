@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import duckdb
@@ -30,19 +31,25 @@ def _row(found: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]) -> dict[st
         nll, tokens = found.get((text, stage), (None, None))
         return None if nll is None or tokens is None else float(nll.sum() / tokens.sum())
 
-    def change(text: str) -> np.ndarray | None:
+    def change(text: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Of each text, in nats, and its tokens."""
         if (text, "before") not in found or (text, "after") not in found:
-            return None
-        return (found[text, "after"][0] - found[text, "before"][0]) / found[text, "before"][1]
+            return None, None
+        return found[text, "after"][0] - found[text, "before"][0], found[text, "before"][1]
 
-    own = change("own")
+    own, tokens = change("own")
     assert own is not None
-    result = absorption(own, change("control"))
+    control, control_tokens = change("control")
+    result = absorption(own, control, tokens, control_tokens)
     return {
         **{f"{text}_{stage}": per_token(text, stage) for text in ("own", "control") for stage in ("before", "after")},
         "texts": len(own),
         "gain_nats": result.gain if result else None,
-        "ci_low": result.ci_low if result else None,
-        "ci_high": result.ci_high if result else None,
-        "installed": result.installed if result else None,
+        "ci_low": _known(result.ci_low) if result else None,
+        "ci_high": _known(result.ci_high) if result else None,
+        "installed": result.installed if result and not math.isnan(result.ci_low) else None,
     }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
