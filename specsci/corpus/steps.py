@@ -159,10 +159,7 @@ def _pool_stream(context: StepContext) -> Iterator[Any]:
         world, seed = source.removeprefix("microlab:").split("/")
         yield from pool_stream(world, int(seed), params["what"], params["seed"])
         return
-    path = Path(context.runtime["folder"]) / source
-    if not path.is_file():
-        raise UserError(f"no text file '{source}' beside the study", mend="name a JSON Lines file with `text` or `messages`")
-    lines = path.read_text(encoding="utf-8").split("\n")
+    lines = context.external(source).read_text(encoding="utf-8").split("\n")
     rows = [json.loads(line) for line in lines if line.strip()]
     key = "messages" if params["what"] == "conversations" else "text"
     random.Random(params["seed"]).shuffle(rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 from specsci.plan.plan import Plan
 from specsci.store.artifact import Store
-from specsci.store.ledger import Ledger
+from specsci.store.ledger import read_snapshot
 
 
 def status_of(plan: Plan, store: Store) -> dict[str, Any]:
@@ -17,12 +17,7 @@ def status_of(plan: Plan, store: Store) -> dict[str, Any]:
         counts = kinds.setdefault(step.kind, {"done": 0, "total": 0})
         counts["total"] += 1
         counts["done"] += step.digest in have
-    ledger = Ledger(store.root)
-    try:
-        ledger.free_dead_claims()
-        snapshot = ledger.snapshot()
-    finally:
-        ledger.close()
+    snapshot = read_snapshot(store.root)
     failures = [f for f in snapshot["failures"] if f["digest"] in plan.steps and f["digest"] not in have]
     return {
         "study": plan.loaded.name,
