@@ -12,7 +12,7 @@ from typing import Any
 from specsci.corpus.documents import documents, talks
 from specsci.corpus.rows import conversation_text, write_rows
 from specsci.corpus.text_files import Passage, read_passages
-from specsci.errors import GateRefused, StepFailed, UserError
+from specsci.errors import GateRefused, StepFailed
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import text_digest
 from specsci.models.chat import conversation_rows, document_rows
@@ -162,10 +162,7 @@ def _pool_stream(context: StepContext) -> Iterator[Passage]:
         world, seed = source.removeprefix("microlab:").split("/")
         yield from (Passage(said, 0) for said in pool_stream(world, int(seed), params["what"], params["seed"]))
         return
-    path = Path(context.runtime["folder"]) / source
-    if not path.is_file():
-        raise UserError(f"no text file '{source}' beside the study", mend="name a JSON Lines file with `text` or `messages`")
-    passages = list(read_passages(path, source, params["what"]))
+    passages = list(read_passages(context.external(source), source, params["what"]))
     random.Random(params["seed"]).shuffle(passages)
     yield from passages
 

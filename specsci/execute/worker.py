@@ -21,7 +21,7 @@ from typing import Any
 from specsci import __version__
 from specsci.errors import CorruptArtifact, GateRefused, SpecsciError, UserError
 from specsci.execute.context import StepContext, action_of
-from specsci.plan.step import Step
+from specsci.plan.step import OUTSIDE, Step
 from specsci.store.artifact import Store
 
 PROGRESS_EVERY_S = 0.2
@@ -139,8 +139,9 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
             out=stage,
             scratch=scratch,
             checkpoints=store.checkpoints(step, job.owner),
-            runtime={**step.runtime, "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"},
+            runtime={**{k: v for k, v in step.runtime.items() if k != OUTSIDE}, "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"},
             progress=_reporter(connection, step.digest),
+            outside=step.runtime.get(OUTSIDE, ""),
         )
         try:
             facts = action_of(step.kind)(context)

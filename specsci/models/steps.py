@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 
 from specsci.errors import StepFailed
@@ -37,10 +38,7 @@ def run_tokenizer(context: StepContext) -> Facts:
                 mend="install the versions of constraints.txt (transformers, tokenizers, gguf)",
             )
     else:
-        target.mkdir()
-        for path in _folder(context, TOKENIZER_FILES).iterdir():
-            if path.name in TOKENIZER_FILES:
-                shutil.copy2(path, target / path.name)
+        _take(context, TOKENIZER_FILES, target)
     if template := context.params.get("chat_template"):
         declare_template(target, template)
     return {}
@@ -58,7 +56,7 @@ def run_base(context: StepContext) -> Facts:
 
         return write_model(package_of(context.params["package"]), target)
     trusted = bool(context.params.get("trust_remote_code"))
-    shutil.copytree(_folder(context, (*MODEL_FILES, "*.py") if trusted else MODEL_FILES), target)
+    _take(context, (*MODEL_FILES, "*.py") if trusted else MODEL_FILES, target)
     if trusted:
         check_code(target, context.params.get("files"))
         mark_trusted(context.out, context.params.get("hub", "a model directory"))
@@ -67,8 +65,14 @@ def run_base(context: StepContext) -> Facts:
     return {}
 
 
-def _folder(context: StepContext, wanted: tuple[str, ...]) -> Path:
-    """The directory that a base or its tokenizer is copied from: a model's own, or the hub's cache with what is wanted."""
+def _take(context: StepContext, wanted: tuple[str, ...], target: Path) -> None:
+    """Copy a base or its tokenizer: a directory's declared files, each verified, or what is wanted (patterns) of a hub's."""
     if "hub" not in context.params:
-        return Path(context.runtime["path"])
-    return fetch(HubModel(context.params["hub"], context.params["revision"]), wanted)
+        context.take_externals(target)
+        return
+    folder = fetch(HubModel(context.params["hub"], context.params["revision"]), wanted)
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if any(fnmatch(name, pattern) for pattern in wanted):  # the cache may hold more, from other fetches
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / name)

@@ -9,6 +9,7 @@ from typing import Any
 
 from specsci.errors import UserError, nearest
 from specsci.ids import digest, file_sha256, text_digest
+from specsci.outside import listed
 from specsci.plan.hub import PREFIX, hub_model
 from specsci.shipped import PACKAGE
 from specsci.specs.schema import ACCESS
@@ -214,8 +215,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
             f"base model '{source}' is no microlab base and no model directory",
             mend="use `microlab:WORLD/SEED`, `package:NAME`, `hub:ORG/NAME@REVISION`, or a directory with config.json, weights and tokenizer",
         )
-    listed = {*(p for p in folder.iterdir() if p.is_file()), *folder.rglob("*.py")}
-    files = {str(p.relative_to(folder)): file_sha256(p) for p in sorted(listed)}
+    files = listed(folder, f"base model '{source}'")
     tokenizer = {name: sha for name, sha in files.items() if name in TOKENIZER_FILES}
     weights = [p for p in folder.glob("*.safetensors")]
     if not weights or not tokenizer:

@@ -10,7 +10,7 @@ from specsci.ids import derive_seed
 from specsci.plan.cost import CostModel
 from specsci.plan.plan import Plan
 from specsci.plan.sources import text_identity
-from specsci.plan.step import Step
+from specsci.plan.step import OUTSIDE, Step
 from specsci.specs.variants import demonstrations
 from specsci.study.schema import BASE_PRETRAINING, IT_MIX, Replicate
 
@@ -59,7 +59,7 @@ class TextSteps:
     def replicate(self, replicate: Replicate) -> dict[str, str]:
         """The digests of a replicate's data steps: tokenizer, base, pools, corpora, conversations, audit."""
         base = self.plan.bases[replicate.base_model]
-        runtime = {"path": base.get("path", "")}
+        runtime = {OUTSIDE: base["path"]} if "path" in base else {}
         source = self.study.base_models[replicate.base_model].source
         out = {
             "tokenizer": self.plan.add(
@@ -98,7 +98,7 @@ class TextSteps:
             "tokens": tokens,
             "seed": derive_seed("pool", pool.draw, replicate.seed),
         }
-        runtime = {"folder": str(self.loaded.file.resolve().parent)}
+        runtime = {OUTSIDE: str(self.loaded.file.resolve().parent)}
         label = f"{pool.title}, replicate {replicate.seed}"
         step = Step(pool.kind, params, {"tokenizer": data["tokenizer"]}, label, runtime)
         return self.plan.add(self.cost.data(step))
