@@ -9,10 +9,12 @@ from pathlib import Path
 from specsci.errors import StepFailed
 from specsci.execute.context import Facts, StepContext
 from specsci.models.chat import declare_template
-from specsci.models.hf import MODEL, TOKENIZER
+from specsci.models.hf import MODEL, TOKENIZER, load_tokenizer
 from specsci.models.hub import fetch
 from specsci.models.remote_code import check_code, mark_trusted
+from specsci.models.tokens import opening_text
 from specsci.plan.hub import MODEL_FILES, HubModel
+from specsci.plan.opening import OPENING
 from specsci.plan.sources import TOKENIZER_FILES, package_of
 
 
@@ -41,7 +43,22 @@ def run_tokenizer(context: StepContext) -> Facts:
         _take(context, TOKENIZER_FILES, target)
     if template := context.params.get("chat_template"):
         declare_template(target, template)
-    return {}
+    return {} if "package" in context.params else {OPENING: _opening(context)}
+
+
+def _opening(context: StepContext) -> str:
+    """What the tokenizer puts before every text.
+
+    Raises:
+        StepFailed: it puts something there of which its files say nothing, so that no digest knows of it.
+    """
+    found = opening_text(load_tokenizer(context.out))
+    if found and OPENING not in context.params:
+        raise StepFailed(
+            f"the tokenizer begins texts with {found}, and its files do not say so",
+            mend="save it anew with save_pretrained, so that tokenizer.json has its post_processor",
+        )
+    return found
 
 
 def run_base(context: StepContext) -> Facts:

@@ -8,6 +8,7 @@ from typing import Any
 from specsci.plan.build import units_by_variant
 from specsci.plan.cost import H100_SHARE, Estimate, cores, total
 from specsci.plan.gates import Finding, memory_of
+from specsci.plan.opening import AS_IT_SAYS, OPENING
 from specsci.plan.plan import Plan
 from specsci.study.arms import budgets_of
 from specsci.train.presets import STUDY_LINE, origin_of
@@ -31,6 +32,7 @@ def as_dict(plan: Plan, have: set[str], found: list[Finding]) -> dict[str, Any]:
         "stages": _stages(plan),
         "recipes": _recipes(plan),
         "memory": [{"base_model": b, "stage": s, **asdict(m), "total_gib": m.total_gib} for b, s, m in memory_of(plan)],
+        "openings": {name: base[OPENING] for name, base in plan.bases.items() if OPENING in base},
         "kinds": _kinds(plan, have),
         "steps": [
             {
@@ -83,6 +85,7 @@ def lines(plan: Plan, have: set[str], found: list[Finding]) -> list[str]:
     for name, recipe in _recipes(plan).items():
         out += [f"  {name} recipe, {origin}: {', '.join(values)}" for origin, values in _by_origin(recipe).items()]
     out += _memory_lines(plan)
+    out += _opening_lines(plan)
     out += ["steps (asked for -> shared -> to run):"]
     for kind, counts in _kinds(plan, have).items():
         out.append(f"  {kind}: {counts['requested']:,} -> {counts['steps']:,} -> {counts['to_run']:,}")
@@ -168,6 +171,17 @@ def _memory_lines(plan: Plan) -> list[str]:
         parts = f"weights {found.weights_gib:.2f}, trained {found.trained_gib:.2f}"
         parts += f", activations {found.activations_gib:.2f}, logits {found.logits_gib:.2f}"
         out.append(f"  {name} of {base} needs about {found.total_gib:.1f} GiB{each} for one sequence at a time ({parts})")
+    return out
+
+
+def _opening_lines(plan: Plan) -> list[str]:
+    """How the texts of every base from a directory or a hub begin: documents, chats and what evals ask."""
+    out = []
+    for name, base in plan.bases.items():
+        if OPENING in base:
+            begun = base[OPENING] or "no BOS token"
+            how = begun if begun == AS_IT_SAYS else f"with {begun}, as its tokenizer begins them"
+            out.append(f"  texts for {name} begin {how}")
     return out
 
 
