@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -70,25 +71,53 @@ def check(name: str | None, profile: str | None, as_json: bool, schema: bool) ->
     type=click.FloatRange(0, min_open=True),
     help="Spread between replicates that --power assumes [as measured, or .10].",
 )
+@click.option("--device", help="Price the plan for this device: cpu, or a GPU such as H100 [what this machine has].")
 def plan_command(
-    name: str, profile: str | None, store_dir: Path | None, as_json: bool, power: bool, spread: float | None
+    name: str,
+    profile: str | None,
+    store_dir: Path | None,
+    as_json: bool,
+    power: bool,
+    spread: float | None,
+    device: str | None,
 ) -> None:
     """Show what a run would do: arms, steps, tokens, updates, time, disk, and the gates' findings."""
     from specsci.plan.gates import findings
     from specsci.plan.power import contrast_power, power_lines
+    from specsci.plan.price import Speeds
     from specsci.plan.render import as_dict, lines
     from specsci.store.artifact import Store
 
-    plan = _plan(name, profile)
-    have = Store(store_path(store_dir)).have(list(plan.steps.values()))
-    found = findings(plan)
-    powers = contrast_power(plan, _measured(store_path(store_dir), plan.loaded.name), spread) if power else []
+    plan, store = _plan(name, profile), Store(store_path(store_dir))
+    have = store.have(list(plan.steps.values()))
+    found, priced = findings(plan), {"speeds": Speeds(plan, _earlier(store, plan, have)), "device": device}
+    measured = _measured(store.root, plan.loaded.name) if power else {}
+    powers = contrast_power(plan, measured, spread, **priced) if power else []
     if as_json:
-        emit({**as_dict(plan, have, found), **({"power": [vars(p) for p in powers]} if power else {})})
+        emit({**as_dict(plan, have, found, **priced), **({"power": [vars(p) for p in powers]} if power else {})})
     else:
-        click.echo("\n".join([*lines(plan, have, found), *(["", *power_lines(powers)] if power else [])]))
+        click.echo("\n".join([*lines(plan, have, found, **priced), *(["", *power_lines(powers)] if power else [])]))
     if any(f.level == "refuse" for f in found):
         sys.exit(3)
+
+
+MOST_EARLIER = 300
+"""Records of each kind that a plan reads to learn how long steps take."""
+
+
+def _earlier(store: Store, plan: Plan, have: set[str]) -> Iterator[dict[str, Any]]:
+    """Records of finished steps that tell how long such steps take: this study's first, then others', at most so many."""
+    from specsci.store.artifact import read_record
+
+    if len(have) == len(plan.steps):
+        return
+    for kind in ("midtrain", "align", "score", "probe"):
+        own = [s.digest for s in plan.of_kind(kind) if s.digest in have]
+        folder = store.root / "steps" / kind
+        others = sorted(p.name for p in folder.iterdir() if p.name not in have) if folder.is_dir() else []
+        for digest in [*own, *others][:MOST_EARLIER]:
+            if record := read_record(store.path(kind, digest)):
+                yield record
 
 
 def _measured(root: Path, study_name: str) -> dict[str, list[float]]:

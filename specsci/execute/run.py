@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from specsci.errors import CorruptArtifact, StoreError
-from specsci.execute.devices import layout, visible_gpus
+from specsci.execute.devices import layout
 from specsci.execute.executor import Display, RunReport
 from specsci.execute.local import LocalExecutor
+from specsci.machine import visible_gpus
 from specsci.plan.plan import Plan
 from specsci.plan.step import Step
 from specsci.store.artifact import Store

@@ -9,6 +9,7 @@ from typing import Any
 
 from specsci.errors import UserError, nearest
 from specsci.ids import digest, file_sha256, text_digest
+from specsci.plan.cost import HUB_BYTES_PER_PARAMETER
 from specsci.plan.hub import PREFIX, hub_model
 from specsci.shipped import PACKAGE
 from specsci.specs.schema import ACCESS
@@ -147,7 +148,9 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
     if source.startswith(PREFIX):
         model = hub_model(source)
         files = {"hub": model.name, "revision": model.revision}
-        return {"base": files, "tokenizer": dict(files), "parameters": model.parameters}
+        size = model.parameters
+        weights = None if size is None else size * HUB_BYTES_PER_PARAMETER
+        return {"base": files, "tokenizer": dict(files), "parameters": size, "weights_bytes": weights}
     return _directory_identity(source, study_folder)
 
 
@@ -228,6 +231,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
         "tokenizer": {"files": tokenizer, "digest": digest(tokenizer)},
         "path": str(folder.resolve()),
         "parameters": shape.parameters if shape else sum(p.stat().st_size for p in weights) // 4,
+        "weights_bytes": sum(p.stat().st_size for p in listed),
         "shape": shape,
         "access": _access_of(folder),
     }
