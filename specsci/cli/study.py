@@ -90,13 +90,15 @@ def plan_command(
 
     plan, store = _plan(name, profile), Store(store_path(store_dir))
     have = store.have(list(plan.steps.values()))
-    found, priced = findings(plan), {"speeds": Speeds(plan, _earlier(store, plan, have)), "device": device}
+    found, speeds = findings(plan), Speeds(plan, _earlier(store, plan, have))
     measured = _measured(store.root, plan.loaded.name) if power else {}
-    powers = contrast_power(plan, measured, spread, **priced) if power else []
+    powers = contrast_power(plan, measured, spread, speeds=speeds, device=device) if power else []
     if as_json:
-        emit({**as_dict(plan, have, found, **priced), **({"power": [vars(p) for p in powers]} if power else {})})
+        content = as_dict(plan, have, found, speeds=speeds, device=device)
+        emit({**content, **({"power": [vars(p) for p in powers]} if power else {})})
     else:
-        click.echo("\n".join([*lines(plan, have, found, **priced), *(["", *power_lines(powers)] if power else [])]))
+        said = lines(plan, have, found, speeds=speeds, device=device)
+        click.echo("\n".join([*said, *(["", *power_lines(powers)] if power else [])]))
     if any(f.level == "refuse" for f in found):
         sys.exit(3)
 

@@ -231,7 +231,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
         "tokenizer": {"files": tokenizer, "digest": digest(tokenizer)},
         "path": str(folder.resolve()),
         "parameters": shape.parameters if shape else sum(p.stat().st_size for p in weights) // 4,
-        "weights_bytes": sum(p.stat().st_size for p in listed),
+        "weights_bytes": sum((folder / name).stat().st_size for name in files),
         "shape": shape,
         "access": _access_of(folder),
     }
