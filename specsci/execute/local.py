@@ -13,7 +13,7 @@ from dataclasses import replace
 from specsci.execute.devices import Layout
 from specsci.execute.executor import Display, RunReport
 from specsci.execute.pool import Worker, WorkerPool
-from specsci.execute.worker import Job, Outcome, Tick
+from specsci.execute.worker import NEEDS_TORCH, Job, Outcome, Tick
 from specsci.plan.step import Step
 from specsci.store.artifact import Store
 from specsci.store.ledger import LEASE_S, Ledger, is_dead
@@ -53,6 +53,8 @@ class LocalExecutor:
         self.store.clear_checkpoints()
         self.ledger.start_run(len(steps))
         self.display.start(len(steps), len(self.done), self.layout.workers)
+        loads = any(s.kind in NEEDS_TORCH for s in self.waiting.values())
+        self.display.phase("starting workers" + (": loading torch" if loads else ""))
         state = "ended"
         try:
             self._loop()

@@ -25,6 +25,7 @@ from specsci.plan.step import Step
 from specsci.store.artifact import Store
 
 PROGRESS_EVERY_S = 0.2
+NEEDS_TORCH = ("midtrain", "align", "score", "probe", "base")
 NO_GPU = (
     "there is an NVIDIA GPU, and this torch cannot use it\n  mend: install a CUDA build of torch, or set runtime.device: cpu "
     "in the study; `specsci doctor` says what is wrong"
@@ -91,7 +92,7 @@ def main(connection: Connection, root: str, threads: int) -> None:
             return
         if job is None:
             return
-        if not set_threads and job.step.kind in ("midtrain", "align", "score", "probe", "base"):
+        if not set_threads and job.step.kind in NEEDS_TORCH:
             import torch
 
             torch.set_num_threads(threads)
