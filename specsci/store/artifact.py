@@ -19,6 +19,8 @@ from specsci.ids import file_sha256
 from specsci.plan.step import Step
 
 RECORD = "record.json"
+LOG = "log.txt"
+"""What a step and its libraries wrote while it ran: beside its files, in no digest."""
 CHECKPOINT, CHECKPOINT_STATE = "checkpoint-", "trainer_state.json"
 """How a trainer's checkpoint is named before its number, and what is written last into it: with that the folder is whole."""
 
@@ -82,9 +84,13 @@ class Store:
                 )
         return record
 
+    def stage_path(self, step: Step, owner: str) -> Path:
+        """Where an owner's stage directory for a step lies."""
+        return self.root / "stage" / f"{step.digest}.{owner}"
+
     def stage(self, step: Step, owner: str) -> Path:
         """A fresh stage directory for a step."""
-        folder = self.root / "stage" / f"{step.digest}.{owner}"
+        folder = self.stage_path(step, owner)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
@@ -138,7 +144,7 @@ class Store:
 
     def publish(self, step: Step, stage: Path, facts: dict[str, Any]) -> Path:
         """Make a stage directory an artefact; if another runner was first, its artefact stays."""
-        files = sorted(p for p in stage.rglob("*") if p.is_file())
+        files = sorted(p for p in stage.rglob("*") if p.is_file() and p != stage / LOG)
         record = {
             "kind": step.kind,
             "digest": step.digest,
