@@ -125,6 +125,7 @@ def run(
 
     from specsci.execute.run import RESULTS, run_study
     from specsci.plan.gates import refuse_if_needed
+    from specsci.terminal_text import raw, visible
 
     if executor == "ray":
         from specsci.execute.ray import require_ray
@@ -133,11 +134,11 @@ def run(
     plan = _plan(name, profile)
     found = refuse_if_needed(plan)
     store = open_store(store_dir)
-    errors = Console(stderr=True)
+    errors = Console(file=raw(sys.stderr))
     if not as_json:
         for finding in found:
             if finding.level == "warn":
-                errors.print(f"warn: {finding.gate}: {finding.text}", markup=False, highlight=False)
+                errors.print(visible(f"warn: {finding.gate}: {finding.text}"), markup=False, highlight=False)
 
     def display_for(missing: dict[str, Step]) -> Display:
         return _display(as_json, plain, errors, missing)
