@@ -10,7 +10,7 @@ import codecs
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
@@ -46,6 +46,10 @@ def _nearest(error: UnicodeError) -> tuple[str | bytes, int]:
 codecs.register_error(ERRORS, _nearest)
 
 
+class OutputFailed(OSError):
+    """Standard output or error cannot be written: its disk is full."""
+
+
 class Visible:
     """A text stream that spells control characters out; all else is the stream's own."""
 
@@ -61,8 +65,20 @@ class Visible:
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError("a text is written, not bytes")
-        self.stream.write(visible(text))
+        self._do(lambda: self.stream.write(visible(text)))
         return len(text)
+
+    def flush(self) -> None:
+        self._do(self.stream.flush)
+
+    @staticmethod
+    def _do(action: Callable[[], object]) -> None:
+        try:
+            action()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputFailed(error.errno, error.strerror) from error
 
     def writelines(self, lines: Any) -> None:
         for line in lines:

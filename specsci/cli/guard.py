@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 from specsci import __version__
-from specsci.terminal_text import plain_streams
+from specsci.terminal_text import OutputFailed, plain_streams
 
 RAISE = "SPECSCI_RAISE"
 _FILE_SYSTEM = {
@@ -93,14 +93,12 @@ def _code_of(error: Exception) -> int:
     if isinstance(error, SpecsciError):
         _say(str(error))
         return error.exit_code
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, (BrokenPipeError, OutputFailed)):
         return _no_output(error)
     if type(error).__module__.split(".")[0] in ("duckdb", "_duckdb"):
         what = " ".join(str(error).split())[:300]
         _say(f"the results database cannot be used: {what}\n  mend: `specsci results rebuild` makes it anew from the store")
         return 2
-    if isinstance(error, OSError) and not error.filename and not _can_print():
-        return _no_output(error)
     if isinstance(error, OSError) and error.errno in _FILE_SYSTEM:
         place = f"{str(error.filename)[:200]}: " if error.filename else ""
         _say(f"{place}{error.strerror}\n  mend: {_FILE_SYSTEM[error.errno]}")
@@ -111,14 +109,6 @@ def _code_of(error: Exception) -> int:
     if os.environ.get(RAISE):
         raise error
     return _report(error)
-
-
-def _can_print() -> bool:
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _has_folder() -> bool:
