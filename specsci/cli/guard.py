@@ -61,6 +61,8 @@ def _outcome(command: Callable[[], object]) -> int:
         _check_arguments(sys.argv[1:])
         command()
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # as click ends where the reader is gone
+            return _no_output(error.__context__)
         return error.code if isinstance(error.code, int) else int(bool(error.code))
     except click.exceptions.Exit as error:
         return error.exit_code
