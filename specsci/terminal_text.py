@@ -55,6 +55,8 @@ class Visible:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.gone = False
+        """Whether the reader is gone."""
 
     @property
     def encoding(self) -> str:
@@ -71,11 +73,11 @@ class Visible:
     def flush(self) -> None:
         self._do(self.stream.flush)
 
-    @staticmethod
-    def _do(action: Callable[[], object]) -> None:
+    def _do(self, action: Callable[[], object]) -> None:
         try:
             action()
         except BrokenPipeError:
+            self.gone = True
             raise
         except OSError as error:
             raise OutputFailed(error.errno, error.strerror) from error
@@ -97,20 +99,21 @@ def raw(stream: TextIO) -> TextIO:
 
 
 @contextmanager
-def plain_streams() -> Iterator[None]:
-    """Standard output and error for users' text; a closed one swallows what is written."""
+def plain_streams() -> Iterator[Visible]:
+    """Standard output and error for users' text; a closed one swallows what is written. Yields standard output."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _guarded(before[0]), _guarded(before[1])
+    out, err = _guarded(before[0]), _guarded(before[1])
+    sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:
-        yield
+        yield out
     finally:
         sys.stdout, sys.stderr = before
 
 
-def _guarded(stream: TextIO | None) -> TextIO:
+def _guarded(stream: TextIO | None) -> Visible:
     if stream is None:
         stream = open(os.devnull, "w", encoding="utf-8")
     encoding = codecs.lookup(getattr(stream, "encoding", None) or "utf-8").name
     if not encoding.startswith("utf") and hasattr(stream, "reconfigure"):
         stream.reconfigure(errors=ERRORS)
-    return cast(TextIO, Visible(stream))
+    return Visible(stream)

@@ -47,10 +47,12 @@ def guarded(command: Callable[[], object]) -> int:
 
     0 done, 1 a step failed or something unforeseen, 2 the user's input is wrong, 3 a gate refused, 4 interrupted.
     """
-    with plain_streams():
+    with plain_streams() as out:
         code = _outcome(command)
+        if out.gone:  # a pager that was left: click ends with 1 there
+            return _no_output(BrokenPipeError())
         try:
-            sys.stdout.flush()
+            out.flush()
         except OSError as error:
             code = _no_output(error)
     return code
@@ -61,8 +63,6 @@ def _outcome(command: Callable[[], object]) -> int:
         _check_arguments(sys.argv[1:])
         command()
     except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # as click ends where the reader is gone
-            return _no_output(error.__context__)
         return error.code if isinstance(error.code, int) else int(bool(error.code))
     except click.exceptions.Exit as error:
         return error.exit_code
