@@ -156,15 +156,16 @@ def run(
 
     from specsci.execute.run import run_study
     from specsci.plan.gates import refuse_if_needed
+    from specsci.terminal_text import raw, visible
 
     plan = _plan(name, profile)
     found = refuse_if_needed(plan)
     store = open_store(store_dir)
-    errors = Console(stderr=True)
+    errors = Console(file=raw(sys.stderr))
     if not as_json:
         for finding in found:
             if finding.level == "warn":
-                errors.print(f"warn: {finding.gate}: {finding.text}", markup=False, highlight=False)
+                errors.print(visible(f"warn: {finding.gate}: {finding.text}"), markup=False, highlight=False)
 
     def display_for(missing: dict[str, Step]) -> Display:
         return _display(as_json, plain, errors, missing)
