@@ -168,7 +168,7 @@ def test_what_was_retired_is_flagged_in_a_contrast_of_ones_own(tiny_copy: harnes
     code, out, err = harness.run(*ask, *at, "--format", "json")
     assert (
         code == 0
-        and [f for f in json.loads(out)["flags"] if f["code"] == "withdrawn"][0]["text"]
+        and next(f for f in json.loads(out)["flags"] if f["code"] == "withdrawn")["text"]
         == "withdrawn: eval held_out was retired: leaked"
     ), err
     code, out, _ = harness.run("report", "table", "tokens", *at, "--format", "md")
