@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import duckdb
@@ -16,7 +17,7 @@ from specsci.results.items import ItemTable, item_table
 from specsci.results.noise import noise_row
 from specsci.results.nulls import is_blind, mean_rates, null_flags
 from specsci.results.rates import Rates
-from specsci.results.registration import Stamp, read_lock, stamps
+from specsci.results.registration import Lock, Stamp, left_plan, read_lock, stamps
 from specsci.results.retired import Retirements, reasons_of
 from specsci.stats.families import adjust
 from specsci.store.artifact import Store
@@ -48,11 +49,14 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
         absorbed = absorption_rows(db, study)
         _flag_nulls(contrasts, manifest, absorbed, rates)
         void = {c["name"]: reasons_of(manifest, c, voided) for c in manifest["contrasts"]}
-        _stamp(contrasts, stamps(manifest, read_lock(store, study)), void)
+        lock = read_lock(store, study)
+        _stamp(contrasts, stamps(manifest, lock), void)
+        left = left_plan(manifest, lock)
+        _flag_gone(contrasts, left)
         rows = {c["contrast"]: c for c in contrasts}
         mine = [c for c in claims if c.study == study]
         standings += [standing(c, rows.get(c.contrast), manifest, void.get(c.contrast, [])) for c in mine]
-        _append(db, "contrasts", contrasts)
+        _append(db, "contrasts", [*contrasts, *(_gone_row(study, c, lock) for c in left if lock)])
         _append(db, "noise_budget", [row for row in noise if row])
         _append(db, "absorption", absorbed)
         of_eval = (manifest["token_efficiency"] or {}).get("eval")
@@ -76,6 +80,38 @@ def _stamp(contrasts: list[dict[str, Any]], registered: dict[str, Stamp], void: 
             row["primary"] = False
         gone = [Flag("withdrawn", "invalid", f"withdrawn: {reason}").as_dict() for reason in void.get(row["contrast"], [])]
         row["flags"] = [*gone, *row["flags"]]
+
+
+def _flag_gone(contrasts: list[dict[str, Any]], left: list[dict[str, Any]]) -> None:
+    """Say beside every contrast which ones left the locked plan: what is shown is then no longer all that was planned."""
+    if left:
+        said = f"the locked plan also had {', '.join(c['name'] for c in left)}"
+        for row in contrasts:
+            row["flags"] = [*row["flags"], Flag("plan_lost_contrasts", "warning", said).as_dict()]
+
+
+def _gone_row(study: str, contrast: dict[str, Any], lock: Lock) -> dict[str, Any]:
+    """The row of a contrast that left the locked plan: named in every output, without an estimate."""
+    said = f"left the plan locked on {lock.date}, and is not estimated"
+    texts = {k: contrast.get(k, "") for k in ("eval", "question", "scale")}
+    return {
+        **dict.fromkeys(("estimate", "se", "statistic", "ci_low", "ci_high", "p", "p_adj", "equivalence_p")),
+        "study": study,
+        "contrast": contrast["name"],
+        **texts,
+        "budget_tokens": ",".join(str(b) for b in contrast["budgets"]),
+        "weights": json.dumps(contrast["weights"]),
+        "primary": False,
+        "family": contrast.get("family", "main"),
+        "confounds": "; ".join(contrast.get("confounds", [])),
+        "equivalence_margin": contrast.get("equivalence_margin"),
+        "n": 0,
+        "method": "none",
+        "per_replicate": [],
+        "registration": "left_plan",
+        "registered": said,
+        "flags": [Flag("left_plan", "warning", said).as_dict()],
+    }
 
 
 def _claim_row(found: Standing) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from specsci.errors import GateRefused, StoreError
-from specsci.results.registration import lock_path, lock_study, read_lock, stamps
+from specsci.results.registration import edited_locks, left_plan, lock_path, lock_study, read_lock, stamps
 from specsci.store.artifact import Store
 
 MANIFEST: dict[str, Any] = {
@@ -127,3 +127,62 @@ def test_a_damaged_lock_is_no_missing_one(store: Store) -> None:
         lock_path(store, "mine").write_text(text)
         with pytest.raises(StoreError, match=said):
             read_lock(store, "mine")
+
+
+def edit(store: Store, **changes: Any) -> None:
+    path = lock_path(store, "mine")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scored_cells": 0, "date": "2026-01-01"},
+        {"scored_cells": 0},
+        {"date": "2026-01-01"},
+        {"plan": {**MANIFEST, "cells": "x", "hypothesis": "Another."}},
+        {"earlier": [{"date": "2025-01-01", "digest": "x"}]},
+        {"scored_cells": 0, "sealed": ""},
+        {"scored_cells": 0, "sealed": "0123456789"},
+    ],
+)
+def test_an_edited_lock_is_named_and_registers_nothing(store: Store, changes: dict[str, Any]) -> None:
+    """Late, with one cell scored: edited to another day and to none, it must not become a registration."""
+    score_one(store)
+    lock_study(store, MANIFEST)
+    assert edited_locks(store) == []
+    edit(store, **changes)
+    lock = read_lock(store, "mine")
+    found = stamps(MANIFEST, lock)
+    assert {s.code for s in found.values()} == {"unregistered"}
+    assert all("does not count, it " in s.text for s in found.values()), found
+    (said,) = edited_locks(store)
+    assert "the lock of 'mine'" in said.what and said.where == str(lock_path(store, "mine"))
+    with pytest.raises(GateRefused, match="not as it was made"):
+        lock_study(store, MANIFEST)
+
+
+def test_a_lock_without_its_digest_field_counts_for_nothing(store: Store) -> None:
+    lock_study(store, MANIFEST)
+    whole = json.loads(lock_path(store, "mine").read_text())
+    del whole["sealed"]
+    lock_path(store, "mine").write_text(json.dumps(whole))
+    assert {s.code for s in stamps(MANIFEST, read_lock(store, "mine")).values()} == {"unregistered"}
+    lock, new = lock_study(store, MANIFEST)
+    assert new and not lock.edited and edited_locks(store) == [], "nothing is scored: it may be made anew"
+
+
+def test_a_lock_that_cannot_be_read_is_found_as_well(store: Store) -> None:
+    lock_study(store, MANIFEST)
+    lock_path(store, "mine").write_text("{")
+    assert len(edited_locks(store)) == 1
+
+
+def test_contrasts_that_left_the_plan_are_listed_whatever_their_family(store: Store) -> None:
+    own = [{**FIRST, "family": "one"}, {**SECOND, "family": "two"}]
+    lock, _ = lock_study(store, changed(contrasts=own))
+    assert left_plan(changed(contrasts=own), lock) == [] and left_plan(MANIFEST, None) == []
+    assert left_plan(changed(contrasts=own[:1]), lock) == [own[1]]
+    renamed = changed(contrasts=[own[0], {**own[1], "name": "other"}])
+    assert [c["name"] for c in left_plan(renamed, lock)] == ["second"]
+    assert stamps(renamed, lock)["other"].code == "exploratory"
