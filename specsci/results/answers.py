@@ -11,6 +11,7 @@ import pyarrow as pa
 from specsci.findings import Flag
 from specsci.results.absorption import absorption_rows
 from specsci.results.claims import Standing, read_claims, standing
+from specsci.results.corpora import add_corpus_counts, distinct_flags, distinct_shares
 from specsci.results.declared import cell_weights, contrast_row
 from specsci.results.efficiency import efficiency_rows
 from specsci.results.items import ItemTable, item_table
@@ -29,6 +30,7 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
     """Fill the tables `contrasts`, `noise_budget`, `absorption`, `token_efficiency`, `claims` and `retired`."""
     standings: list[Standing] = []
     claims, gone = read_claims(store), Retirements(store)
+    add_corpus_counts(db)
     for manifest in manifests:
         study, rates = manifest["study"], Rates(db, manifest["study"])
         voided = gone.cells(manifest)
@@ -48,6 +50,9 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
                 row["p_adj"] = p
         absorbed = absorption_rows(db, study)
         _flag_nulls(contrasts, manifest, absorbed, rates)
+        shares = distinct_shares(db, study)
+        for row, declared in zip(contrasts, manifest["contrasts"], strict=True):
+            row["flags"] += [f.as_dict() for f in distinct_flags(manifest["arms"], declared["weights"], shares)]
         void = {c["name"]: reasons_of(manifest, c, voided) for c in manifest["contrasts"]}
         lock = read_lock(store, study)
         _stamp(contrasts, stamps(manifest, lock), void)
