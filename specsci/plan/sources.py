@@ -10,6 +10,7 @@ from typing import Any
 from specsci.errors import UserError, nearest
 from specsci.ids import digest, file_sha256, text_digest
 from specsci.outside import listed
+from specsci.plan.cost import HUB_BYTES_PER_PARAMETER
 from specsci.plan.hub import PREFIX, hub_model
 from specsci.plan.opening import AS_IT_SAYS, OPENING, opening_of
 from specsci.shipped import PACKAGE
@@ -161,10 +162,12 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
     if source.startswith(PREFIX):
         model = hub_model(source)
         files = {"hub": model.name, "revision": model.revision}
+        size = model.parameters
         return {
             "base": files,
             "tokenizer": {**files, OPENING: AS_IT_SAYS},
-            "parameters": model.parameters,
+            "parameters": size,
+            "weights_bytes": None if size is None else size * HUB_BYTES_PER_PARAMETER,
             OPENING: AS_IT_SAYS,
         }
     return _directory_identity(source, study_folder)
@@ -247,6 +250,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
         OPENING: opening,
         "path": str(folder.resolve()),
         "parameters": shape.parameters if shape else sum(p.stat().st_size for p in weights) // 4,
+        "weights_bytes": sum((folder / name).stat().st_size for name in files),
         "shape": shape,
         "access": _access_of(folder),
     }

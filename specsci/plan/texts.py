@@ -8,7 +8,7 @@ from typing import Any
 from specsci.corpus.text_files import read_passages
 from specsci.errors import InputFileError, UserError
 from specsci.ids import derive_seed
-from specsci.plan.cost import CostModel
+from specsci.plan.cost import BYTES_PER_PARAMETER, CostModel
 from specsci.plan.plan import Plan
 from specsci.plan.sources import inside, text_identity
 from specsci.plan.step import OUTSIDE, Step
@@ -66,7 +66,7 @@ class TextSteps:
             "tokenizer": self.plan.add(
                 Step("tokenizer", base["tokenizer"], label=f"tokenizer of {replicate.base_model}", runtime=runtime)
             ),
-            "base": self.plan.add(Step("base", base["base"], label=f"base {replicate.base_model}", runtime=runtime)),
+            "base": self.plan.add(self._base(replicate.base_model, runtime)),
         }
         if self.study.midtrain and self.variants:
             tokens = self.study.midtrain.tokens
@@ -84,6 +84,13 @@ class TextSteps:
                 out[f"conversations.{name}"] = self._conversations(name, largest, replicate, out)
         out["audit"] = self._audit(replicate, out)
         return out
+
+    def _base(self, name: str, runtime: dict[str, Any]) -> Step:
+        """The step that copies a base model, 4 bytes to a parameter where no file tells the size."""
+        base = self.plan.bases[name]
+        size = base["parameters"]
+        weights = base.get("weights_bytes", None if size is None else size * BYTES_PER_PARAMETER)
+        return self.cost.copy(Step("base", base["base"], label=f"base {name}", runtime=runtime), size, weights)
 
     def _trains_it_only(self) -> bool:
         return any(a.align == IT_MIX for a in self.study.arms.values())
