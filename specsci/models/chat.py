@@ -51,8 +51,7 @@ def conversation_rows(
     found = []
     for number, messages in enumerate(conversations):
         try:
-            for message in messages:
-                check_words(message["content"], tokenizer, f"the {message['role']}'s text")
+            check_messages(messages, tokenizer)
             found.append(spoken(messages, tokenizer))
         except UserError as error:
             if not places or error.where:
@@ -65,6 +64,12 @@ def conversation_rows(
         _check_turns(mask, messages)
         rows.append(TokenRow(tokens.ids, mask))
     return rows
+
+
+def check_messages(messages: Messages, tokenizer: Any) -> None:
+    """Refuse a conversation whose words the tokenizer would take for control tokens (see `check_words`)."""
+    for message in messages:
+        check_words(message["content"], tokenizer, f"the {message['role']}'s text")
 
 
 def spoken(messages: Messages, tokenizer: Any) -> tuple[str, list[Span]]:
