@@ -8,6 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from specsci.findings import Flag
 from specsci.results.rates import by_cluster
 from specsci.stats.components import Components, variance_components
 from specsci.stats.contrast import Scale, deciding_items
@@ -93,10 +94,11 @@ def item_table(db: duckdb.DuckDBPyConnection, study: str, name: str, weights: Ce
     )
 
 
-def item_flags(table: ItemTable | None, unit: str, scale: Scale) -> list[str]:
+def item_flags(table: ItemTable | None, unit: str, scale: Scale) -> list[Flag]:
     """A flag where a contrast has another verdict without a single one of its items."""
     found = table.deciding(unit, scale) if table else []
     if not found or table is None:
         return []
     named = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-    return [f"fragile: single items decide the verdict ({len(found)} of {len(table.items)}: {named})"]
+    said = f"fragile: single items decide the verdict ({len(found)} of {len(table.items)}: {named})"
+    return [Flag("item_decides", "warning", said)]

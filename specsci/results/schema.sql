@@ -20,11 +20,14 @@ CREATE TABLE steps (
   energy_wh DOUBLE, cost_usd DOUBLE, identity JSON, facts JSON);
 CREATE TABLE training (
   step_digest VARCHAR, kind VARCHAR, label VARCHAR, step INTEGER, tokens BIGINT, loss DOUBLE, lr DOUBLE);
+-- `registration` is a code (unregistered, registered, late, exploratory), `registered` the sentence. A flag's severity is note,
+-- warning, withheld or invalid: verdicts are read from code and severity, never from text.
 CREATE TABLE contrasts (
   study VARCHAR, contrast VARCHAR, eval VARCHAR, budget_tokens VARCHAR, weights VARCHAR, question VARCHAR,
   "primary" BOOLEAN, estimate DOUBLE, se DOUBLE, statistic DOUBLE, ci_low DOUBLE, ci_high DOUBLE, p DOUBLE, p_adj DOUBLE,
-  n INTEGER, family VARCHAR, method VARCHAR, scale VARCHAR, confounds VARCHAR, flags VARCHAR, per_replicate DOUBLE[],
-  equivalence_margin DOUBLE, equivalence_p DOUBLE, registered VARCHAR);
+  n INTEGER, family VARCHAR, method VARCHAR, scale VARCHAR, confounds VARCHAR,
+  flags STRUCT(code VARCHAR, severity VARCHAR, text VARCHAR)[], per_replicate DOUBLE[],
+  equivalence_margin DOUBLE, equivalence_p DOUBLE, registration VARCHAR, registered VARCHAR);
 -- Where a contrast's noise comes from, and the half-width of its 95 % interval over replicates and items to come, now and
 -- with twice as many of one kind.
 CREATE TABLE noise_budget (
@@ -47,7 +50,8 @@ CREATE TABLE retired (what VARCHAR, reason VARCHAR, "by" VARCHAR, date VARCHAR);
 CREATE TABLE token_efficiency (
   study VARCHAR, arm VARCHAR, reference VARCHAR, counting VARCHAR, level_share DOUBLE, exploratory BOOLEAN, level DOUBLE, arm_tokens VARCHAR,
   reference_tokens VARCHAR, ratio VARCHAR, ratio_value DOUBLE, ratio_relation VARCHAR, ci_low DOUBLE, ci_high DOUBLE,
-  undefined_share DOUBLE, n INTEGER, method VARCHAR, flags VARCHAR);
+  undefined_share DOUBLE, n INTEGER, method VARCHAR,
+  flags STRUCT(code VARCHAR, severity VARCHAR, text VARCHAR)[]);
 -- Loss of held-out documents (own) and of control text, of the base (before) and of the midtrained model (after).
 CREATE TABLE probes (
   study VARCHAR, msm_spec VARCHAR, base_model VARCHAR, seed BIGINT, text VARCHAR, stage VARCHAR, step_digest VARCHAR);
