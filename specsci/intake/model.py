@@ -214,7 +214,8 @@ def _names_finding(folder: Path, config: Any, trusted: bool) -> Finding:
 
     more: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trusted, "device_map": {"": "meta"}}
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **more)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **more)
+        model, info = loaded
     except Exception as error:  # noqa: BLE001 - whatever loading raises, the base cannot be used
         return _unloaded(folder, error)
     return weights_finding(info, {name for name, _ in model.named_modules()})
@@ -272,7 +273,9 @@ def _packing(change: float | None, noise: float, facts: dict[str, Any], on: str)
     if facts["packs"]:
         return ok("packing", f"packed rows do not see each other (on {on})")
     why = "it takes no positions" if change is None else f"a neighbour changes logits by {change:.2g} of their size"
-    text = f"rows of a packed sequence would see each other in {facts['model_type']} ({why}, on {on}): it is trained unpacked"
+    text = (
+        f"rows of a packed sequence would see each other in {facts['model_type']} ({why}, on {on}): it is trained unpacked"
+    )
     return warn("packing", text, "nothing to do: each row goes through the model by itself")
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from specsci.errors import UserError, nearest
 from specsci.ids import digest, file_sha256, text_digest
+from specsci.intake.examine import HEAD
+from specsci.intake.folder import Unreadable, examine_folder, read_mapping
 from specsci.outside import listed
 from specsci.plan.cost import HUB_BYTES_PER_PARAMETER
 from specsci.plan.hub import PREFIX, hub_model
@@ -202,9 +204,9 @@ def _card(folder: Path) -> dict[str, Any]:
     if not card.is_file():
         return {}
     try:
-        return dict(json.loads(card.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise UserError(f"{card} cannot be read: {error}", mend="export the model anew, or remove the file") from error
+        return read_mapping(card)
+    except Unreadable as error:
+        raise UserError(str(error), mend="export the model anew, or remove the file") from error
 
 
 def _access_of(folder: Path) -> str:
@@ -221,6 +223,13 @@ def _check_served_template(folder: Path) -> None:
             f"the chat template of '{folder}' is not the one that the model was trained with",
             mend=f"put {TEMPLATE_FILE} back as it was exported (digest {trained}), or remove {CARD} to serve it so",
         )
+
+
+def _check_files(folder: Path) -> None:
+    """What a model directory's files tell without loading it, as the first thing that is wrong (see `specsci.intake`)."""
+    wrong = [f for f in examine_folder(folder) if f.judgement == "refuse" and f.check != HEAD]
+    if wrong:
+        raise UserError(wrong[0].text, mend=wrong[0].hint)
 
 
 def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
@@ -243,6 +252,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
         missing = "safetensors weights" if not weights else "a tokenizer"
         raise UserError(f"model directory '{source}' has no {missing}", mend="save the model with save_pretrained")
     _check_served_template(folder)
+    _check_files(folder)
     shape, opening = shape_in(folder), opening_of(folder)
     return {
         "base": {"files": files},
