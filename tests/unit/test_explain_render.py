@@ -124,6 +124,9 @@ def test_the_planner_says_what_each_contrast_detects_and_what_half_would_cost(pl
     assert text.startswith(f"  rules_over_aft: 6 replicates detect {one.detects:.3f} (rate scale, spread 0.100 assumed)")
     (known,) = contrast_power(plan, {"rules_over_aft": [0.1, 0.3, 0.2, 0.4]})
     assert known.measured_over == 4 and abs(known.spread - 0.1291) < 1e-3 and known.detects > one.detects
+    assert known.detects_surely is not None and known.detects_surely > known.detects and one.detects_surely is None
+    said = power_lines([known])
+    assert f"measured over 4, {known.detects_surely:.3f} at its upper 80 % limit" in said[1] and "63 to 73 %" in said[2]
     (wished,) = contrast_power(plan, {"rules_over_aft": [0.1, 0.3, 0.2]}, 0.05)
     assert (wished.spread, wished.measured_over) == (0.05, 0)
 
