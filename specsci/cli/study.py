@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from specsci.cli.common import emit, json_option, open_store, profile_option, store_option, store_path
+from specsci.cli.common import emit, json_option, open_store, profile_option, say_left_out, store_option, store_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -143,6 +143,7 @@ def run(
         return _display(as_json, plain, errors, missing)
 
     report = run_study(plan, store, workers, display_for)
+    say_left_out(report.left_out)
     if as_json:
         emit({"study": plan.loaded.name, "store": str(store.root), **report.as_json()})
     else:

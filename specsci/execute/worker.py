@@ -139,7 +139,10 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
             out=stage,
             scratch=scratch,
             checkpoints=store.checkpoints(step, job.owner),
-            runtime={**{k: v for k, v in step.runtime.items() if k != OUTSIDE}, "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"},
+            runtime={
+                **{k: v for k, v in step.runtime.items() if k != OUTSIDE},
+                "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu",
+            },
             progress=_reporter(connection, step.digest),
             outside=step.runtime.get(OUTSIDE, ""),
         )

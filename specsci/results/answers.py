@@ -14,7 +14,7 @@ from specsci.results.efficiency import efficiency_rows
 from specsci.results.items import ItemTable, item_table
 from specsci.results.noise import noise_row
 from specsci.results.rates import Rates
-from specsci.results.registration import read_lock, stamps
+from specsci.results.registration import registered
 from specsci.results.retired import Retirements, reasons_of
 from specsci.stats.families import adjust
 from specsci.store.artifact import Store
@@ -44,7 +44,7 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
         absorbed = absorption_rows(db, study)
         _flag_nulls(contrasts, manifest, absorbed)
         void = {c["name"]: reasons_of(manifest, c, voided) for c in manifest["contrasts"]}
-        _stamp(contrasts, stamps(manifest, read_lock(store, study)), void)
+        _stamp(contrasts, registered(store, manifest), void)
         rows = {c["contrast"]: c for c in contrasts}
         mine = [c for c in claims if c.study == study]
         standings += [standing(c, rows.get(c.contrast), manifest, void.get(c.contrast, [])) for c in mine]
