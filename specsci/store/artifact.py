@@ -20,7 +20,10 @@ from specsci.plan.step import Step
 from specsci.store.files import obey_umask, sync, write_json, write_text
 from specsci.store.record import FORMAT, MADE_ANEW, RECORD, check_record, load_record, read_record, sealed
 
-__all__ = ["RECORD", "Store", "is_complete", "read_record", "write_json", "write_text"]
+__all__ = ["LOG", "RECORD", "Store", "is_complete", "read_record", "write_json", "write_text"]
+
+LOG = "log.txt"
+"""What a step and its libraries wrote while it ran: beside its files, in no digest."""
 CHECKPOINT, CHECKPOINT_STATE = "checkpoint-", "trainer_state.json"
 """How a trainer's checkpoint is named before its number, and what is written last into it: with that the folder is whole."""
 
@@ -96,9 +99,13 @@ class Store:
         self.verify(kind, digest, name)
         return json.loads((self.path(kind, digest) / name).read_text(encoding="utf-8"))
 
+    def stage_path(self, step: Step, owner: str) -> Path:
+        """Where an owner's stage directory for a step lies."""
+        return self.root / "stage" / f"{step.digest}.{owner}"
+
     def stage(self, step: Step, owner: str) -> Path:
         """A fresh stage directory for a step."""
-        folder = self.root / "stage" / f"{step.digest}.{owner}"
+        folder = self.stage_path(step, owner)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
@@ -152,7 +159,7 @@ class Store:
 
     def publish(self, step: Step, stage: Path, facts: dict[str, Any]) -> Path:
         """Make a stage directory an artefact; if another runner was first, its artefact stays."""
-        files = sorted(p for p in stage.rglob("*") if p.is_file())
+        files = sorted(p for p in stage.rglob("*") if p.is_file() and p != stage / LOG)
         obey_umask(stage)
         record = {
             "format": FORMAT,

@@ -136,7 +136,7 @@ def test_a_ledger_that_is_no_database_says_what_to_delete(tmp_path) -> None:
 def test_a_container_of_the_same_name_does_not_free_anothers_claims(two, monkeypatch) -> None:
     """Same host name, a process id that is none here, another pid namespace or another boot: it may well live."""
     first, second = two
-    boot, space, start = first.runner.rsplit("_", 3)[1:]
+    boot, space, _start = first.runner.rsplit("_", 3)[1:]
     ours = with_pid(first.runner, DEAD_PID)
     for other in (ours.replace(f"_{space}_", "_4026999999_"), ours.replace(f"_{boot}_", "_0123456789ab_")):
         first.runner = other
