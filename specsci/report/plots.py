@@ -155,8 +155,9 @@ def _cell_text(cell: RateCell | None) -> str:
 
 
 PARTS = {
-    "base_share": "base model", "replicate_share": "replicate (base, corpus, order)", "item_share": "item",
-    "replicate_item_share": "replicate by item", "repeat_share": "option order, sample",
+    "base_share": "base model", "replicate_share": "replicate (base, corpus, order)", "cluster_share": "cluster of items",
+    "item_share": "item", "replicate_cluster_share": "replicate by cluster", "replicate_item_share": "replicate by item",
+    "repeat_share": "repeated answer",
 }  # fmt: skip
 
 

@@ -92,15 +92,15 @@ class Text:
     """Where the first row after it begins."""
 
     @cached_property
-    def bytes(self) -> np.ndarray:
+    def array(self) -> np.ndarray:
         return np.frombuffer(self.data, np.uint8)
 
     @cached_property
     def breaks(self) -> np.ndarray:
         """Where lines end: a line feed, or a carriage return that none follows."""
-        found = self.bytes == NEWLINE
+        found = self.array == NEWLINE
         if b"\r" in self.data:
-            alone = self.bytes == RETURN
+            alone = self.array == RETURN
             alone[:-1] &= ~found[1:]
             found |= alone
         return np.flatnonzero(found)
@@ -108,7 +108,7 @@ class Text:
     @cached_property
     def quotes(self) -> np.ndarray:
         """Where quotes stand in the header and below."""
-        return np.flatnonzero(self.bytes[self.head :] == QUOTE) + self.head if QUOTE in self.data else np.zeros(0, int)
+        return np.flatnonzero(self.array[self.head :] == QUOTE) + self.head if QUOTE in self.data else np.zeros(0, int)
 
     @cached_property
     def rows(self) -> np.ndarray:
@@ -116,7 +116,7 @@ class Text:
         outside = self.breaks[np.searchsorted(self.quotes, self.breaks) % 2 == 0]
         ends = outside[outside >= self.body]
         starts, stops = np.concatenate([[self.body], ends + 1]), np.concatenate([ends, [len(self.data)]])
-        stops = stops - ((stops > starts) & (self.bytes[np.maximum(stops - 1, 0)] == RETURN))
+        stops = stops - ((stops > starts) & (self.array[np.maximum(stops - 1, 0)] == RETURN))
         return np.stack([starts, stops], axis=1)[stops > starts]
 
     def at(self, offset: int) -> tuple[int, int]:
@@ -233,7 +233,7 @@ def _check_quotes(text: Text, file: str, lines_in_values: bool) -> None:
     Quotes open and close by turns. One that opens has a delimiter or a line end before it, one that closes has one behind
     it; two side by side within quotes are a quote character.
     """
-    quotes, data = text.quotes, text.bytes
+    quotes, data = text.quotes, text.array
     if not len(quotes):
         return
     edge = np.zeros(256, bool)
@@ -243,15 +243,17 @@ def _check_quotes(text: Text, file: str, lines_in_values: bool) -> None:
     behind = np.where(closes + 1 < len(data), data[np.minimum(closes + 1, len(data) - 1)], NEWLINE)
     inside = text.breaks[np.searchsorted(quotes, text.breaks) % 2 == 1]
     over_lines = np.unique(quotes[np.searchsorted(quotes, inside) - 1])
-    if len(over_lines) and not lines_in_values:
+    bad = np.sort(np.concatenate([opens[~edge[before]], closes[~edge[behind]]]))
+    first = int(over_lines[0]) if len(over_lines) and not lines_in_values else len(data)
+    bad = bad[bad <= first]  # what stands behind a quote that was forgotten is the other way round
+    mend = "put the whole value in quotes, and double the quotes within it"
+    if len(bad):
+        raise InputFileError(Problem(file, *text.at(int(b)), "a quote within a value", mend) for b in bad[:MOST_PROBLEMS])
+    if first < len(data):
         raise InputFileError(
             Problem(file, *text.at(int(b)), "a quote that opens here is not closed on its line", "keep a value on one line")
             for b in over_lines[:MOST_PROBLEMS]
         )
-    bad = np.sort(np.concatenate([opens[~edge[before]], closes[~edge[behind]]]))
-    mend = "put the whole value in quotes, and double the quotes within it"
-    if len(bad):
-        raise InputFileError(Problem(file, *text.at(int(b)), "a quote within a value", mend) for b in bad[:MOST_PROBLEMS])
     if len(quotes) % 2:
         raise refused(file, "a quote is opened and never closed", "close it", *text.at(int(quotes[-1])))
 

@@ -67,15 +67,15 @@ def read_ratings(path: Path) -> Ratings:
             problems.add(row, "rater", f"'{rater}' rated '{item}' twice ({sheet.line(first)})", "keep one rating")
         else:
             labels.setdefault(item, {})[rater] = label
-        name, size = (cells[c][row] if c in cells else None for c in STRATA)
-        if name is None:
+        stratum, size = (cells[c][row] if c in cells else None for c in STRATA)
+        if stratum is None:
             continue
-        if not _is_size(size) or population.get(name, int(size)) != int(size):
-            problems.add(row, "population", f"population '{size or ''}' of stratum '{name}'", "one whole number per stratum")
-        elif strata.get(item, name) != name:
+        if not _is_size(size) or population.get(stratum, int(size)) != int(size):
+            problems.add(row, "population", f"population '{size or ''}' of stratum '{stratum}'", "one whole number per stratum")
+        elif strata.get(item, stratum) != stratum:
             problems.add(row, "stratum", f"'{item}' is in two strata", "an item has one stratum")
         else:
-            strata[item], population[name] = name, int(size)
+            strata[item], population[stratum] = stratum, int(size)
     problems.raise_if_any()
     raters = list(dict.fromkeys(r for by in labels.values() for r in by))
     return Ratings(raters, labels, strata, population)
@@ -98,8 +98,8 @@ def _names(problems: Problems, name: str) -> list[str | None]:
             texts.append(None)
             bad[number] = error
     for row in column.rows(bad):
-        error = bad[int(column.codes[row])]
-        problems.add(row, name, error.what, error.mend)
+        wrong = bad[int(column.codes[row])]
+        problems.add(row, name, wrong.what, wrong.mend)
     return [texts[code] for code in column.codes.tolist()]
 
 

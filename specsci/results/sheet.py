@@ -35,6 +35,9 @@ MISSING = frozenset(
 )  # fmt: skip
 """What R, pandas, polars, Excel, SAS and people write where there is no value."""
 
+BLANKS = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+"""What may stand around a value and is no part of it; other white space breaks lines."""
+
 
 @dataclass(frozen=True)
 class Column:

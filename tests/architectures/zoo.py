@@ -29,9 +29,19 @@ LLAMA = {
     "max_position_embeddings": 512,
     **IDS,
 }
-GPT = {"vocab_size": VOCABULARY, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 512, **IDS}
+GPT = {
+    "vocab_size": VOCABULARY,
+    "n_embd": 16,
+    "n_layer": 2,
+    "n_head": 2,
+    "n_positions": 512,
+    "resid_pdrop": 0.0,
+    "embd_pdrop": 0.0,
+    "attn_pdrop": 0.0,
+    **IDS,
+}
 HIDDEN = {"vocab_size": VOCABULARY, "hidden_size": 16, "num_hidden_layers": 2, **IDS}
-EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1}
+EXPERTS = {"num_local_experts": 2, "num_experts_per_tok": 1, "router_aux_loss_coef": 0.0}
 LAYERS = ["linear_attention", "full_attention"]
 
 
@@ -58,7 +68,7 @@ CAUSAL: dict[str, Callable[[], Any]] = {
     "qwen2": _of("Qwen2ForCausalLM", "Qwen2Config", **LLAMA),
     "qwen3": _of("Qwen3ForCausalLM", "Qwen3Config", **LLAMA),
     "qwen3_moe": _of(
-        "Qwen3MoeForCausalLM", "Qwen3MoeConfig", **LLAMA, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16
+        "Qwen3MoeForCausalLM", "Qwen3MoeConfig", **LLAMA, num_experts=4, num_experts_per_tok=2, router_aux_loss_coef=0.0, moe_intermediate_size=16
     ),
     "qwen3_next": _of(
         "Qwen3NextForCausalLM",
@@ -66,6 +76,7 @@ CAUSAL: dict[str, Callable[[], Any]] = {
         **LLAMA,
         num_experts=4,
         num_experts_per_tok=2,
+        router_aux_loss_coef=0.0,
         moe_intermediate_size=16,
         shared_expert_intermediate_size=16,
         linear_key_head_dim=8,
@@ -116,6 +127,7 @@ CAUSAL: dict[str, Callable[[], Any]] = {
         ffn_dim=32,
         num_attention_heads=2,
         word_embed_proj_dim=16,
+        dropout=0.0,
         max_position_embeddings=512,
     ),
     "bloom": _of("BloomForCausalLM", "BloomConfig", vocab_size=VOCABULARY, hidden_size=16, n_layer=2, n_head=2, **IDS),
@@ -171,6 +183,7 @@ CAUSAL: dict[str, Callable[[], Any]] = {
         **{k: v for k, v in LLAMA.items() if k != "head_dim"},
         num_experts=2,
         num_experts_per_tok=1,
+        router_aux_loss_coef=0.0,
         attn_layer_period=2,
         attn_layer_offset=1,
         expert_layer_period=2,
@@ -187,6 +200,7 @@ CAUSAL: dict[str, Callable[[], Any]] = {
         **{k: v for k, v in LLAMA.items() if k != "head_dim"},
         num_experts=4,
         num_experts_per_tok=2,
+        router_aux_loss_coef=0.0,
     ),
     "stablelm": _of("StableLmForCausalLM", "StableLmConfig", **{k: v for k, v in LLAMA.items() if k != "head_dim"}),
     "starcoder2": _of(
@@ -227,6 +241,7 @@ CAUSAL: dict[str, Callable[[], Any]] = {
     "xglm": _of(
         "XGLMForCausalLM",
         "XGLMConfig",
+        dropout=0.0,
         vocab_size=VOCABULARY,
         d_model=16,
         ffn_dim=32,
@@ -239,6 +254,8 @@ CAUSAL: dict[str, Callable[[], Any]] = {
     "biogpt": _of(
         "BioGptForCausalLM",
         "BioGptConfig",
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
         **{k: v for k, v in LLAMA.items() if k not in ("head_dim", "num_key_value_heads")},
     ),
 }

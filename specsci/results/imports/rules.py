@@ -45,7 +45,7 @@ def check_doubles(given: Given, problems: Problems) -> None:
         )
     else:
         _check_answers(given, problems, rate)
-    arms, _first = groups(given.names["arm"])
+    arms, _ = groups(given.names["arm"])
     for name in ("msm_spec", "aft_spec"):
         # an arm that was not aligned yet has no AFT spec at 0 tokens
         counts = (

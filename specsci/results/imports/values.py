@@ -7,7 +7,7 @@ import unicodedata
 from decimal import Decimal
 from typing import Any
 
-from specsci.results.sheet import MISSING
+from specsci.results.sheet import BLANKS, MISSING
 
 MOST = 2**63 - 1
 """The largest whole number of the database's columns."""
@@ -45,7 +45,7 @@ def whole_number(name: str, value: Any, decimal_comma: bool = False) -> int | No
         raise Refused(f"'{name}' is no whole number", "write 1 and 0")
     if not isinstance(value, str):
         return _exact(name, Decimal(value) if isinstance(value, (int, float)) else value)
-    text = value.strip()
+    text = value.strip(BLANKS)
     if text in MISSING:
         return None
     ambiguous = _THOUSANDS.fullmatch(text)
@@ -83,7 +83,7 @@ def clean_name(name: str, value: Any) -> str | None:
         return None
     if isinstance(value, float) or (not isinstance(value, (str, int)) or isinstance(value, bool)):
         raise Refused(f"'{name}' is a column of fractions", "write names as text")
-    text = unicodedata.normalize("NFC", str(value).strip())
+    text = unicodedata.normalize("NFC", str(value).strip(BLANKS))
     if text in MISSING:
         return None
     if not text.isascii() or not text.isprintable():
