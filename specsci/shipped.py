@@ -4,9 +4,11 @@ inside it in an installed wheel."""
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from specsci.errors import StoreError, UserError, nearest
+from specsci.user_files import is_file, name_fault, shown_name
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -22,35 +24,44 @@ def shipped(folder: str) -> Path:
 def find_study(name: str) -> Path:
     """A study file: a path, or the name of a shipped study, found from any working directory."""
     path = Path(name)
-    if path.is_file():
+    if is_file(path):
         return path
+    if not name_fault(name) and path.exists():
+        raise UserError(f"'{shown_name(name)}' is no regular file", mend="name a study file")
     folder = shipped("studies")
     for candidate in (folder / name, folder / f"{name}.yaml"):
-        if len(path.parts) == 1 and candidate.is_file():
+        if len(path.parts) == 1 and is_file(candidate):
             return candidate
     known = [p.name for p in folder.glob("*.yaml")]
-    raise UserError(f"no study file '{name}'", mend=f"{nearest(name, known)} (or give a path)")
+    raise UserError(f"no study file '{shown_name(name)}'", mend=f"{nearest(shown_name(name), known)} (or give a path)")
 
 
 def find_family(name: str, beside: Path | None = None) -> Path:
     """A family's folder: `spec_variants/NAME` beside the study file first, then the shipped ones."""
     roots = [*([beside] if beside else []), *([beside / "spec_variants"] if beside else []), shipped("spec_variants")]
     for root in roots:
-        if (root / name / "family.yaml").is_file():
+        if is_file(root / name / "family.yaml"):
             return root / name
     known = {p.parent.name for root in roots if root.is_dir() for p in root.glob("*/family.yaml")}
-    raise UserError(f"no spec family '{name}'", mend=nearest(name, known))
+    raise UserError(f"no spec family '{shown_name(name)}'", mend=nearest(shown_name(name), known))
 
 
 def cache_folder(name: str) -> Path:
-    """A folder for what can be made again: below $SPECSCI_CACHE, else below the user's cache."""
-    root = Path(
-        os.environ.get("SPECSCI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "specsci"
-    )
-    folder = root / name
+    """A folder for what can be made again: below $SPECSCI_CACHE, else the user's cache, else the temporary folder."""
+    folder = _cache_root() / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         what = f"the cache cannot be written: {error.strerror or error}"
         raise StoreError(what, where=str(folder), mend="name a place that can be written in SPECSCI_CACHE") from error
     return folder
+
+
+def _cache_root() -> Path:
+    given = os.environ.get("SPECSCI_CACHE")
+    if given:
+        return Path(given)
+    users = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if users.startswith("~"):  # an account without a home, as in some containers
+        return Path(tempfile.gettempdir()) / f"specsci-cache-{os.getuid()}"
+    return Path(users) / "specsci"

@@ -10,6 +10,9 @@ import click
 
 from specsci.cli.common import emit, json_option, open_store, store_option
 
+WITHDRAWN = """SELECT study, contrast FROM contrasts
+  WHERE list_contains([f.code FOR f IN flags], 'withdrawn') ORDER BY ALL"""
+
 
 def account() -> str:
     """This account's name; `unknown` where it has none (a container without a passwd entry)."""
@@ -96,7 +99,7 @@ def retire(what: str, reason: str, by: str, store_dir: Path | None, as_json: boo
     entry = write(store, what, reason, by)
     build(store)
     with connect(store.root) as db:
-        hit = db.execute("SELECT study, contrast FROM contrasts WHERE flags LIKE '%withdrawn: %' ORDER BY ALL").fetchall()
+        hit = db.execute(WITHDRAWN).fetchall()
         gone = [c for (c,) in db.execute("SELECT claim FROM claims WHERE status = 'withdrawn' ORDER BY claim").fetchall()]
     if as_json:
         emit({**vars(entry), "contrasts_withdrawn": [f"{s}/{c}" for s, c in hit], "claims_withdrawn": gone})

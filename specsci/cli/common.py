@@ -47,4 +47,5 @@ def open_store(given: Path | None, *, create: bool = True) -> Store:
 
 def emit(value: Any) -> None:
     """One JSON document on stdout."""
-    click.echo(json.dumps(value, indent=1, default=str))
+    text = json.dumps(value, indent=1, default=str)
+    click.echo(text.replace("\x7f", "\\u007f"))  # the one control character that JSON leaves as it is

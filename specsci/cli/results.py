@@ -69,15 +69,18 @@ def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path |
     \b
     One row per arm, seed and eval, or one per answer:
       arm, seed, eval, aligned, decided, asked     always
-      item_id, cluster_id, state                   for single answers
+      item_id, cluster_id, state, sample           for single answers
       base_model, msm_spec, aft_spec, aft_tokens   where they differ
+    Lines that begin with # may stand above the header; below it # is a character of a name.
     """
-    from specsci.results.build import build
-    from specsci.results.imports import import_file
+    from specsci.results.imports import check_name, keep, read_given
+    from specsci.results.stamp import DATABASE
 
+    check_name(study)
+    given = read_given(file)  # before the store: what is refused leaves no trace of it
     store = open_store(store_dir)
-    done = import_file(store, file, study, title=title, replace=replace)
-    path = build(store)
+    done = keep(store, given, study, title=title, replace=replace)
+    path = store.root / DATABASE
     if as_json:
         emit({**done.__dict__, "database": str(path)})
     else:

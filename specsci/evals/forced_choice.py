@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from specsci.errors import UserError
 from specsci.evals.forward import log_probabilities
 from specsci.evals.items import Item
-from specsci.models.chat import prompt_text
+from specsci.models.template import turn_of
+from specsci.models.tokens import check_words, encode
 
 
 @dataclass(frozen=True)
@@ -42,28 +44,51 @@ class Reading:
 
 
 def prepare(items: list[Item], tokenizer: Any, chat: bool) -> list[Question]:
-    """Every item in every order, tokenised as the model saw it in training."""
+    """Every item in every order, tokenised as the model saw it in training.
+
+    Raises:
+        UserError: an item that the chat template alters, or whose words the tokenizer takes for control tokens.
+    """
     questions = []
     for item in items:
         for variant, text in item.questions():
-            aligned = _sequence(text, item.aligned, tokenizer, chat)
-            misaligned = _sequence(text, item.misaligned, tokenizer, chat)
-            questions.append(Question(item, variant, aligned, misaligned))
+            try:
+                aligned, misaligned = (
+                    _rendered(text, option, tokenizer, chat) for option in (item.aligned, item.misaligned)
+                )
+            except UserError as error:
+                raise UserError(error.what, where=f"item '{item.item_id}'", mend=error.mend) from error
+            first, second = _from_where_they_differ(_sequence(*aligned, tokenizer), _sequence(*misaligned, tokenizer))
+            questions.append(Question(item, variant, first, second))
     return questions
 
 
-def _sequence(question: str, option: str, tokenizer: Any, chat: bool) -> Sequence:
-    """The ids of prompt and option; the option's tokens are those whose text lies inside it."""
-    if chat:
-        prompt = prompt_text(question, tokenizer)
-        messages = [{"role": "user", "content": question}, {"role": "assistant", "content": option}]
-        whole = str(tokenizer.apply_chat_template(messages, tokenize=False))
-    else:
-        prompt, whole = question, f"{question} {option}"
-    begin = whole.index(option, len(prompt))
-    encoded = tokenizer(whole[: begin + len(option)], add_special_tokens=False, return_offsets_mapping=True)
-    start = next(i for i, (_, right) in enumerate(encoded["offset_mapping"]) if right > begin)
-    return Sequence(tuple(encoded["input_ids"]), start)
+def _rendered(question: str, option: str, tokenizer: Any, chat: bool) -> tuple[str, str]:
+    """The text before an option, and the option: an answer of the chat template, or the text's next words."""
+    for words, what in ((question, "the question"), (option, "the option")):
+        check_words(words, tokenizer, what)
+    if not chat:
+        return f"{question} ", option
+    turn = turn_of([{"role": "user", "content": question}, {"role": "assistant", "content": option}], tokenizer)
+    if turn.answer != option:
+        raise UserError(f"the chat template trims the option {option!r}", mend="write it without white space around it")
+    return turn.before, option
+
+
+def _sequence(before: str, option: str, tokenizer: Any) -> Sequence:
+    """The ids of the joined text; the option's tokens are those that hold any of its characters."""
+    (encoded,) = encode([before + option], tokenizer, offsets=True)
+    start = next(i for i, (_, right) in enumerate(encoded.offsets) if right > len(before))
+    return Sequence(tuple(encoded.ids), start)
+
+
+def _from_where_they_differ(first: Sequence, second: Sequence) -> tuple[Sequence, Sequence]:
+    """Both options read from one place: where a token joins the prompt's end with one of them, from that token on."""
+    same = next((n for n, (a, b) in enumerate(zip(first.ids, second.ids, strict=False)) if a != b), first.start)
+    start = min(first.start, second.start, same)
+    if start == 0:
+        raise UserError("nothing stands before the options, so that nothing predicts their first token")
+    return Sequence(first.ids, start), Sequence(second.ids, start)
 
 
 def read_out(model: Any, questions: list[Question], pad_token_id: int) -> list[Reading]:

@@ -52,9 +52,10 @@ class RunReport:
 
 
 class Display(Protocol):
-    """Where progress goes: a live terminal view, or plain lines."""
+    """Where progress goes: a live terminal view, or plain lines. `phase` is what the run does outside of steps."""
 
     def start(self, total: int, reused: int, workers: int) -> None: ...
+    def phase(self, text: str) -> None: ...
     def started(self, step: Step) -> None: ...
     def tick(self, step: Step, done: int, total: int) -> None: ...
     def ended(self, step: Step, state: str, seconds: float, error: str) -> None: ...
@@ -63,6 +64,6 @@ class Display(Protocol):
 
 
 class Executor(Protocol):
-    """Runs what is missing of a set of steps and reports. Every implementation passes the same tests."""
+    """Runs what is missing of a set of steps and reports."""
 
     def run(self, steps: dict[str, Step]) -> RunReport: ...

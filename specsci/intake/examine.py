@@ -21,7 +21,15 @@ from specsci.shipped import PACKAGE
 HEAD = "head"
 """The check of an architecture's name: of a head for another task the weights have more to say."""
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")
-CODE = ("intake/*.py", "models/*.py", "evals/forward.py", "evals/forced_choice.py", "evals/items.py")
+CODE = (
+    "intake/*.py",
+    "models/*.py",
+    "corpus/text_files.py",
+    "jsonl.py",
+    "evals/forward.py",
+    "evals/forced_choice.py",
+    "evals/items.py",
+)
 """Sources whose change makes earlier examinations void."""
 
 
@@ -43,11 +51,15 @@ class Use:
     Attributes:
         chat: `text` of a declared template and `variables`; empty where the base's own serves.
         uses: the sequences of roles that conversations of the study have, such as `("user", "assistant")`.
+        scored: whether the study asks in chats.
+        chats: its files of conversations: path, SHA-256, and what the study calls each.
     """
 
     chat: dict[str, Any] = field(default_factory=dict)
     uses: tuple[tuple[str, ...], ...] = ()
     items: tuple[Asked, ...] = ()
+    scored: bool = True
+    chats: tuple[tuple[str, str, str], ...] = ()
 
 
 def files_of(folder: Path) -> dict[str, str]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from specsci.errors import SpecsciError
 from specsci.findings import Finding
+from specsci.intake.chats import examine_chats
 from specsci.intake.examination import Examination, ok, refuse
+from specsci.intake.template import Uses, examine_template
+from specsci.intake.tokenizer import examine_tokenizer
 from specsci.plan.sources import TOKENIZER_FILES
 
 
@@ -39,10 +40,7 @@ def examine_use_of(folder: Path, use: dict[str, Any]) -> Examination:
         except Exception as error:  # noqa: BLE001 - whatever a stranger's tokenizer raises, it cannot be used
             text = f"the tokenizer cannot be loaded ({type(error).__name__}: {str(error).strip().splitlines()[:1]})"
             return Examination((refuse("tokenizer", text, "save it with save_pretrained"),))
-        if not getattr(tokenizer, "is_fast", False):
-            text = "the tokenizer is a slow one, which tells no places in the text"
-            return Examination((refuse("tokenizer", text, "make a tokenizer.json of it, and put it into the directory"),))
-        found = [ok("tokenizer", f"{type(tokenizer).__name__} of {len(tokenizer):,} tokens"), *_by_rendering(tokenizer, use)]
+        found = [ok("tokenizer", f"{type(tokenizer).__name__} of {len(tokenizer):,} tokens"), *_by_trial(tokenizer, use)]
         if any(f.judgement == "refuse" for f in found):
             return Examination(tuple(found))
         lengths, wrong = _longest_items(tokenizer, use["items"])
@@ -59,16 +57,15 @@ def _loaded(folder: Path, chat: dict[str, Any]) -> Any:
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def _by_rendering(tokenizer: Any, use: dict[str, Any]) -> list[Finding]:
-    """What the examinations of tokenizer and template find."""
-    found: list[Finding] = []
-    uses = [tuple(roles) for roles in use["uses"]]
-    roles = tuple(dict.fromkeys(role for sequence in uses for role in sequence))
-    variables = dict(use["chat"].get("variables", {}))
-    if find_spec("specsci.intake.tokenizer") is not None:
-        found += import_module("specsci.intake.tokenizer").examine_tokenizer(tokenizer, roles=roles, variables=variables)
-    if uses and find_spec("specsci.intake.template") is not None:
-        found += import_module("specsci.intake.template").examine_template(tokenizer, uses=uses, variables=variables)
+def _by_trial(tokenizer: Any, use: dict[str, Any]) -> list[Finding]:
+    """What the examinations of tokenizer, template and chats find, up to the first that refuses."""
+    uses = Uses(tuple(tuple(roles) for roles in use["uses"]), use["scored"])
+    found = examine_tokenizer(tokenizer)
+    if not any(f.judgement == "refuse" for f in found):
+        found += examine_template(tokenizer, uses=uses, variables=use["chat"].get("variables", {}))
+    for path, _, name in use["chats"]:
+        if not any(f.judgement == "refuse" for f in found):
+            found += examine_chats(tokenizer, Path(path), name)
     return found
 
 

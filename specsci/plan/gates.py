@@ -8,7 +8,7 @@ from typing import Literal
 
 from specsci.corpus.backends import may_see
 from specsci.errors import GateRefused, SpecsciError
-from specsci.plan.cost import memory_gib
+from specsci.machine import memory_gib
 from specsci.plan.hub import PREFIX, hub_model
 from specsci.plan.intake import examine_bases
 from specsci.plan.plan import Plan

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specsci.corpus.text_files import read_passages, role_orders
 from specsci.errors import InputFileError, Problem, UserError
 from specsci.findings import Finding
 from specsci.ids import file_sha256
 from specsci.intake.examination import Examination, ok, refuse, warn
 from specsci.intake.examine import Asked, Use, examine
 from specsci.intake.reach import unreached
-from specsci.study.schema import Replicate
+from specsci.plan.sources import inside
+from specsci.study.schema import BASE_PRETRAINING, Replicate
 
 if TYPE_CHECKING:
     from specsci.plan.plan import Plan
@@ -60,8 +62,22 @@ def _use(plan: Plan, name: str) -> Use:
         Asked(n, str(files[e.items].resolve()), file_sha256(files[e.items]), identity, e.format == "chat")
         for n, e in study.evals.items()
     )
-    talks = any(a.align for a in study.arms.values()) or any(a.chat for a in asked)
-    return Use(texts, (("user", "assistant"),) if talks else (), asked)
+    chats = _chats(plan)
+    aligns = any(a.align for a in study.arms.values())
+    orders: dict[tuple[str, ...], None] = {("user", "assistant"): None} if aligns else {}
+    for path, _, called in chats:
+        orders |= dict.fromkeys(role_orders(read_passages(Path(path), called, "conversations")))
+    return Use(texts, tuple(orders), asked, any(a.chat for a in asked), chats)
+
+
+def _chats(plan: Plan) -> tuple[tuple[str, str, str], ...]:
+    """The study's files of conversations: path, SHA-256 and name."""
+    study, folder = plan.loaded.study, plan.loaded.file.resolve().parent
+    mix = study.align.it_mix if study.align and any(a.align for a in study.arms.values()) else BASE_PRETRAINING
+    if mix == BASE_PRETRAINING or mix.startswith("microlab:"):
+        return ()
+    path = inside(mix, folder, "text file")
+    return ((str(path), file_sha256(path), mix),)
 
 
 def _names(plan: Plan, replicate: Replicate) -> dict[str, str]:

@@ -11,7 +11,10 @@ from specsci.errors import UserError, nearest
 from specsci.ids import digest, file_sha256, text_digest
 from specsci.intake.examine import HEAD
 from specsci.intake.folder import Unreadable, examine_folder, read_mapping
+from specsci.outside import listed
+from specsci.plan.cost import HUB_BYTES_PER_PARAMETER
 from specsci.plan.hub import PREFIX, hub_model
+from specsci.plan.opening import AS_IT_SAYS, OPENING, opening_of
 from specsci.shipped import PACKAGE
 from specsci.specs.schema import ACCESS
 from specsci.train.memory import Shape, shape_in
@@ -107,10 +110,22 @@ def text_identity(source: str, study_folder: Path) -> dict[str, Any]:
 
 
 def chat_identity(template: str, variables: dict[str, Any], study_folder: Path) -> dict[str, Any]:
-    """What a study declares about a base's chat template: its text and its variables' values; empty where nothing."""
+    """What a study declares about a base's chat template: its text and its variables' values; empty where nothing.
+
+    Raises:
+        UserError: the template's file is empty or is no UTF-8.
+    """
     out: dict[str, Any] = {}
     if template:
-        out["text"] = inside(template, study_folder, "chat template").read_text(encoding="utf-8")
+        try:
+            data = inside(template, study_folder, "chat template").read_bytes()
+            text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        except UnicodeDecodeError as error:
+            what = f"chat template '{template}' is no UTF-8 (byte {error.start + 1})"
+            raise UserError(what, mend="save it as UTF-8") from error
+        if not text.strip():
+            raise UserError(f"chat template '{template}' is empty", mend="write the template, or name none")
+        out["text"] = text
     if variables:
         out["variables"] = dict(variables)
     return out
@@ -121,7 +136,7 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
 
     Returns:
         `base` and `tokenizer` (both hashable values), `parameters`, `path` for a directory, its `shape` where its config
-        tells one, and its `access` where it was exported from a study.
+        tells one, its `opening` (what its tokenizer puts before every text), and its `access` where it was exported.
 
     Raises:
         UserError: unknown microlab base, or a directory that is no model, or lies outside the study's folder.
@@ -149,7 +164,14 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
     if source.startswith(PREFIX):
         model = hub_model(source)
         files = {"hub": model.name, "revision": model.revision}
-        return {"base": files, "tokenizer": dict(files), "parameters": model.parameters}
+        size = model.parameters
+        return {
+            "base": files,
+            "tokenizer": {**files, OPENING: AS_IT_SAYS},
+            "parameters": size,
+            "weights_bytes": None if size is None else size * HUB_BYTES_PER_PARAMETER,
+            OPENING: AS_IT_SAYS,
+        }
     return _directory_identity(source, study_folder)
 
 
@@ -223,8 +245,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
             f"base model '{source}' is no microlab base and no model directory",
             mend="use `microlab:WORLD/SEED`, `package:NAME`, `hub:ORG/NAME@REVISION`, or a directory with config.json, weights and tokenizer",
         )
-    listed = {*(p for p in folder.iterdir() if p.is_file()), *folder.rglob("*.py")}
-    files = {str(p.relative_to(folder)): file_sha256(p) for p in sorted(listed)}
+    files = listed(folder, f"base model '{source}'")
     tokenizer = {name: sha for name, sha in files.items() if name in TOKENIZER_FILES}
     weights = [p for p in folder.glob("*.safetensors")]
     if not weights or not tokenizer:
@@ -232,12 +253,14 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
         raise UserError(f"model directory '{source}' has no {missing}", mend="save the model with save_pretrained")
     _check_served_template(folder)
     _check_files(folder)
-    shape = shape_in(folder)
+    shape, opening = shape_in(folder), opening_of(folder)
     return {
         "base": {"files": files},
-        "tokenizer": {"files": tokenizer, "digest": digest(tokenizer)},
+        "tokenizer": {"files": tokenizer, "digest": digest(tokenizer), **({OPENING: AS_IT_SAYS} if opening else {})},
+        OPENING: opening,
         "path": str(folder.resolve()),
         "parameters": shape.parameters if shape else sum(p.stat().st_size for p in weights) // 4,
+        "weights_bytes": sum((folder / name).stat().st_size for name in files),
         "shape": shape,
         "access": _access_of(folder),
     }

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from specsci.errors import UserError
+from specsci.findings import sentence
 from specsci.report.lineage import scores_table
 from specsci.report.tables import Table, markdown
 from specsci.results.lineage import MODELS, corpus_facts, find_model, lineage
@@ -133,9 +134,9 @@ def _gate(gate: dict[str, Any]) -> str:
 
 def _claim(row: dict[str, Any]) -> str:
     if row["estimate"] is None:
-        return f"- *{row['study']}/{row['contrast']}*: no estimate ({row['flags']})"
+        return f"- *{row['study']}/{row['contrast']}*: no estimate ({sentence(row['flags'])})"
     ends = "no interval" if row["ci_low"] is None else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
-    flags = f"; {row['flags']}" if row["flags"] else ""
+    flags = f"; {sentence(row['flags'])}" if row["flags"] else ""
     return f"- *{row['study']}/{row['contrast']}* on {row['eval']}: {row['estimate']:+.3f} {ends}{flags}"
 
 

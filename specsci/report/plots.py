@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specsci.errors import StoreError, UserError
+from specsci.findings import worst
 from specsci.report.ablation import Ablation, RateCell
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def forest(content: Ablation) -> Figure:
         axis.axvline(0, color="0.5", linewidth=0.8)
         for y, c in enumerate(mine):
             colour = palette[1] if c["primary"] else palette[0]
-            doubtful = bool(c["confounds"]) or any(w in c["flags"] for w in ("withheld", "withdrawn", "incomplete"))
+            doubtful = bool(c["confounds"]) or worst(c["flags"]) in ("withheld", "invalid")
             axis.scatter(
                 c["per_replicate"], [y + 0.22] * len(c["per_replicate"]), s=6, color="0.45", alpha=0.7, linewidths=0
             )
@@ -154,8 +155,9 @@ def _cell_text(cell: RateCell | None) -> str:
 
 
 PARTS = {
-    "base_share": "base model", "replicate_share": "replicate (base, corpus, order)", "item_share": "item",
-    "replicate_item_share": "replicate by item", "repeat_share": "option order, sample",
+    "base_share": "base model", "replicate_share": "replicate (base, corpus, order)", "cluster_share": "cluster of items",
+    "item_share": "item", "replicate_cluster_share": "replicate by cluster", "replicate_item_share": "replicate by item",
+    "repeat_share": "repeated answer",
 }  # fmt: skip
 
 

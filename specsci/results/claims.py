@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from specsci.errors import UserError, nearest
+from specsci.findings import Flag
 from specsci.ids import digest, is_safe_name
 from specsci.results.retired import manifest_named
 from specsci.results.written import read_all
 from specsci.store.artifact import Store, write_json
 
 CLAIMS = "claims"
-HARMLESS = ("equivalent within", "different, not equivalent within", "equivalence not shown within")
-"""Flags that say nothing against a claim; every other one makes it fragile."""
 ALPHA = 0.05
 
 
@@ -128,10 +127,11 @@ def standing(claim: Claim, row: dict[str, Any] | None, manifest: dict[str, Any] 
     ]
     if changed:
         return Standing(claim, "draft", [f"{' and '.join(changed)} changed since {claim.made_on}: make the claim again"])
-    if row["ci_low"] is None or "incomplete" in row["flags"]:
+    flags = [Flag.of(f) for f in row["flags"]]
+    if row["ci_low"] is None or any(f.code == "incomplete" for f in flags):
         return Standing(claim, "draft", ["the contrast is not complete"])
-    weak = [f for f in row["flags"].split("; ") if f and not f.startswith(HARMLESS)]
-    weak += [row["registered"]] if row["registered"].startswith(("exploratory", "late")) else []
+    weak = [f.text for f in flags if f.severity != "note"]
+    weak += [row["registered"]] if row["registration"] in ("exploratory", "late") else []
     weak += [f"confounded: {row['confounds']}"] if row["confounds"] else []
     if row["ci_low"] <= 0 <= row["ci_high"]:
         weak.append("the interval covers 0")

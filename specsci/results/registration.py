@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from specsci.errors import GateRefused, StoreError
 from specsci.ids import digest
@@ -35,6 +35,14 @@ class Lock:
     @property
     def digest(self) -> str:
         return digest(self.plan)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """How a contrast stands to the lock: a code for programs, a sentence for people."""
+
+    code: Literal["unregistered", "registered", "late", "exploratory"]
+    text: str
 
 
 def lock_path(store: Store, study: str) -> Path:
@@ -96,21 +104,23 @@ def scored_cells(store: Store, manifest: dict[str, Any]) -> int:
     return sum(store.path("score", step).is_dir() for step in steps)
 
 
-def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, str]:
+def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, Stamp]:
     """Each contrast's standing: `unregistered`, `registered DATE`, `late: ...`, or `exploratory: ...` with what changed."""
     names = [c["name"] for c in manifest["contrasts"]]
     if lock is None:
-        return dict.fromkeys(names, "unregistered")
+        return dict.fromkeys(names, Stamp("unregistered", "unregistered"))
     whole = _changed_for_all(manifest, lock)
-    found = {}
+    found: dict[str, Stamp] = {}
     for contrast in manifest["contrasts"]:
         changed = [*whole, *_changes(contrast, manifest, lock)]
         if changed:
-            found[contrast["name"]] = f"exploratory: changed after the lock of {lock.date}: {', '.join(changed)}"
+            said = f"exploratory: changed after the lock of {lock.date}: {', '.join(changed)}"
+            found[contrast["name"]] = Stamp("exploratory", said)
         elif lock.scored_cells:
-            found[contrast["name"]] = f"late: locked on {lock.date} with {lock.scored_cells:,} cells already scored"
+            said = f"late: locked on {lock.date} with {lock.scored_cells:,} cells already scored"
+            found[contrast["name"]] = Stamp("late", said)
         else:
-            found[contrast["name"]] = f"registered {lock.date}"
+            found[contrast["name"]] = Stamp("registered", f"registered {lock.date}")
     return found
 
 

@@ -10,7 +10,7 @@ from specsci.results.manifest import manifests
 from specsci.store.artifact import Store
 
 DATABASE, STAMP = "results.duckdb", "results.stamp"
-FORMAT = 11
+FORMAT = 12
 """Bumped by hand when the database's tables or answers change."""
 WRITTEN = ("locks/*.json", "claims/*.json", "retired/*.json")
 """What people wrote that the answers depend on."""

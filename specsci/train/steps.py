@@ -17,6 +17,7 @@ from specsci.corpus.rows import read_token_rows
 from specsci.errors import StepFailed
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import derive_seed
+from specsci.machine import memory_gib
 from specsci.models.hf import (
     ADAPTER,
     HOLLOW,
@@ -29,7 +30,6 @@ from specsci.models.hf import (
     save_tokenizer,
 )
 from specsci.models.remote_code import carry_code, is_trusted
-from specsci.plan.cost import memory_gib
 from specsci.token_row import TokenRow
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
 from specsci.train.checks import change_by_module, check_positions, masked_decode, snapshot

@@ -269,14 +269,13 @@ def test_no_template_is_an_error(tokenizer):
     assert "base_models.NAME.chat_template" in caught.value.mend
 
 
-def test_a_template_whose_mask_runs_over_the_users_turn_is_an_error(tokenizer):
+def test_a_mark_that_ends_on_a_space_supervises_nothing_of_the_users(tokenizer):
     """The block ends on a space that is no token: transformers would supervise all that follows."""
     bad = copy.deepcopy(tokenizer)
     bad.chat_template = CHATML.replace("<|im_end|>{% endgeneration %} ", "<|im_end|> {% endgeneration %}")
     one = [{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}]
-    assert sum(conversation_row(one, bad).supervised) == 2
-    with pytest.raises(SpecsciError, match="1 stretches in a conversation of 2 assistant turns"):
-        conversation_row(one * 2, bad)
+    for said in (one, one * 2):
+        assert conversation_row(said, bad) == conversation_row(said, tokenizer)
 
 
 def test_a_row_with_nothing_supervised_is_an_error(tokenizer, tmp_path):

@@ -97,10 +97,10 @@ def test_what_is_wrong_is_named_with_its_row_and_nothing_is_kept(store, tmp_path
 
 
 def test_comments_do_not_shift_the_line_of_a_problem(store, tmp_path) -> None:
-    text = f"# one\n{HEADER}\na,1,q,1,2,4\n# two\na,2,q,9,2,4\n"
+    text = f"# one\n\n# two\n{HEADER}\na,1,q,1,2,4\n\na,2,q,9,2,4\n"
     with pytest.raises(InputFileError) as caught:
         import_file(store, written(tmp_path, text), "mine")
-    assert [p.line for p in caught.value.problems] == [5]
+    assert [p.line for p in caught.value.problems] == [7]
 
 
 def test_every_problem_is_listed_not_only_the_first(store, tmp_path) -> None:

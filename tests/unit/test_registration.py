@@ -38,17 +38,24 @@ def changed(**parts: Any) -> dict[str, Any]:
     return {**copy.deepcopy(MANIFEST), **parts}
 
 
+def texts(manifest: dict[str, Any], store: Store) -> set[str]:
+    """What the stamps of a study say; code and sentence agree."""
+    found = stamps(manifest, read_lock(store, "mine")).values()
+    assert all(s.text.split(":")[0].split(" ")[0] == s.code for s in found)
+    return {s.text for s in found}
+
+
 def score_one(store: Store) -> None:
     store.path("score", "0001").mkdir(parents=True)
 
 
 def test_a_lock_before_the_first_score_registers(store: Store) -> None:
-    assert set(stamps(MANIFEST, read_lock(store, "mine")).values()) == {"unregistered"}
+    assert texts(MANIFEST, store) == {"unregistered"}
     lock, new = lock_study(store, MANIFEST)
     assert new and lock.scored_cells == 0
     again, new = lock_study(store, MANIFEST)
     assert again == lock and not new
-    assert set(stamps(MANIFEST, read_lock(store, "mine")).values()) == {f"registered {lock.date}"}
+    assert texts(MANIFEST, store) == {f"registered {lock.date}"}
 
 
 FIRST, SECOND = MANIFEST["contrasts"]
@@ -78,13 +85,14 @@ def test_what_is_changed_after_the_lock_is_exploratory(
     for name, what in (("first", first), ("second", second)):
         if name in found:
             said = f"exploratory: changed after the lock of {lock.date}: {what}" if what else f"registered {lock.date}"
-            assert found[name] == said
+            assert found[name].text == said
 
 
 def test_a_contrast_that_came_later_is_exploratory_and_leaves_the_others_registered(store: Store) -> None:
     lock, _ = lock_study(store, MANIFEST)
     found = stamps(changed(contrasts=[FIRST, SECOND, {**FIRST, "name": "late"}]), lock)
-    assert found["late"].endswith("the contrast is new") and found["first"] == f"registered {lock.date}"
+    assert found["late"].text.endswith("the contrast is new") and found["first"].text == f"registered {lock.date}"
+    assert (found["late"].code, found["first"].code) == ("exploratory", "registered")
 
 
 def test_scores_of_the_study_as_it_was_before_make_a_lock_late(store: Store) -> None:
@@ -99,7 +107,7 @@ def test_a_lock_that_comes_after_scores_is_late_and_no_other_replaces_it(store: 
     score_one(store)
     lock, _ = lock_study(store, MANIFEST)
     assert lock.scored_cells == 1
-    assert set(stamps(MANIFEST, lock).values()) == {f"late: locked on {lock.date} with 1 cells already scored"}
+    assert texts(MANIFEST, store) == {f"late: locked on {lock.date} with 1 cells already scored"}
     with pytest.raises(GateRefused, match="is locked since"):
         lock_study(store, changed(correction="none"))
     assert read_lock(store, "mine") == lock
