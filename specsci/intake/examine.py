@@ -16,6 +16,7 @@ from typing import Any
 from specsci.ids import digest, file_sha256, text_digest
 from specsci.intake.examination import ITSELF, Examination, refuse
 from specsci.intake.folder import examine_folder
+from specsci.outside import listed
 from specsci.shipped import PACKAGE
 
 HEAD = "head"
@@ -63,9 +64,8 @@ class Use:
 
 
 def files_of(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file that decides what a model directory is: those at its top, and its code."""
-    found = {*(p for p in folder.iterdir() if p.is_file()), *folder.rglob("*.py")}
-    return {p.relative_to(folder).as_posix(): file_sha256(p) for p in sorted(found)}
+    """The SHA-256 of each file of a model directory, as a plan lists them."""
+    return listed(folder, f"base model '{folder}'")
 
 
 def examine(
@@ -105,7 +105,9 @@ def _answers(folder: Path, files: dict[str, str], asked: list[dict[str, Any]], *
     places = [cache_folder() / f"{digest({**common, **request})}.json" for request in asked]
     known = {n: found for n, place in enumerate(places) if (found := _read(place)) is not None}
     for n, request in enumerate(asked):  # a quick examination of a small model was a whole one
-        quick = _read(cache_folder() / f"{digest({**common, **request, 'quick': True})}.json") if "quick" in request else None
+        quick = (
+            _read(cache_folder() / f"{digest({**common, **request, 'quick': True})}.json") if "quick" in request else None
+        )
         if n not in known and quick is not None and quick.facts.get("on") == ITSELF:
             known[n] = quick
     wanted = [n for n in range(len(asked)) if n not in known]

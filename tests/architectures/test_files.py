@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import struct
 import sys
@@ -147,7 +146,9 @@ def small_embedding(place: Path) -> None:
 
 
 def own_code(place: Path) -> None:
-    config(place, model_type="my_own", architectures=["MyOwn"], auto_map={"AutoConfig": "c.C", "AutoModelForCausalLM": "c.M"})
+    config(
+        place, model_type="my_own", architectures=["MyOwn"], auto_map={"AutoConfig": "c.C", "AutoModelForCausalLM": "c.M"}
+    )
     model_file(place, "c.py").write_text("raise SystemExit('this must not run')\n")
 
 
@@ -167,7 +168,10 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "prefix of torch.compile": (rewrite(rename("_orig_mod.")), "_orig_mod.lm_head.weight"),
     "prefix of DDP": (rewrite(rename("module.")), "missing.*lm_head.weight.*left over.*module.lm_head.weight"),
     "no head": (rewrite(lambda d: {k: v for k, v in d.items() if k != "lm_head.weight"}), "missing.*lm_head.weight"),
-    "a layer missing": (rewrite(lambda d: {k: v for k, v in d.items() if "layers.1" not in k}), r"missing.*model\.layers\.1\."),
+    "a layer missing": (
+        rewrite(lambda d: {k: v for k, v in d.items() if "layers.1" not in k}),
+        r"missing.*model\.layers\.1\.",
+    ),
     "a layer too many": (lambda p: config(p, num_hidden_layers=1), r"unused: model\.layers\.1\."),
     "a bias too many": (
         rewrite(lambda d: {**d, "model.layers.0.mlp.up_proj.bias": torch.zeros(32)}),
@@ -175,7 +179,10 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "another shape": (lambda p: config(p, intermediate_size=48), "shape"),
     "NaN in the weights": (rewrite(nan), r"NaN or infinity: model\.layers\.1\.mlp\.up_proj\.weight"),
-    "Git LFS pointer": (write_text("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"), "Git LFS"),
+    "Git LFS pointer": (
+        write_text("model.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        "Git LFS",
+    ),
     "cut short": (cut, "cut short: 500 bytes"),
     "empty file": (write_text("model.safetensors", ""), "cut short"),
     "not safetensors": (header_only, "no safetensors file"),
@@ -229,7 +236,17 @@ def test_a_whole_base_passes_every_command_of_the_plan(
     said = json.loads(out)
     assert code == 0 and said["judgement"] == "ok" and said["facts"]["packs"] is True
     checks = {f["check"] for f in said["findings"]}
-    assert checks >= {"weights_complete", "finite", "causal", "padding", "packing", "scoring", "gradients", "saving", "tokenizer"}
+    assert checks >= {
+        "weights_complete",
+        "finite",
+        "causal",
+        "padding",
+        "packing",
+        "scoring",
+        "gradients",
+        "saving",
+        "tokenizer",
+    }
 
 
 def test_a_second_check_reads_what_the_first_found(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,11 +278,14 @@ def test_links_to_the_files_are_read_through(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The hub's own cache holds a snapshot as links to its blobs."""
-    (place / "blobs").mkdir()
-    for number, file in enumerate(sorted((place / "my_model").iterdir())):
-        blob = place / "blobs" / str(number)
-        file.rename(blob)
-        os.symlink(os.path.relpath(blob, file.parent), file)
+    snapshot, blobs = place / "hub" / "snapshots" / "0a1b", place / "hub" / "blobs"
+    snapshot.parent.mkdir(parents=True)
+    blobs.mkdir()
+    (place / "my_model").rename(snapshot)
+    for number, file in enumerate(sorted(snapshot.iterdir())):
+        file.rename(blobs / str(number))
+        file.symlink_to(f"../../blobs/{number}")
+    (place / "study.yaml").write_text(STUDY.replace("./my_model", str(snapshot)))
     code, _, err = call(monkeypatch, capsys, "study", "check", "study.yaml")
     assert code == 0, err
 
