@@ -42,7 +42,7 @@ def mutated(seed: int) -> tuple[str, bytes]:
     table = [list(row) for row in rng.choice(BASES)]
     if rng.random() < 0.25:
         return "x.parquet", _parquet(rng, table)
-    for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
+    for _ in range(rng.choice((0, 0, 1, 1, 1, 2, 3))):
         _edit(rng, table)
     return "x.csv", _bytes(rng, _text(rng, table))
 
@@ -56,22 +56,22 @@ def _edit(rng: random.Random, table: list[list[str]]) -> None:
         table.insert(rng.randrange(1, len(table) + 1), list(table[max(row, 1)]))
     elif kind == 6 and len(table) > 2:
         del table[row]
-    elif kind == 7:
+    elif kind == 7 and rng.random() < 0.3:
         column = rng.randrange(len(table[0]))
         for line in table:
             del line[column : column + 1]
-    elif kind == 8:
+    elif kind in (7, 8):
         name = rng.choice([*sorted(OTHER), "note", "arm", ""])
         for number, line in enumerate(table):
             line.append(name if number == 0 else rng.choice(["", "0", "x", "NA"]))
     elif kind == 9:
         table.insert(row, [rng.choice(["# a comment", "My results", "", " ", ",", "sep=;"])])
-    elif table[row]:
+    elif table[row] and rng.random() < 0.3:
         table[row] = table[row][:-1] if rng.random() < 0.5 else [*table[row], rng.choice(["", "1"])]
 
 
 def _text(rng: random.Random, table: list[list[str]]) -> str:
-    delimiter = rng.choice([",", ",", ",", ";", "\t", "|"])
+    delimiter = rng.choice([*",,,,,;;;\t\t\t", "|"])
     quoted = rng.choice(["none", "need", "need", "need", "all"])
     end = rng.choice(["\n", "\n", "\n", "\r\n", "\r"])
     pad = rng.choice(["", "", "", " "])
@@ -81,18 +81,18 @@ def _text(rng: random.Random, table: list[list[str]]) -> str:
         return '"' + value.replace('"', '""') + '"' if wanted else pad + value
 
     text = end.join(delimiter.join(map(cell, row)) for row in table)
-    return text + rng.choice([end, end, "", end * 3, delimiter])
+    return text + rng.choice([end, end, end, "", "", end * 3, end * 3, delimiter])
 
 
 def _bytes(rng: random.Random, text: str) -> bytes:
-    coding = rng.choice(["utf-8"] * 8 + ["mark", "utf-16-le", "utf-16", "latin-1"])
+    coding = rng.choice(["utf-8"] * 12 + ["mark", "mark", "utf-16", "utf-16", "utf-16-le", "latin-1"])
     if coding == "mark":
         data = codecs.BOM_UTF8 + text.encode()
     elif coding == "utf-16":
         data = codecs.BOM_UTF16_LE + text.encode("utf-16-le")
     else:
         data = text.encode(coding, "replace")
-    for _ in range(rng.choice((0, 0, 0, 1, 2, 4))):
+    for _ in range(rng.choice((0, 0, 0, 0, 0, 1, 1, 2, 4))):
         place = rng.randrange(len(data) or 1)
         change = rng.randrange(5)
         if change == 0:

@@ -50,6 +50,8 @@ DIALECTS = {
     "UTF-16 BE": codecs.BOM_UTF16_BE + PLAIN.encode("utf-16-be"),
     "UTF-32": codecs.BOM_UTF32_LE + PLAIN.encode("utf-32-le"),
     "R's quotes": PLAIN.replace("a,", '"a",').replace("b,", '"b",').replace(",q,", ',"q",'),
+    "write.csv2 of R": "\n".join(";".join(f'"{c}"' for c in line.split(",")) for line in PLAIN.splitlines()),
+    "quotes and tabs": "\n".join("\t".join(f'"{c}"' for c in line.split(",")) for line in PLAIN.splitlines()),
     "every cell quoted": "\n".join(",".join(f'"{c}"' for c in line.split(",")) for line in PLAIN.splitlines()),
     "a header in capitals with blanks": PLAIN.replace(HEADER, " Arm , SEED,Eval ,aligned, Decided,ASKED"),
     "blanks around values": PLAIN.replace(",", " , "),
