@@ -14,6 +14,7 @@ from typing import Any
 from specsci.findings import sentence
 from specsci.report.ablation import Ablation, Control, RateCell
 from specsci.stats.efficiency import EXACT
+from specsci.terminal_text import visible
 
 MICROLAB_NOTE = (
     "The microlab is a designed toy world of 0.7M-parameter models: it exercises the whole method and says "
@@ -250,7 +251,12 @@ def markdown(tables: list[Table]) -> str:
     """GitHub Markdown."""
     out = []
     for table in tables:
-        out += [f"**{no_html(table.title)}**", "", "| " + " | ".join(map(_escaped, table.header)) + " |", "|" + "---|" * len(table.header)]
+        out += [
+            f"**{no_html(table.title)}**",
+            "",
+            "| " + " | ".join(map(_escaped, table.header)) + " |",
+            "|" + "---|" * len(table.header),
+        ]
         out += ["| " + " | ".join(_escaped(c) for c in row) + " |" for row in table.rows]
         out += ["", no_html(table.note), ""] if table.note else [""]
     return "\n".join(out)
@@ -279,12 +285,12 @@ def as_csv(tables: list[Table]) -> str:
 def csv_cell(text: str) -> str:
     """A cell that no spreadsheet computes: an apostrophe stands before `=`, `@`, and a `+` or `-` that begins no number.
 
-    Numbers, and numbers with their interval such as `+.148 [-.031, .327]`, stay as they are. Source: OWASP, CSV injection.
+    Numbers, and numbers with their interval such as `+.148 [-.031, .327]`, stay as they are. Control characters are spelt out. Source: OWASP, CSV injection.
     """
     begins = unicodedata.normalize("NFKC", text.lstrip(" \t\r\n")[:1])  # the wide forms count in some locales
     if begins in ("=", "@") or (begins in ("+", "-") and not _NUMBERS.fullmatch(text)) or text[:1] in ("\t", "\r", "\n"):
-        return f"'{text}"
-    return text
+        return f"'{visible(text)}"
+    return visible(text)
 
 
 _NUMBERS = re.compile(r"\s*[+-]?(?:[\d.,%+\-\[\]() –;]|[eE][+-]?\d|inf|nan)*")

@@ -98,7 +98,11 @@ def _bytes(rng: random.Random, text: str) -> bytes:
         if change == 0:
             data = data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :]
         elif change == 1:
-            data = data[:place] + rng.choice([b'"', b",", b"\n", b"#", b"\r", b"0", b".", b" ", b"\x00", b"\xff"]) + data[place:]
+            data = (
+                data[:place]
+                + rng.choice([b'"', b",", b"\n", b"#", b"\r", b"0", b".", b" ", b"\x00", b"\xff"])
+                + data[place:]
+            )
         elif change == 2:
             data = data[:place] + data[place + rng.randrange(1, 9) :]
         elif change == 3:
@@ -114,11 +118,28 @@ def _parquet(rng: random.Random, table: list[list[str]]) -> bytes:
     for _ in range(rng.choice((0, 1, 1, 2))):
         name, row = rng.choice(header), rng.randrange(len(rows))
         columns[name] = list(columns[name])
-        columns[name][row] = rng.choice([None, columns[name][0], *( [0, -1, 10**12, 2**62, 7] if name in NUMBERS else ["", "NA", "a ", "x#1", "\u2028y", "e\u0301"])])
+        columns[name][row] = rng.choice(
+            [
+                None,
+                columns[name][0],
+                *([0, -1, 10**12, 2**62, 7] if name in NUMBERS else ["", "NA", "a ", "x#1", "\u2028y", "e\u0301"]),
+            ]
+        )
     frame = pl.DataFrame(columns, strict=False)
     for _ in range(rng.choice((0, 1, 1, 2))):
         name = rng.choice(frame.columns)
-        kinds: list[Any] = [pl.Float64, pl.Float32, pl.UInt64, pl.Int32, pl.Boolean, pl.List(pl.Int64), pl.Binary, pl.Categorical, pl.String, pl.Int8]
+        kinds: list[Any] = [
+            pl.Float64,
+            pl.Float32,
+            pl.UInt64,
+            pl.Int32,
+            pl.Boolean,
+            pl.List(pl.Int64),
+            pl.Binary,
+            pl.Categorical,
+            pl.String,
+            pl.Int8,
+        ]
         try:
             frame = frame.with_columns(pl.col(name).cast(rng.choice(kinds)))
         except pl.exceptions.PolarsError:
@@ -132,7 +153,9 @@ def _parquet(rng: random.Random, table: list[list[str]]) -> bytes:
     data = out.getvalue()
     if rng.random() < 0.3:
         place = rng.randrange(len(data))
-        data = rng.choice([data[:place], data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :], data[:place] + data[place + 3 :]])
+        data = rng.choice(
+            [data[:place], data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :], data[:place] + data[place + 3 :]]
+        )
     return data
 
 
@@ -142,15 +165,26 @@ def totals_of(name: str, data: bytes) -> Totals | None:
     if table is None:
         return None
     header, rows, comma = table
-    if any(n not in header for n in NEEDED) or any(n not in {*NEEDED, *OTHER} for n in header) or len(set(header)) < len(header):
+    if (
+        any(n not in header for n in NEEDED)
+        or any(n not in {*NEEDED, *OTHER} for n in header)
+        or len(set(header)) < len(header)
+    ):
         return None
     totals: Totals = {}
     for row in rows:
         cells = dict(zip(header, row, strict=True))
         names = {n: _name(cells.get(n)) for n in ("arm", "eval", "base_model", "item_id")}
-        numbers = {n: _number(cells.get(n), comma) for n in (*NUMBERS - {"sample"}, *(["sample"] if "sample" in cells else []))}
+        numbers = {
+            n: _number(cells.get(n), comma) for n in (*NUMBERS - {"sample"}, *(["sample"] if "sample" in cells else []))
+        }
         numbers["aft_tokens"] = _number(cells.get("aft_tokens"), comma, 0)
-        if None in numbers.values() or not names["arm"] or not names["eval"] or ("item_id" in header and not names["item_id"]):
+        if (
+            None in numbers.values()
+            or not names["arm"]
+            or not names["eval"]
+            or ("item_id" in header and not names["item_id"])
+        ):
             return None
         aligned, decided, asked = (numbers[n] for n in ("aligned", "decided", "asked"))
         if not 0 <= aligned <= decided <= asked or asked < 1 or min(numbers["seed"], numbers["aft_tokens"]) < 0:

@@ -57,7 +57,18 @@ def tried(seed: int, folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch, 
     with monkeypatch.context() as patched:
         if not whole:
             patched.setattr(building, "build", lambda store: store.root)
-        argv = ["specsci", "results", "import", str(folder / name), "--study", "mine", "--store", str(root), "--replace", "--json"]
+        argv = [
+            "specsci",
+            "results",
+            "import",
+            str(folder / name),
+            "--study",
+            "mine",
+            "--store",
+            str(root),
+            "--replace",
+            "--json",
+        ]
         patched.setattr(sys, "argv", argv)
         try:
             main()

@@ -44,7 +44,7 @@ DIALECTS = {
     "blank lines": PLAIN.replace("\n", "\n\n\n"),
     "mixed line ends": PLAIN.replace("100\n", "100\r\n", 1),
     "blanks at the end": PLAIN + "  \n\n",
-    "comments above": f"# made elsewhere, with \" and ,\n\n#\n{PLAIN}",
+    "comments above": f'# made elsewhere, with " and ,\n\n#\n{PLAIN}',
     "UTF-8 with its mark": codecs.BOM_UTF8 + PLAIN.encode(),
     "UTF-16 LE": codecs.BOM_UTF16_LE + PLAIN.encode("utf-16-le"),
     "UTF-16 BE": codecs.BOM_UTF16_BE + PLAIN.encode("utf-16-be"),
@@ -136,7 +136,9 @@ def test_a_missing_value_is_refused_where_one_is_needed_and_taken_as_none_elsewh
     text = f"{HEADER},base_model,msm_spec,aft_spec,aft_tokens\na,1,q,1,2,3,{marker},{marker},{marker},{marker}\n"
     (tmp_path / "x.csv").write_text(text)
     given = read_given(tmp_path / "x.csv")
-    assert given.texts["base_model"] == ["imported"] and given.texts["msm_spec"] == [None] and given.texts["aft_spec"] == [None]
+    assert (
+        given.texts["base_model"] == ["imported"] and given.texts["msm_spec"] == [None] and given.texts["aft_spec"] == [None]
+    )
     assert given.numbers["aft_tokens"].tolist() == [0]
 
 
