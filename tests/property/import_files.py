@@ -223,7 +223,7 @@ def _number(value: Any, comma: bool, default: int | None = None) -> int | None:
 def _read_parquet(data: bytes) -> tuple[list[str], list[list[Any]], bool] | None:
     try:
         frame = pl.read_parquet(io.BytesIO(data))
-    except (pl.exceptions.PolarsError, OSError):
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return None
     plain = [pl.String, pl.Categorical, pl.Float64, pl.Float32, pl.Int8, pl.Int32, pl.Int64, pl.UInt64, pl.Null]
     if any(kind not in plain for kind in frame.dtypes):
