@@ -177,7 +177,7 @@ class _Constructor:
         return nodes, depth
 
 
-def scalar(node: ScalarNode) -> Any:
+def scalar(node: Node) -> Any:
     """A scalar's value: text, int, float, bool or None.
 
     Dates stay texts: YAML 1.2 has none, and a field that is a date reads one.

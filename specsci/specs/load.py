@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from specsci.ids import file_sha256, is_safe_name
 from specsci.shipped import find_family
 from specsci.specs.family import PREAMBLE, Family
 from specsci.specs.grammar import SPEC_TABLES, GrammarFile, RecordDraw, Table, read_table, read_text
+from specsci.specs.items import items_text
 from specsci.specs.schema import WHY, FamilyFile
 from specsci.yaml_file import Document, read_yaml, validate
 
@@ -44,7 +46,25 @@ def _load(folder: Path, _: tuple[tuple[str, int, int], ...]) -> Family:
     problems = list(_reference_problems(document, data, grammar, tables))
     if problems:
         raise InputFileError(problems)
-    return Family(data, grammar, tables, folder)
+    family = Family(data, grammar, tables, folder)
+    problems = list(_item_problems(family))
+    if problems:
+        raise InputFileError(problems)
+    return family
+
+
+def _item_problems(family: Family) -> Iterator[Problem]:
+    """Every line of every item set that is no item, registered or not: a study may name any of them."""
+    for name in family.item_sets():
+        try:
+            family.items(name)
+        except InputFileError as error:
+            yield from error.problems
+
+
+def _sha256(text: str) -> str:
+    """The digest that a set has where its lines end with a line feed: Git writes others on Windows."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_grammar(folder: Path, file: str, within: tuple[Path, ...] = ()) -> tuple[GrammarFile, dict[str, list[Table]]]:
@@ -118,7 +138,7 @@ def _file_problems(document: Document, data: FamilyFile, folder: Path) -> Iterat
         path = folder / "items" / f"{name}.jsonl"
         if not is_safe_name(name) or not path.is_file():
             yield document.problem(("items", name), f"item set '{name}' has no file items/{name}.jsonl", key=True)
-        elif items.sha256 and file_sha256(path) != items.sha256:
+        elif items.sha256 and items.sha256 not in (file_sha256(path), _sha256(items_text(path))):
             what = f"item set '{name}' is not the registered one (sha256 {file_sha256(path)[:12]}..., not {items.sha256[:12]}...)"
             yield document.problem(
                 ("items", name, "sha256"), what, "restore the items, or register the new ones in a new version"
