@@ -99,12 +99,11 @@ def parsed(text: str, file: str, names: Iterable[str] = ()) -> list[Item]:
         try:
             row = json.loads(line, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
-            at = error.colno if isinstance(error, json.JSONDecodeError) else 1
-            problems.append(Problem(file, number, at, f"not an item: {_said(error)}", HINT))
+            problems.append(Problem(file, number, 1, f"not an item: {_said(error)}", HINT))
             continue
         found = list(_faults(row, names))
         if not found and (first := seen.setdefault(str(row["item_id"]), number)) != number:
-            what = f"item id '{_short(str(row['item_id']))}' is given twice (first in line {first})"
+            what = f"item id '{_short(str(row['item_id']))}' is given twice: line {first} has it too"
             found = [("item_id", what, "give every item its own id")]
         problems += [Problem(file, number, _column(line, key), what, hint) for key, what, hint in found]
         if not found:
@@ -132,7 +131,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _said(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deep"
-    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)[:200]
+    return f"{error.msg} (column {error.colno})" if isinstance(error, json.JSONDecodeError) else str(error)[:200]
 
 
 def _column(line: str, key: str) -> int:
@@ -150,9 +149,10 @@ def _faults(row: Any, names: Iterable[str]) -> Iterator[tuple[str, str, str]]:
         yield "", "not an item: a line holds one mapping", HINT
         return
     missing = [key for key in KEYS if key not in row]
-    for key in missing:
-        near = difflib.get_close_matches(key, [k for k in row if k not in KEYS], 1, 0.7)
-        yield (near[0] if near else ""), f"not an item: '{key}' is missing", (f"it has '{near[0]}'; {HINT}" if near else HINT)
+    if missing:
+        near = difflib.get_close_matches(missing[0], [k for k in row if k not in KEYS], 1, 0.7)
+        what = f"not an item: {', '.join(repr(k) for k in missing)} {'is' if len(missing) == 1 else 'are'} missing"
+        yield "", what, (f"it has '{_short(near[0])}'; {HINT}" if near else HINT)
     texts = {}
     for key in (*KEYS, "slice"):
         if key not in row:
