@@ -75,22 +75,22 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def examine_folder(folder: Path, *, trusted: bool = False) -> list[Finding]:
+def examine_folder(folder: Path) -> list[Finding]:
     """What the files of a model directory tell without loading it."""
     try:
         config = read_config(folder)
     except Unreadable as error:
         return [refuse("config", str(error), "save the model with save_pretrained, or fetch its files again")]
-    found = examine_config(config, trusted=trusted)
+    found = examine_config(config)
     weights, names = _examine_weights(folder)
     return [*found, *weights, *_examine_tokenizer_files(folder, config, names)]
 
 
-def examine_config(config: dict[str, Any], *, trusted: bool) -> list[Finding]:
+def examine_config(config: dict[str, Any]) -> list[Finding]:
     """Whether a configuration is that of a causal language model in full precision."""
     kind = config.get("model_type")
     if not isinstance(kind, str) or not kind:
-        if not (trusted and "auto_map" in config):
+        if not config.get("auto_map"):
             return [refuse("config", f"{CONFIG} names no model_type", "save the model with save_pretrained")]
     if config.get("is_encoder_decoder"):
         return [
@@ -105,16 +105,16 @@ def examine_config(config: dict[str, Any], *, trusted: bool) -> list[Finding]:
         method = str(quantised.get("quant_method", "unknown")) if isinstance(quantised, dict) else "unknown"
         text = f"its weights are quantised ({method}), and cannot be trained or saved as they are"
         return [refuse("weights", text, "name the unquantised model; recipe.method: qlora quantises it for training")]
-    return [_architecture(config, str(kind), trusted=trusted)]
+    return [_architecture(config, str(kind))]
 
 
-def _architecture(config: dict[str, Any], kind: str, *, trusted: bool) -> Finding:
+def _architecture(config: dict[str, Any], kind: str) -> Finding:
     given = config.get("architectures") or []
     names = [a for a in given if isinstance(a, str)] if isinstance(given, list) else []
     other = [a for a in names if any(head in a for head in OTHER_HEADS)]
-    if other and len(other) == len(names) and not trusted:
+    if other and len(other) == len(names) and not config.get("auto_map"):
         text = f"the checkpoint is a {other[0]}, which predicts no next token"
-        return refuse("architecture", text, "name the language model that it was made of")
+        return refuse("head", text, "name the language model that it was made of")
     return ok("config", f"{CONFIG} describes {names[0] if names else kind}")
 
 

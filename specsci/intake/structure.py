@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
+from specsci.intake.reach import without_numbers
+
 LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
 FIXED = ("wpe", "embed_positions", "position_embeddings", "positions_embed", "embed_position")
 """Names of tables of positions: a row that is longer is an error."""
 _LAYER = re.compile(r"^(?P<layer>.*?\.\d+)\.(?P<rest>.+)$")
-_NUMBER = re.compile(r"(?<=\.)\d+(?=\.|$)|^\d+(?=\.)")
 
 
 def positions_of(model: Any) -> tuple[int | None, bool]:
@@ -71,18 +72,5 @@ def blocks_of(model: Any) -> dict[str, list[str]]:
     """Block type to the names of its matrices, each once, with N for the layer's number."""
     found: dict[str, set[str]] = {}
     for name, (kind, _) in matrices(model).items():
-        found.setdefault(kind, set()).add(_NUMBER.sub("N", name))
+        found.setdefault(kind, set()).add(without_numbers(name))
     return {kind: sorted(names) for kind, names in sorted(found.items())}
-
-
-def unreached(blocks: dict[str, list[str]], targets: tuple[str, ...], accepted: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Targets that match no matrix, and block types that no target reaches and that are not accepted as frozen."""
-    wanted = [_NUMBER.sub("N", target) for target in targets]
-
-    def matches(name: str, target: str) -> bool:
-        return name == target or name.endswith(f".{target}")
-
-    every = [name for names in blocks.values() for name in names]
-    unknown = [t for t, w in zip(targets, wanted, strict=True) if not any(matches(name, w) for name in every)]
-    frozen = [k for k, names in blocks.items() if k not in accepted and not any(matches(n, t) for n in names for t in wanted)]
-    return unknown, frozen

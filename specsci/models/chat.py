@@ -48,13 +48,11 @@ def conversation_rows(
     Args:
         places: where each conversation comes from, such as `chats.jsonl:3`, for messages.
     """
-    marked = MARK.search(template_of(tokenizer)) is not None
     found = []
     for number, messages in enumerate(conversations):
         try:
-            for message in messages:
-                check_words(message["content"], tokenizer, f"the {message['role']}'s text")
-            found.append(_by_marks(messages, tokenizer) if marked else _by_construction(messages, tokenizer))
+            check_messages(messages, tokenizer)
+            found.append(spoken(messages, tokenizer))
         except UserError as error:
             if not places or error.where:
                 raise
@@ -66,6 +64,22 @@ def conversation_rows(
         _check_turns(mask, messages)
         rows.append(TokenRow(tokens.ids, mask))
     return rows
+
+
+def check_messages(messages: Messages, tokenizer: Any) -> None:
+    """Refuse a conversation whose words the tokenizer would take for control tokens (see `check_words`)."""
+    for message in messages:
+        check_words(message["content"], tokenizer, f"the {message['role']}'s text")
+
+
+def spoken(messages: Messages, tokenizer: Any) -> tuple[str, list[Span]]:
+    """A conversation as text, and the stretches of it that the loss is on.
+
+    Raises:
+        UserError: the template does not tell them, or alters what is said.
+    """
+    marked = MARK.search(template_of(tokenizer)) is not None
+    return _by_marks(messages, tokenizer) if marked else _by_construction(messages, tokenizer)
 
 
 def _check_turns(mask: Sequence[bool], messages: Messages) -> None:
@@ -103,7 +117,7 @@ def _by_construction(messages: Messages, tokenizer: Any) -> tuple[str, list[Span
         upto = messages[: number + 1]
         if len(upto) < len(messages) and not whole.startswith(render(upto, tokenizer)):
             raise UserError(
-                f"the chat template renders turn {number + 1} otherwise inside the conversation than at its end: {shown(messages)}",
+                f"the chat template renders turn {number + 1} otherwise inside the conversation than at its end",
                 mend=f"{MARK_TURNS}, or set the template's variables (chat_variables: {{enable_thinking: false}})",
             )
         spans.append(turn_of(upto, tokenizer).supervised)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from fnmatch import fnmatch
 from pathlib import Path
 
-from specsci.errors import StepFailed
+from specsci.errors import GateRefused, StepFailed
 from specsci.execute.context import Facts, StepContext
+from specsci.intake.examination import ok
+from specsci.intake.examine import examine, files_of
 from specsci.models.chat import declare_template
 from specsci.models.hf import MODEL, TOKENIZER, load_tokenizer
 from specsci.models.hub import fetch
@@ -16,6 +19,15 @@ from specsci.models.tokens import opening_text
 from specsci.plan.hub import MODEL_FILES, HubModel
 from specsci.plan.opening import OPENING
 from specsci.plan.sources import TOKENIZER_FILES, package_of
+
+REGISTERED: Facts = {
+    "examination": [
+        asdict(ok("registered", "its weights are those of the registry, which were proved when they were entered"))
+    ],
+    "packs": True,
+    "on": "its registry",
+}
+"""Facts of a base whose every byte is registered; tests prove what they say of each registered base."""
 
 
 def run_tokenizer(context: StepContext) -> Facts:
@@ -67,11 +79,11 @@ def run_base(context: StepContext) -> Facts:
     if "source" in context.params:
         from specsci.microlab.base import write_base
 
-        return write_base(context.params["source"], context.params["weights_sha256"], target)
+        return {**write_base(context.params["source"], context.params["weights_sha256"], target), **REGISTERED}
     if "package" in context.params:
         from specsci.models.gguf import write_model
 
-        return write_model(package_of(context.params["package"]), target)
+        return {**write_model(package_of(context.params["package"]), target), **REGISTERED}
     trusted = bool(context.params.get("trust_remote_code"))
     _take(context, (*MODEL_FILES, "*.py") if trusted else MODEL_FILES, target)
     if trusted:
@@ -79,7 +91,19 @@ def run_base(context: StepContext) -> Facts:
         mark_trusted(context.out, context.params.get("hub", "a model directory"))
     if not list(target.glob("*.safetensors")):
         raise StepFailed("the model has no safetensors weights", mend="choose a revision that has them: pickle is not read")
-    return {}
+    return _examined(target, trusted=trusted)
+
+
+def _examined(model: Path, *, trusted: bool) -> Facts:
+    """The examination of a base as its step's facts, made on the model itself where memory allows.
+
+    Raises:
+        GateRefused: the base is refused.
+    """
+    found = examine(model, files_of(model), trusted=trusted, quick=False, here=True)
+    if found.refused:
+        raise GateRefused(f"the base is refused: {'; '.join(f.text for f in found.refusals)}", mend=found.refusals[-1].hint)
+    return {"examination": [asdict(f) for f in found.findings], **found.facts}
 
 
 def _take(context: StepContext, wanted: tuple[str, ...], target: Path) -> None:

@@ -204,9 +204,9 @@ def _hint(between: str, tokenizer: Any) -> str:
     return f"{value}{OWN_TEMPLATE} without a think block, or with the same one in both"
 
 
-def variables_of(template: str) -> list[str]:
-    """The variables that a template reads and does not set, those that every template is given left out."""
-    from jinja2 import TemplateError, meta, nodes
+def _parsed(template: str) -> Any:
+    """A template's tree; None where it cannot be parsed (rendering says why)."""
+    from jinja2 import TemplateError, nodes
     from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -219,13 +219,33 @@ def variables_of(template: str) -> list[str]:
 
     environment = ImmutableSandboxedEnvironment(extensions=[Generation, loopcontrols])
     try:
-        return sorted(meta.find_undeclared_variables(environment.parse(template)) - GIVEN - set(environment.globals))
+        return environment.parse(template)
     except (TemplateError, RecursionError):
-        return []
+        return None
+
+
+def variables_of(template: str) -> list[str]:
+    """The variables that a template reads and does not set, those that every template is given left out."""
+    from jinja2 import meta
+
+    tree = _parsed(template)
+    return sorted(meta.find_undeclared_variables(tree) - GIVEN) if tree else []
+
+
+def draws_of(template: str) -> str:
+    """What in a template is drawn at random, such as the filter `random`; empty where nothing is."""
+    from jinja2 import nodes
+
+    tree = _parsed(template)
+    if tree is None:
+        return ""
+    filters = {"random"} & {node.name for node in tree.find_all(nodes.Filter)}
+    names = {"lipsum"} & {node.name for node in tree.find_all(nodes.Name)}
+    return ", ".join(sorted(filters | names))
 
 
 GIVEN = frozenset(
-    "messages tools documents add_generation_prompt raise_exception strftime_now range bos_token eos_token unk_token sep_token "
+    "messages tools documents add_generation_prompt raise_exception strftime_now range dict lipsum cycler joiner namespace bos_token eos_token unk_token sep_token "
     "pad_token cls_token mask_token additional_special_tokens".split()
 )
 """Names that transformers gives to every template."""

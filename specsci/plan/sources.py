@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from specsci.errors import UserError, nearest
 from specsci.ids import digest, file_sha256, text_digest
+from specsci.intake.examine import HEAD
+from specsci.intake.folder import Unreadable, examine_folder, read_mapping
 from specsci.outside import listed
 from specsci.plan.cost import HUB_BYTES_PER_PARAMETER
 from specsci.plan.hub import PREFIX, hub_model
@@ -16,6 +19,7 @@ from specsci.plan.opening import AS_IT_SAYS, OPENING, opening_of
 from specsci.shipped import PACKAGE
 from specsci.specs.schema import ACCESS
 from specsci.train.memory import Shape, shape_in
+from specsci.user_files import name_fault, shown_name
 
 TEMPLATE_FILE = "chat_template.jinja"
 TOKENIZER_FILES = (
@@ -85,11 +89,15 @@ def microlab_registry() -> dict[str, Any]:
 
 def inside(name: str, folder: Path, what: str) -> Path:
     """A file that a study names, which must lie in the study's folder (links followed)."""
+    fault = name_fault(name)
+    if fault:
+        raise UserError(f"{what} '{shown_name(name)}' {fault}", mend=f"name a file below {folder}")
     path = folder / name
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{what} '{name}' lies outside the study's folder", mend=f"put it below {folder}")
     if not path.is_file():
-        raise UserError(f"{what} '{name}' is not there", mend=f"put it below {folder}")
+        missing = "is no regular file" if path.exists() else "is not there"
+        raise UserError(f"{what} '{name}' {missing}", mend=f"put it below {folder}")
     return path
 
 
@@ -101,7 +109,12 @@ def text_identity(source: str, study_folder: Path) -> dict[str, Any]:
     if source.startswith("microlab:"):
         from specsci.microlab.world import FAMILIES, VERSIONS, world_family
 
-        world = source.removeprefix("microlab:").split("/")[0]
+        name = source.removeprefix("microlab:")
+        world, _, seed = name.partition("/")
+        if world not in VERSIONS:
+            raise UserError(f"no microlab world '{shown_name(world)}'", mend=nearest(shown_name(world), VERSIONS))
+        if not re.fullmatch(r"[0-9]{1,9}", seed):
+            raise UserError(f"'{shown_name(source)}' names no base of a world", mend=f"write microlab:{world}/SEED")
         later = {"world": VERSIONS[world]} if VERSIONS[world] > 1 else {}
         return {"source": source, "grammar": world_family(FAMILIES[world]).grammar_digest, **later}
     return {"source": source, "sha256": file_sha256(inside(source, study_folder, "text file"))}
@@ -143,7 +156,7 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
         registry = microlab_registry()["bases"]
         name = source.removeprefix("microlab:")
         if name not in registry:
-            raise UserError(f"no shipped microlab base '{name}'", mend=nearest(name, registry))
+            raise UserError(f"no shipped microlab base '{shown_name(name)}'", mend=nearest(shown_name(name), registry))
         record = registry[name]
         world = name.split("/")[0]
         return {
@@ -202,9 +215,9 @@ def _card(folder: Path) -> dict[str, Any]:
     if not card.is_file():
         return {}
     try:
-        return dict(json.loads(card.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise UserError(f"{card} cannot be read: {error}", mend="export the model anew, or remove the file") from error
+        return read_mapping(card)
+    except Unreadable as error:
+        raise UserError(str(error), mend="export the model anew, or remove the file") from error
 
 
 def _access_of(folder: Path) -> str:
@@ -223,7 +236,17 @@ def _check_served_template(folder: Path) -> None:
         )
 
 
+def _check_files(folder: Path) -> None:
+    """What a model directory's files tell without loading it, as the first thing that is wrong (see `specsci.intake`)."""
+    wrong = [f for f in examine_folder(folder) if f.judgement == "refuse" and f.check != HEAD]
+    if wrong:
+        raise UserError(wrong[0].text, mend=wrong[0].hint)
+
+
 def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
+    fault = name_fault(source)
+    if fault:
+        raise UserError(f"base model '{shown_name(source)}' {fault}", mend="name a model directory")
     given = Path(source)
     folder = given if given.is_absolute() else study_folder / given
     if not given.is_absolute() and not folder.resolve().is_relative_to(study_folder.resolve()):
@@ -243,6 +266,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
         missing = "safetensors weights" if not weights else "a tokenizer"
         raise UserError(f"model directory '{source}' has no {missing}", mend="save the model with save_pretrained")
     _check_served_template(folder)
+    _check_files(folder)
     shape, opening = shape_in(folder), opening_of(folder)
     return {
         "base": {"files": files},

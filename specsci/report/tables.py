@@ -181,7 +181,8 @@ def noise_table(content: Ablation) -> Table:
         share = sum(r[k] or 0.0 for k in ("base_share", "replicate_share"))
         table.rows.append([r["contrast"], str(r["replicates"]), str(r["items"]), *shown, f"{share:.0%}"])
     table.note = (
-        "Half of a 95 % interval over replicates and items to come (ANOVA components of replicate by item by option order). "
+        "Half of a 95 % interval over replicates and items to come (ANOVA components of replicates by items in their clusters; option orders are "
+        "a fixed factor). On the rate scale also where the contrast is on another. "
         "From replicates: share of the squared standard error that more items would not lessen."
     )
     return table

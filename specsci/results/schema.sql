@@ -29,11 +29,13 @@ CREATE TABLE contrasts (
   flags STRUCT(code VARCHAR, severity VARCHAR, text VARCHAR)[], per_replicate DOUBLE[],
   equivalence_margin DOUBLE, equivalence_p DOUBLE, registration VARCHAR, registered VARCHAR);
 -- Where a contrast's noise comes from, and the half-width of its 95 % interval over replicates and items to come, now and
--- with twice as many of one kind.
+-- with twice as many of one kind; on the scale `scale` (rates, whatever the contrast's own). Option orders are a fixed factor.
 CREATE TABLE noise_budget (
-  study VARCHAR, contrast VARCHAR, bases INTEGER, replicates INTEGER, items INTEGER, repeats INTEGER, incomplete_items INTEGER,
-  base_sd DOUBLE, replicate_sd DOUBLE, item_sd DOUBLE, replicate_item_sd DOUBLE, repeat_sd DOUBLE,
-  base_share DOUBLE, replicate_share DOUBLE, item_share DOUBLE, replicate_item_share DOUBLE, repeat_share DOUBLE,
+  study VARCHAR, contrast VARCHAR, scale VARCHAR, bases INTEGER, replicates INTEGER, items INTEGER, clusters INTEGER,
+  repeats INTEGER, incomplete_items INTEGER,
+  base_sd DOUBLE, replicate_sd DOUBLE, cluster_sd DOUBLE, item_sd DOUBLE, replicate_cluster_sd DOUBLE, replicate_item_sd DOUBLE,
+  repeat_sd DOUBLE, base_share DOUBLE, replicate_share DOUBLE, cluster_share DOUBLE, item_share DOUBLE,
+  replicate_cluster_share DOUBLE, replicate_item_share DOUBLE, repeat_share DOUBLE,
   half_width DOUBLE, half_width_twice_replicates DOUBLE, half_width_twice_items DOUBLE, half_width_twice_repeats DOUBLE);
 -- One row per synthetic document.
 CREATE TABLE documents (

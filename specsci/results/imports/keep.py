@@ -83,7 +83,7 @@ def keep(store: Store, given: Given, study: str, *, title: str = "", replace: bo
         try:
             write_whole(store.root / FOLDER / study / imported["file"], lambda part: part.write_bytes(data))
             write_json(place, manifest)
-            build(store)
+            build(store, study)
         except BaseException as error:
             _take_back(store, study, place, before)
             if isinstance(error, OSError) and not isinstance(error, SpecsciError):
