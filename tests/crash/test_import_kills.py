@@ -69,7 +69,7 @@ def killed_at(store: Store, file: Path, step: int) -> bool:
 
 @pytest.mark.parametrize("first", [False, True], ids=["over another import", "the first import"])
 def test_a_kill_between_any_two_steps_leaves_the_old_import_or_the_new_one(tmp_path: Path, monkeypatch, first: bool) -> None:
-    monkeypatch.setattr(building, "build", lambda store: store.root)  # its own kills are tested elsewhere
+    monkeypatch.setattr(building, "build", lambda store, *_: store.root)  # its own kills are tested elsewhere
     (tmp_path / "old.csv").write_text(OLD)
     (tmp_path / "new.csv").write_text(NEW)
     outcomes, step, died = [], 0, True
@@ -101,7 +101,7 @@ def test_an_import_that_the_database_does_not_take_is_taken_back(tmp_path: Path,
     import_file(store, tmp_path / "old.csv", "other" if first else "mine")
     before = tree(store.root)
 
-    def fails(_: Store) -> Path:
+    def fails(*_: object) -> Path:
         raise error
 
     with monkeypatch.context() as patched:

@@ -56,7 +56,7 @@ def tried(seed: int, folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch, 
     before, whole = tree(root), seed % WHOLE_BUILD_EVERY == 0
     with monkeypatch.context() as patched:
         if not whole:
-            patched.setattr(building, "build", lambda store: store.root)
+            patched.setattr(building, "build", lambda store, *_: store.root)
         argv = [
             "specsci",
             "results",
