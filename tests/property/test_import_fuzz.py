@@ -103,4 +103,4 @@ def test_three_thousand_mutated_files(tmp_path, monkeypatch, capsys) -> None:
     found = fuzz(range(1000, 4000), tmp_path, monkeypatch, capsys)
     with capsys.disabled():
         print("\n" + "\n".join(f"{count:5d} {what}" for what, count in found.most_common()))
-    assert sum(found.values()) == 3000 and found["right"] > 600 and found["refused"] > 900
+    assert sum(found.values()) == 3000 and found["right"] > 500 and found["refused"] > 900
