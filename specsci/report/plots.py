@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specsci.errors import StoreError, UserError
+from specsci.errors import UserError
 from specsci.findings import worst
 from specsci.report.ablation import Ablation, RateCell
+from specsci.store.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -266,10 +267,5 @@ def save(figure: Figure, path: Path) -> None:
     if kind not in FORMATS:
         raise UserError(f"'{path.name}' is no {', '.join(FORMATS)} file", mend="give --out a name with one of these endings")
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
-    try:
-        with plt.rc_context(STYLE):
-            figure.savefig(path, dpi=200, metadata=dates, format=kind)
-    except OSError as error:
-        raise StoreError(
-            f"the figure cannot be written: {error.strerror or error}", where=str(path), mend="choose another --out"
-        ) from error
+    with plt.rc_context(STYLE):
+        write_whole(path, lambda part: figure.savefig(part, dpi=200, metadata=dates, format=kind))

@@ -58,7 +58,9 @@ def leftovers(folder: Path, name: str = "") -> list[Path]:
     return sorted(
         p
         for p in folder.iterdir()
-        if (found := _LEFT.fullmatch(p.name)) and (not name or name in p.name) and is_dead(found["owner"] or _earlier(found["pid"]))
+        if (found := _LEFT.fullmatch(p.name))
+        and (not name or name in p.name)
+        and is_dead(found["owner"] or _earlier(found["pid"]))
     )
 
 

@@ -90,7 +90,9 @@ def test_a_kill_between_any_two_steps_leaves_the_old_import_or_the_new_one(tmp_p
     assert aligned(store) == [20, 21]
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), duckdb.ConversionException("x"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), duckdb.ConversionException("x"), KeyboardInterrupt()]
+)
 @pytest.mark.parametrize("first", [False, True], ids=["over another import", "the first import"])
 def test_an_import_that_the_database_does_not_take_is_taken_back(tmp_path: Path, monkeypatch, error, first) -> None:
     (tmp_path / "old.csv").write_text(OLD)

@@ -82,7 +82,7 @@ def keep(store: Store, given: Given, study: str, *, title: str = "", replace: bo
         try:
             _write(store, study, imported["file"], data)
             write_json(place, manifest)
-            build(store)
+            build(store, study)
         except BaseException as error:
             _take_back(store, study, place, before)
             if isinstance(error, OSError) and not isinstance(error, (StoreError, UserError)):
