@@ -10,7 +10,7 @@ import codecs
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
@@ -46,11 +46,17 @@ def _nearest(error: UnicodeError) -> tuple[str | bytes, int]:
 codecs.register_error(ERRORS, _nearest)
 
 
+class OutputFailed(OSError):
+    """Standard output or error cannot be written: its disk is full."""
+
+
 class Visible:
     """A text stream that spells control characters out; all else is the stream's own."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.gone = False
+        """Whether the reader is gone."""
 
     @property
     def encoding(self) -> str:
@@ -61,8 +67,20 @@ class Visible:
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError("a text is written, not bytes")
-        self.stream.write(visible(text))
+        self._do(lambda: self.stream.write(visible(text)))
         return len(text)
+
+    def flush(self) -> None:
+        self._do(self.stream.flush)
+
+    def _do(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except BrokenPipeError:
+            self.gone = True
+            raise
+        except OSError as error:
+            raise OutputFailed(error.errno, error.strerror) from error
 
     def writelines(self, lines: Any) -> None:
         for line in lines:
@@ -81,20 +99,21 @@ def raw(stream: TextIO) -> TextIO:
 
 
 @contextmanager
-def plain_streams() -> Iterator[None]:
-    """Standard output and error for users' text; a closed one swallows what is written."""
+def plain_streams() -> Iterator[Visible]:
+    """Standard output and error for users' text; a closed one swallows what is written. Yields standard output."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _guarded(before[0]), _guarded(before[1])
+    out, err = _guarded(before[0]), _guarded(before[1])
+    sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:
-        yield
+        yield out
     finally:
         sys.stdout, sys.stderr = before
 
 
-def _guarded(stream: TextIO | None) -> TextIO:
+def _guarded(stream: TextIO | None) -> Visible:
     if stream is None:
         stream = open(os.devnull, "w", encoding="utf-8")
     encoding = codecs.lookup(getattr(stream, "encoding", None) or "utf-8").name
     if not encoding.startswith("utf") and hasattr(stream, "reconfigure"):
         stream.reconfigure(errors=ERRORS)
-    return cast(TextIO, Visible(stream))
+    return Visible(stream)

@@ -1,6 +1,6 @@
 """YAML 1.2 files read with positions, and validated into frozen models with every error located.
 
-ruamel.yaml refuses duplicate keys and keeps line and column of each node; PyYAML does neither.
+ruamel.yaml refuses duplicate keys and keeps line and column of each node; PyYAML does neither (see `yaml_nodes`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLStreamError
+from ruamel.yaml.nodes import MappingNode
+from ruamel.yaml.reader import ReaderError
 
 from specsci.errors import InputFileError, Problem, nearest
+from specsci.user_files import read_user_text
+from specsci.yaml_nodes import Place, Refused, compose, construct
 
 MAX_BYTES = 2_000_000
-MAX_NODES = 200_000
+MAX_SHOWN = 200
+"""Most characters of a value that a message repeats."""
 Model = TypeVar("Model", bound=BaseModel)
 Path_ = tuple[str | int, ...]
 
@@ -36,7 +39,7 @@ class Document:
 
     file: str
     data: Any
-    tree: Any
+    place: Place
 
     def problem(self, path: Path_, what: str, mend: str = "", *, key: bool = False) -> Problem:
         """A problem at a place in the file; `key=True` points at the key, not at its value."""
@@ -44,75 +47,54 @@ class Document:
         return Problem(self.file, line, column, what, mend)
 
     def position(self, path: Path_, *, key: bool = False) -> tuple[int, int]:
-        """Line and column (1-based) of the deepest part of `path` that the file has."""
-        node, place = self.tree, (0, 0)
+        """Line and column (1-based) of the deepest part of `path` that the file has.
+
+        What a merge key brings stands where it is written, in the mapping that is merged.
+        """
+        node, found = self.place, (1, 1)
         for number, part in enumerate(path):
-            last = number == len(path) - 1
-            if isinstance(node, CommentedMap) and part in node:
-                found = node.lc.key(part) if key and last else node.lc.value(part)
-            elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
-                found = node.lc.item(part)
-            else:
+            if part not in node.children:
                 continue
-            place, node = (found[0], found[1]), node[part]
-        return place[0] + 1, place[1] + 1
+            last = number == len(path) - 1
+            inner = node.children[part]
+            found = node.keys[part] if key and last and part in node.keys else (inner.line, inner.column)
+            node = inner
+        return found
 
 
 def read_yaml(path: Path) -> Document:
     """Parse a YAML file.
 
     Raises:
-        InputFileError: unreadable, too large, not UTF-8, malformed, a duplicate key, or an alias bomb.
+        InputFileError: unreadable, no regular file, too large, not UTF-8, malformed, a duplicate key, a value that is none,
+            or an alias bomb.
     """
 
     def refuse(what: str, mend: str = "", line: int = 1, column: int = 1) -> InputFileError:
         return InputFileError([Problem(str(path), line, column, what, mend)])
 
+    text = read_user_text(path, MAX_BYTES, "put bulk text in files beside it").removeprefix("\ufeff")
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise refuse(f"cannot be read: {error.strerror or error}") from error
-    if len(raw) > MAX_BYTES:
-        raise refuse(f"is {len(raw):,} bytes; the limit is {MAX_BYTES:,}", "put bulk text in files beside it")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise refuse(f"is not UTF-8 (byte {error.start})", "save it as UTF-8", line) from error
-    try:
-        tree = YAML(typ="rt").load(text)
+        root = compose(text)
+        if not isinstance(root, MappingNode):
+            raise Refused("must be a mapping of keys to values", "begin with a key and a colon, such as `study: name`")
+        data, place = construct(root)
+    except Refused as error:
+        raise refuse(error.what, error.hint, error.line, error.column) from error
+    except ReaderError as error:
+        before = text[: error.position]
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        what = f"special characters are not allowed: U+{ord(text[error.position]):04X}"
+        raise refuse(what, "remove it", line, column) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         what = " ".join((error.problem or "malformed YAML").split())
         raise refuse(what, "fix the YAML syntax here", line, column) from error
-    except (YAMLError, YAMLStreamError, ValueError, RecursionError) as error:
-        raise refuse(f"malformed YAML: {' '.join(str(error).split())[:200]}") from error
-    if not isinstance(tree, CommentedMap):
-        raise refuse("must be a mapping of keys to values", "begin with a key and a colon, such as `study: name`")
-    budget = [MAX_NODES]
-    try:
-        return Document(str(path), _plain(tree, budget, 0), tree)
-    except _TooLarge as error:
-        raise refuse(f"expands to more than {MAX_NODES:,} nodes", "remove nested aliases") from error
-
-
-class _TooLarge(Exception):
-    pass
-
-
-def _plain(node: Any, budget: list[int], depth: int) -> Any:
-    budget[0] -= 1
-    if budget[0] < 0 or depth > 100:
-        raise _TooLarge
-    if isinstance(node, dict):
-        return {_plain(k, budget, depth + 1): _plain(v, budget, depth + 1) for k, v in node.items()}
-    if isinstance(node, list):
-        return [_plain(v, budget, depth + 1) for v in node]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
+    except (YAMLError, YAMLStreamError, ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
+        what = f"malformed YAML: {' '.join(str(error).split())[:200]}"
+        raise refuse(what, "fix the YAML syntax") from error
+    return Document(str(path), data, place)
 
 
 def validate(document: Document, model: type[Model], data: Any = None) -> Model:
@@ -131,11 +113,13 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
         name = ".".join(str(p) for p in path)
         if item["type"] == "extra_forbidden":
             fields = _fields_at(model, path[:-1])
-            found.append(document.problem(path, f"unknown key '{path[-1]}'", nearest(str(path[-1]), fields), key=True))
+            key = str(path[-1])[:MAX_SHOWN]
+            found.append(document.problem(path, f"unknown key '{key}'", nearest(key, fields), key=True))
         elif item["type"] == "missing":
             found.append(document.problem(path[:-1], f"'{name}' is required and missing", f"add `{path[-1]}:` here"))
         else:
             given = item.get("input")
+            given = given[:MAX_SHOWN] + "..." if isinstance(given, str) and len(given) > MAX_SHOWN else given
             shown = f" (given: {given!r})" if isinstance(given, (str, int, float, bool)) else ""
             message = item["msg"].removeprefix("Value error, ")
             found.append(document.problem(path, f"'{name}': {message}{shown}" if name else message))

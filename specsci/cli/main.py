@@ -57,27 +57,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The entry point: a user's mistake is one clear message and an exit code, never a traceback."""
-    try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
-    except click.Abort:
-        click.echo("interrupted", err=True)
-        sys.exit(4)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except KeyboardInterrupt:
-        click.echo("interrupted; finished steps are kept, the same command goes on", err=True)
-        sys.exit(4)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
-    except Exception as error:
-        from specsci.errors import SpecsciError
+    """The entry point: every end of a command is an exit code and a sentence (see `specsci.cli.guard`)."""
+    from specsci.cli.guard import guarded
 
-        if not isinstance(error, SpecsciError):
-            raise
-        click.echo(str(error), err=True)
-        sys.exit(error.exit_code)
+    sys.exit(guarded(lambda: cli(standalone_mode=False)))

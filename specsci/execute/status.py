@@ -7,8 +7,7 @@ from typing import Any
 from specsci.execute.logs import failed_log
 from specsci.plan.plan import Plan
 from specsci.store.artifact import Store
-from specsci.store.ledger import Ledger
-
+from specsci.store.ledger import read_snapshot
 
 TRACEBACK = "Traceback (most recent call last):"
 
@@ -21,12 +20,7 @@ def status_of(plan: Plan, store: Store) -> dict[str, Any]:
         counts = kinds.setdefault(step.kind, {"done": 0, "total": 0})
         counts["total"] += 1
         counts["done"] += step.digest in have
-    ledger = Ledger(store.root)
-    try:
-        ledger.free_dead_claims()
-        snapshot = ledger.snapshot()
-    finally:
-        ledger.close()
+    snapshot = read_snapshot(store.root)
     failures = [f for f in snapshot["failures"] if f["digest"] in plan.steps and f["digest"] not in have]
     for failure in failures:
         log = failed_log(store.root, failure["digest"])
@@ -47,7 +41,7 @@ def cause_of(error: str) -> str:
     lines = [line.strip() for line in error.splitlines() if line.strip()]
     if not lines:
         return "no cause was written down"
-    if not TRACEBACK in error:
+    if TRACEBACK not in error:
         return lines[0]
     *_, last = error.rpartition(TRACEBACK)
     return next((line for line in last.splitlines() if line.strip() and not line.startswith((" ", "\t"))), lines[-1])

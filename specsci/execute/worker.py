@@ -23,7 +23,7 @@ from specsci import __version__
 from specsci.errors import CorruptArtifact, GateRefused, SpecsciError, UserError
 from specsci.execute.context import StepContext, action_of
 from specsci.execute.logs import add, drop_failed, keep_failed, log_libraries, logged
-from specsci.plan.step import Step
+from specsci.plan.step import OUTSIDE, Step
 from specsci.store.artifact import LOG, Store
 
 PROGRESS_EVERY_S = 0.2
@@ -182,8 +182,12 @@ def _outcome(
             out=stage,
             scratch=scratch,
             checkpoints=store.checkpoints(step, job.owner),
-            runtime={**step.runtime, "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"},
+            runtime={
+                **{k: v for k, v in step.runtime.items() if k != OUTSIDE},
+                "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu",
+            },
             progress=_reporter(connection, step.digest),
+            outside=step.runtime.get(OUTSIDE, ""),
         )
         try:
             with logged(stage / LOG, f"{step.label} [{step.kind} {step.digest}]"):

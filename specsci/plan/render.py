@@ -7,6 +7,7 @@ from typing import Any
 
 from specsci.plan.build import units_by_variant
 from specsci.plan.gates import Finding, memory_of
+from specsci.plan.opening import AS_IT_SAYS, OPENING
 from specsci.plan.plan import Plan
 from specsci.plan.price import LEAST_GPU_H, MFU, Estimate, Speeds, estimate, hourly_usd, place_of
 from specsci.study.arms import budgets_of
@@ -38,6 +39,7 @@ def as_dict(
         "stages": _stages(plan),
         "recipes": _recipes(plan),
         "memory": [{"base_model": b, "stage": s, **asdict(m), "total_gib": m.total_gib} for b, s, m in memory_of(plan)],
+        "openings": {name: base[OPENING] for name, base in plan.bases.items() if OPENING in base},
         "kinds": _kinds(plan, have),
         "steps": [
             {
@@ -106,6 +108,7 @@ def lines(
     for name, recipe in _recipes(plan).items():
         out += [f"  {name} recipe, {origin}: {', '.join(values)}" for origin, values in _by_origin(recipe).items()]
     out += _memory_lines(plan)
+    out += _opening_lines(plan)
     out += ["steps (asked for -> shared -> to run):"]
     for kind, counts in _kinds(plan, have).items():
         out.append(f"  {kind}: {counts['requested']:,} -> {counts['steps']:,} -> {counts['to_run']:,}")
@@ -220,6 +223,17 @@ def _memory_lines(plan: Plan) -> list[str]:
         parts = f"weights {found.weights_gib:.2f}, trained {found.trained_gib:.2f}"
         parts += f", activations {found.activations_gib:.2f}, logits {found.logits_gib:.2f}"
         out.append(f"  {name} of {base} needs about {found.total_gib:.1f} GiB{each} for one sequence at a time ({parts})")
+    return out
+
+
+def _opening_lines(plan: Plan) -> list[str]:
+    """How the texts of every base from a directory or a hub begin: documents, chats and what evals ask."""
+    out = []
+    for name, base in plan.bases.items():
+        if OPENING in base:
+            begun = base[OPENING] or "no BOS token"
+            how = begun if begun == AS_IT_SAYS else f"with {begun}, as its tokenizer begins them"
+            out.append(f"  texts for {name} begin {how}")
     return out
 
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from specsci.errors import UserError, nearest
 from specsci.ids import digest, file_sha256, text_digest
+from specsci.intake.examine import HEAD
+from specsci.intake.folder import Unreadable, examine_folder, read_mapping
+from specsci.outside import listed
 from specsci.plan.cost import HUB_BYTES_PER_PARAMETER
 from specsci.plan.hub import PREFIX, hub_model
+from specsci.plan.opening import AS_IT_SAYS, OPENING, opening_of
 from specsci.shipped import PACKAGE
 from specsci.specs.schema import ACCESS
 from specsci.train.memory import Shape, shape_in
+from specsci.user_files import name_fault, shown_name
 
 TEMPLATE_FILE = "chat_template.jinja"
 TOKENIZER_FILES = (
@@ -83,11 +89,15 @@ def microlab_registry() -> dict[str, Any]:
 
 def inside(name: str, folder: Path, what: str) -> Path:
     """A file that a study names, which must lie in the study's folder (links followed)."""
+    fault = name_fault(name)
+    if fault:
+        raise UserError(f"{what} '{shown_name(name)}' {fault}", mend=f"name a file below {folder}")
     path = folder / name
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{what} '{name}' lies outside the study's folder", mend=f"put it below {folder}")
     if not path.is_file():
-        raise UserError(f"{what} '{name}' is not there", mend=f"put it below {folder}")
+        missing = "is no regular file" if path.exists() else "is not there"
+        raise UserError(f"{what} '{name}' {missing}", mend=f"put it below {folder}")
     return path
 
 
@@ -99,17 +109,34 @@ def text_identity(source: str, study_folder: Path) -> dict[str, Any]:
     if source.startswith("microlab:"):
         from specsci.microlab.world import FAMILIES, VERSIONS, world_family
 
-        world = source.removeprefix("microlab:").split("/")[0]
+        name = source.removeprefix("microlab:")
+        world, _, seed = name.partition("/")
+        if world not in VERSIONS:
+            raise UserError(f"no microlab world '{shown_name(world)}'", mend=nearest(shown_name(world), VERSIONS))
+        if not re.fullmatch(r"[0-9]{1,9}", seed):
+            raise UserError(f"'{shown_name(source)}' names no base of a world", mend=f"write microlab:{world}/SEED")
         later = {"world": VERSIONS[world]} if VERSIONS[world] > 1 else {}
         return {"source": source, "grammar": world_family(FAMILIES[world]).grammar_digest, **later}
     return {"source": source, "sha256": file_sha256(inside(source, study_folder, "text file"))}
 
 
 def chat_identity(template: str, variables: dict[str, Any], study_folder: Path) -> dict[str, Any]:
-    """What a study declares about a base's chat template: its text and its variables' values; empty where nothing."""
+    """What a study declares about a base's chat template: its text and its variables' values; empty where nothing.
+
+    Raises:
+        UserError: the template's file is empty or is no UTF-8.
+    """
     out: dict[str, Any] = {}
     if template:
-        out["text"] = inside(template, study_folder, "chat template").read_text(encoding="utf-8")
+        try:
+            data = inside(template, study_folder, "chat template").read_bytes()
+            text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        except UnicodeDecodeError as error:
+            what = f"chat template '{template}' is no UTF-8 (byte {error.start + 1})"
+            raise UserError(what, mend="save it as UTF-8") from error
+        if not text.strip():
+            raise UserError(f"chat template '{template}' is empty", mend="write the template, or name none")
+        out["text"] = text
     if variables:
         out["variables"] = dict(variables)
     return out
@@ -120,7 +147,7 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
 
     Returns:
         `base` and `tokenizer` (both hashable values), `parameters`, `path` for a directory, its `shape` where its config
-        tells one, and its `access` where it was exported from a study.
+        tells one, its `opening` (what its tokenizer puts before every text), and its `access` where it was exported.
 
     Raises:
         UserError: unknown microlab base, or a directory that is no model, or lies outside the study's folder.
@@ -129,7 +156,7 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
         registry = microlab_registry()["bases"]
         name = source.removeprefix("microlab:")
         if name not in registry:
-            raise UserError(f"no shipped microlab base '{name}'", mend=nearest(name, registry))
+            raise UserError(f"no shipped microlab base '{shown_name(name)}'", mend=nearest(shown_name(name), registry))
         record = registry[name]
         world = name.split("/")[0]
         return {
@@ -149,8 +176,13 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
         model = hub_model(source)
         files = {"hub": model.name, "revision": model.revision}
         size = model.parameters
-        weights = None if size is None else size * HUB_BYTES_PER_PARAMETER
-        return {"base": files, "tokenizer": dict(files), "parameters": size, "weights_bytes": weights}
+        return {
+            "base": files,
+            "tokenizer": {**files, OPENING: AS_IT_SAYS},
+            "parameters": size,
+            "weights_bytes": None if size is None else size * HUB_BYTES_PER_PARAMETER,
+            OPENING: AS_IT_SAYS,
+        }
     return _directory_identity(source, study_folder)
 
 
@@ -183,9 +215,9 @@ def _card(folder: Path) -> dict[str, Any]:
     if not card.is_file():
         return {}
     try:
-        return dict(json.loads(card.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise UserError(f"{card} cannot be read: {error}", mend="export the model anew, or remove the file") from error
+        return read_mapping(card)
+    except Unreadable as error:
+        raise UserError(str(error), mend="export the model anew, or remove the file") from error
 
 
 def _access_of(folder: Path) -> str:
@@ -204,7 +236,17 @@ def _check_served_template(folder: Path) -> None:
         )
 
 
+def _check_files(folder: Path) -> None:
+    """What a model directory's files tell without loading it, as the first thing that is wrong (see `specsci.intake`)."""
+    wrong = [f for f in examine_folder(folder) if f.judgement == "refuse" and f.check != HEAD]
+    if wrong:
+        raise UserError(wrong[0].text, mend=wrong[0].hint)
+
+
 def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
+    fault = name_fault(source)
+    if fault:
+        raise UserError(f"base model '{shown_name(source)}' {fault}", mend="name a model directory")
     given = Path(source)
     folder = given if given.is_absolute() else study_folder / given
     if not given.is_absolute() and not folder.resolve().is_relative_to(study_folder.resolve()):
@@ -217,18 +259,19 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
             f"base model '{source}' is no microlab base and no model directory",
             mend="use `microlab:WORLD/SEED`, `package:NAME`, `hub:ORG/NAME@REVISION`, or a directory with config.json, weights and tokenizer",
         )
-    listed = {*(p for p in folder.iterdir() if p.is_file()), *folder.rglob("*.py")}
-    files = {str(p.relative_to(folder)): file_sha256(p) for p in sorted(listed)}
+    files = listed(folder, f"base model '{source}'")
     tokenizer = {name: sha for name, sha in files.items() if name in TOKENIZER_FILES}
     weights = [p for p in folder.glob("*.safetensors")]
     if not weights or not tokenizer:
         missing = "safetensors weights" if not weights else "a tokenizer"
         raise UserError(f"model directory '{source}' has no {missing}", mend="save the model with save_pretrained")
     _check_served_template(folder)
-    shape = shape_in(folder)
+    _check_files(folder)
+    shape, opening = shape_in(folder), opening_of(folder)
     return {
         "base": {"files": files},
-        "tokenizer": {"files": tokenizer, "digest": digest(tokenizer)},
+        "tokenizer": {"files": tokenizer, "digest": digest(tokenizer), **({OPENING: AS_IT_SAYS} if opening else {})},
+        OPENING: opening,
         "path": str(folder.resolve()),
         "parameters": shape.parameters if shape else sum(p.stat().st_size for p in weights) // 4,
         "weights_bytes": sum((folder / name).stat().st_size for name in files),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import click
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from specsci.report.latex import latex
 from specsci.report.tables import Table, as_csv, markdown
+from specsci.terminal_text import raw, visible
 
 WIDE = 160
 """Columns from which an estimate and its interval stand on one line."""
@@ -19,8 +21,8 @@ WIDE = 160
 
 def console() -> Console:
     """Standard output: a terminal at its own width, a file or pipe wide enough for the tables."""
-    real = Console()
-    return real if real.is_terminal else Console(width=200)
+    real = Console(file=raw(sys.stdout))
+    return real if real.is_terminal else Console(file=raw(sys.stdout), width=200)
 
 
 def print_tables(tables: list[Table], format_: str, lines: Sequence[str] = (), *, titled: bool = True) -> None:
@@ -40,18 +42,19 @@ def print_tables(tables: list[Table], format_: str, lines: Sequence[str] = (), *
 
 
 def show(lines: Sequence[str], tables: list[Table]) -> None:
-    """Print lines and tables; nothing of a study's text is read as markup."""
+    """Print lines and tables; nothing of a study's text is read as markup or as a command."""
     out = console()
     for line in lines:
-        out.print(Text(line))
+        out.print(Text(visible(line)))
     for table in tables:
         out.print()
-        out.print(Text(table.title, style="bold"))
+        out.print(Text(visible(table.title), style="bold"))
         grid = RichTable(box=SIMPLE_HEAD, pad_edge=False)
         for number, name in enumerate(table.header):
-            grid.add_column(Text(name), overflow="fold", justify="left" if number == 0 else "right")
+            grid.add_column(Text(visible(name)), overflow="fold", justify="left" if number == 0 else "right")
         for row in table.rows:
-            grid.add_row(*(Text(cell if out.width >= WIDE else cell.replace(" [", "\n[")) for cell in row))
+            cells = [visible(cell) for cell in row]
+            grid.add_row(*(Text(cell if out.width >= WIDE else cell.replace(" [", "\n[")) for cell in cells))
         out.print(grid)
         if table.note:
-            out.print(Text(table.note, style="dim"))
+            out.print(Text(visible(table.note), style="dim"))
