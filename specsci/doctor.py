@@ -16,7 +16,7 @@ from typing import Literal
 
 from packaging.requirements import Requirement
 
-from specsci.plan.cost import cores
+from specsci.machine import cores
 
 HUB, HUB_TIMEOUT_S = "huggingface.co", 3.0
 LITTLE_DISK_GIB = 5.0

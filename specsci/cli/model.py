@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,33 @@ from specsci.cli.common import emit, json_option, open_store, store_option
 
 @click.group()
 def model() -> None:
-    """Take trained models out of a store."""
+    """Examine base models, and take trained models out of a store."""
+
+
+@model.command()
+@click.argument("source", metavar="SOURCE")
+@click.option("--trust-remote-code", is_flag=True, help="Let Python code run that the model brings: read it first.")
+@json_option
+def check(source: str, trust_remote_code: bool, as_json: bool) -> None:
+    """Examine a base model before anything is spent: its weights, attention, packing, padding, saving.
+
+    SOURCE is what a study names: a directory, hub:ORG/NAME@REVISION, package:NAME or microlab:WORLD/SEED. Exit 0 where it
+    can be used, 2 where it is refused.
+    """
+    from specsci.intake.source import examine_source
+
+    found = examine_source(source, trusted=trust_remote_code)
+    judgement = "refuse" if found.refused else "warn" if any(f.judgement == "warn" for f in found.findings) else "ok"
+    if as_json:
+        emit({"source": source, "judgement": judgement, **found.as_dict()})
+    else:
+        for finding in found.findings:
+            click.echo(f"{finding.judgement + ':':8} {finding.check}: {finding.text}")
+            if finding.hint and finding.judgement != "ok":
+                click.echo(f"{'':8} hint: {finding.hint}")
+        click.echo({"refuse": "refused", "warn": "can be used, with what is said above", "ok": "can be used"}[judgement])
+    if found.refused:
+        sys.exit(2)
 
 
 @model.command()

@@ -14,7 +14,7 @@ TABLES = (
     "ablation", "tokens", "controls", "fig2", "fig3", "fig4", "fig4_open_qa", "fig5", "fig7", "fig8", "fig10", "fig12_13", "fig14", "fig15", "fig17",
 )  # fmt: skip
 
-PLOTS = ("forest", "curves", "grid", "noise", "denominators", "reasons")
+PLOTS = ("forest", "curves", "grid", "noise", "denominators")
 
 
 @click.group()
@@ -91,15 +91,11 @@ def plot(name: str, study_name: str | None, eval_name: str | None, out: Path | N
     grid          heat map of MSM spec by AFT spec
     noise         where the contrasts' noise comes from
     denominators  aligned, misaligned and undecided answers of every arm
-    reasons       which reasons models give (needs an eval that specsci does not have yet)
     """
-    from specsci.errors import UserError
     from specsci.report.ablation import ablation
     from specsci.report.plots import draw, save
     from specsci.results.open import connect
 
-    if name == "reasons":
-        raise UserError("no eval classifies reasons yet", mend="`report table fig15` prints the published frequencies")
     with connect(store_path(store_dir)) as db:
         content = ablation(db, study_name)
     path = out or Path(f"{name}.svg")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from specsci.cli.common import emit, format_option, store_option, store_path
+from specsci.findings import sentence
 
 METHODS = ("auto", "paired_t", "cluster_t", "bootstrap", "two_proportion", "exact", "mcnemar", "linear", "mixed", "gee")
 KEYS = ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method", "flags")
@@ -197,5 +198,5 @@ def _shown(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, list):
-        return "; ".join(value) or "–"
+        return sentence(value) or "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from specsci.cli.common import emit, json_option, open_store, profile_option, store_option, store_path
+from specsci.cli.common import emit, json_option, open_store, profile_option, say_left_out, store_option, store_path
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from specsci.execute.executor import Display
+    from specsci.execute.executor import Display, RunReport
     from specsci.plan.plan import Plan
     from specsci.plan.step import Step
     from specsci.store.artifact import Store
@@ -77,25 +78,55 @@ def check(name: str | None, profile: str | None, as_json: bool, schema: bool) ->
     type=click.FloatRange(0, min_open=True),
     help="Spread between replicates that --power assumes [as measured, or .10].",
 )
+@click.option("--device", help="Price the plan for this device: cpu, or a GPU such as H100 [what this machine has].")
 def plan_command(
-    name: str, profile: str | None, store_dir: Path | None, as_json: bool, power: bool, spread: float | None
+    name: str,
+    profile: str | None,
+    store_dir: Path | None,
+    as_json: bool,
+    power: bool,
+    spread: float | None,
+    device: str | None,
 ) -> None:
     """Show what a run would do: arms, steps, tokens, updates, time, disk, and the gates' findings."""
     from specsci.plan.gates import findings
     from specsci.plan.power import contrast_power, power_lines
+    from specsci.plan.price import Speeds
     from specsci.plan.render import as_dict, lines
     from specsci.store.artifact import Store
 
-    plan = _plan(name, profile)
-    have = Store(store_path(store_dir)).have(list(plan.steps.values()))
-    found = findings(plan)
-    powers = contrast_power(plan, _measured(store_path(store_dir), plan.loaded.name), spread) if power else []
+    plan, store = _plan(name, profile), Store(store_path(store_dir))
+    have = store.have(list(plan.steps.values()))
+    found, speeds = findings(plan), Speeds(plan, _earlier(store, plan, have))
+    measured = _measured(store.root, plan.loaded.name) if power else {}
+    powers = contrast_power(plan, measured, spread, speeds=speeds, device=device) if power else []
     if as_json:
-        emit({**as_dict(plan, have, found), **({"power": [vars(p) for p in powers]} if power else {})})
+        content = as_dict(plan, have, found, speeds=speeds, device=device)
+        emit({**content, **({"power": [vars(p) for p in powers]} if power else {})})
     else:
-        click.echo("\n".join([*lines(plan, have, found), *(["", *power_lines(powers)] if power else [])]))
+        said = lines(plan, have, found, speeds=speeds, device=device)
+        click.echo("\n".join([*said, *(["", *power_lines(powers)] if power else [])]))
     if any(f.level == "refuse" for f in found):
         sys.exit(3)
+
+
+MOST_EARLIER = 300
+"""Records of each kind that a plan reads to learn how long steps take."""
+
+
+def _earlier(store: Store, plan: Plan, have: set[str]) -> Iterator[dict[str, Any]]:
+    """Records of finished steps that tell how long such steps take: this study's first, then others', at most so many."""
+    from specsci.store.artifact import read_record
+
+    if len(have) == len(plan.steps):
+        return
+    for kind in ("midtrain", "align", "score", "probe"):
+        own = [s.digest for s in plan.of_kind(kind) if s.digest in have]
+        folder = store.root / "steps" / kind
+        others = sorted(p.name for p in folder.iterdir() if p.name not in have) if folder.is_dir() else []
+        for digest in [*own, *others][:MOST_EARLIER]:
+            if record := read_record(store.path(kind, digest)):
+                yield record
 
 
 def _measured(root: Path, study_name: str) -> dict[str, list[float]]:
@@ -115,7 +146,7 @@ def _measured(root: Path, study_name: str) -> dict[str, list[float]]:
 @profile_option
 @store_option
 @json_option
-@click.option("--executor", type=click.Choice(["local", "ray"]), default="local", help="Where steps run.")
+@click.option("--executor", type=click.Choice(["local"]), default="local", help="Where steps run: on this machine.")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes [cores / threads per worker].")
 @click.option("--plain", is_flag=True, help="Plain progress lines even on a terminal.")
 def run(
@@ -130,14 +161,10 @@ def run(
     """Run what is missing of a study and print its tables. The same command again goes on where it stopped."""
     from rich.console import Console
 
-    from specsci.execute.run import RESULTS, run_study
+    from specsci.execute.run import run_study
     from specsci.plan.gates import refuse_if_needed
     from specsci.terminal_text import raw, visible
 
-    if executor == "ray":
-        from specsci.execute.ray import require_ray
-
-        require_ray()
     plan = _plan(name, profile)
     found = refuse_if_needed(plan)
     store = open_store(store_dir)
@@ -151,19 +178,39 @@ def run(
         return _display(as_json, plain, errors, missing)
 
     report = run_study(plan, store, workers, display_for)
+    say_left_out(report.left_out)
     if as_json:
         emit({"study": plan.loaded.name, "store": str(store.root), **report.as_json()})
     else:
-        if not any(e["kind"] == RESULTS for e in report.errors):
-            _print_results(store, plan.loaded.name)
-        state = "interrupted: finished steps are kept" if report.interrupted else "done"
-        counts = f"{report.executed} steps executed, {report.reused} reused, {report.failed} failed"
-        click.echo(f"\n{state}: {counts} in {report.wall_s:.1f} s. Results: {store.root / 'results.duckdb'}", err=True)
-        for error in report.errors:
-            click.echo(f"failed: {error['label']} [{error['digest']}]\n{error['error']}", err=True)
-        if report.blocked:
-            click.echo(f"{report.blocked} steps could not run because of these", err=True)
+        _print_end(store, plan, report, display_for({}))
     sys.exit(report.exit_code)
+
+
+def _print_end(store: Store, plan: Plan, report: RunReport, display: Display) -> None:
+    """The tables of a run that came to its end; of any other what stopped it, last, and how to see what there is."""
+    whole = report.exit_code == 0
+    if whole:
+        display.phase("writing tables")
+        _print_results(store, plan.loaded.name)
+    state = "interrupted: finished steps are kept" if report.interrupted else "done" if whole else "not finished"
+    counts = f"{report.executed} steps executed, {report.reused} reused, {report.failed} failed"
+    where = f"Results: {store.root / 'results.duckdb'}" if whole else _how_on(store, plan, report)
+    click.echo(f"\n{state}: {counts} in {report.wall_s:.1f} s. {where}", err=True)
+    if report.blocked:
+        click.echo(f"{report.blocked} steps could not run because of what failed", err=True)
+    for error in report.errors:
+        log = f"\n  log: {error['log']}" if error.get("log") else ""
+        click.echo(f"failed: {error['label']} [{error['digest']}]\n{error['error'].rstrip()}{log}", err=True)
+
+
+def _how_on(store: Store, plan: Plan, report: RunReport) -> str:
+    """What a user can do with an unfinished run."""
+    from specsci.execute.run import RESULTS
+
+    if any(e["kind"] == RESULTS for e in report.errors):
+        return "The same command goes on."
+    tables = f"specsci report table ablation --study {plan.loaded.name} --store {store.root}"
+    return f"The same command goes on; `{tables}` shows what is scored."
 
 
 def _display(as_json: bool, plain: bool, console: Console, missing: dict[str, Step]) -> Display:

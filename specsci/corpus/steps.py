@@ -11,7 +11,8 @@ from typing import Any
 
 from specsci.corpus.documents import documents, talks
 from specsci.corpus.rows import conversation_text, write_rows
-from specsci.errors import GateRefused, StepFailed, UserError
+from specsci.corpus.text_files import Passage, read_passages
+from specsci.errors import GateRefused, StepFailed
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import text_digest
 from specsci.models.chat import conversation_rows, document_rows
@@ -132,15 +133,17 @@ def run_pool(context: StepContext) -> Facts:
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
     conversations = params["what"] == "conversations"
 
-    def tokenise(batch: list[Any]) -> list[TokenRow]:
+    def tokenise(batch: list[Passage]) -> list[TokenRow]:
         if conversations:
-            return conversation_rows(batch, tokenizer)
-        plain = document_rows([b for b in batch if isinstance(b, str)], tokenizer)
-        chats = conversation_rows([b for b in batch if not isinstance(b, str)], tokenizer) if len(plain) < len(batch) else []
-        return [plain.pop(0) if isinstance(b, str) else TokenRow(chats.pop(0).input_ids) for b in batch]
+            places = [f"{params['source']}:{p.line}" for p in batch] if batch[0].line else None
+            return conversation_rows([p.said for p in batch], tokenizer, places)
+        plain = document_rows([p.said for p in batch if isinstance(p.said, str)], tokenizer)
+        chats = [p.said for p in batch if not isinstance(p.said, str)]
+        spoken = conversation_rows(chats, tokenizer) if chats else []
+        return [plain.pop(0) if isinstance(p.said, str) else TokenRow(spoken.pop(0).input_ids) for p in batch]
 
     kept, rows = _until(params["tokens"], _batches(_pool_stream(context)), tokenise)
-    texts = [k if isinstance(k, str) else conversation_text(k) for k in kept]
+    texts = [p.said if isinstance(p.said, str) else conversation_text(p.said) for p in kept]
     write_rows(context.out, texts, rows, {})
     return {"rows": len(kept), "tokens": _tokens(rows), "distinct": len(set(texts))}
 
@@ -150,26 +153,18 @@ def run_control(context: StepContext) -> Facts:
     return run_corpus(context) if "variant" in context.params else run_pool(context)
 
 
-def _pool_stream(context: StepContext) -> Iterator[Any]:
+def _pool_stream(context: StepContext) -> Iterator[Passage]:
     params = context.params
     source: str = params["source"]
     if source.startswith("microlab:"):
         from specsci.microlab.worlds import pool_stream
 
         world, seed = source.removeprefix("microlab:").split("/")
-        yield from pool_stream(world, int(seed), params["what"], params["seed"])
+        yield from (Passage(said, 0) for said in pool_stream(world, int(seed), params["what"], params["seed"]))
         return
-    path = Path(context.runtime["folder"]) / source
-    if not path.is_file():
-        raise UserError(f"no text file '{source}' beside the study", mend="name a JSON Lines file with `text` or `messages`")
-    lines = path.read_text(encoding="utf-8").split("\n")
-    rows = [json.loads(line) for line in lines if line.strip()]
-    key = "messages" if params["what"] == "conversations" else "text"
-    random.Random(params["seed"]).shuffle(rows)
-    for row in rows:
-        if key not in row:
-            raise UserError(f"a row of '{source}' has no `{key}`")
-        yield row[key]
+    passages = list(read_passages(context.external(source), source, params["what"]))
+    random.Random(params["seed"]).shuffle(passages)
+    yield from passages
 
 
 def _tokens(rows: list[TokenRow]) -> int:

@@ -14,7 +14,7 @@ import torch
 
 from specsci.corpus.rows import read_texts, read_token_rows
 from specsci.errors import StepFailed
-from specsci.evals.forced_choice import batch_limit, batches, padded
+from specsci.evals.forward import batch_limit, batches, padded
 from specsci.evals.steps import scored_model
 from specsci.execute.context import Facts, StepContext
 from specsci.models.hf import load_tokenizer, pad_id

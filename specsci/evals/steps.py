@@ -21,6 +21,22 @@ from specsci.specs.load import load_family
 
 SCORES = "scores.parquet"
 READOUT = "logprob"
+ROWS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("cluster_id", pa.string()),
+        ("slice", pa.string()),
+        ("readout", pa.string()),
+        ("variant", pa.string()),
+        ("sample", pa.int64()),
+        ("state", pa.string()),
+        ("aligned", pa.bool_()),
+        ("value", pa.float64()),
+        ("logprob_aligned", pa.float64()),
+        ("logprob_misaligned", pa.float64()),
+    ]
+)
+"""A score file's columns: written down, so that they are there, with their types, where no row or no value is."""
 
 
 @lru_cache(maxsize=8)
@@ -68,7 +84,7 @@ def run_score(context: StepContext) -> Facts:
         str(file), params["items"], canonical_json(params["identity"]), str(inputs["tokenizer"]), params["format"] == "chat"
     )
     rows = [_row(reading) for reading in read_out(scored_model(context), questions, pad)]
-    pq.write_table(pa.Table.from_pylist(rows), context.out / SCORES)
+    pq.write_table(pa.Table.from_pylist(rows, ROWS), context.out / SCORES)
     decided = [r for r in rows if r["state"] == "ok"]
     return {
         "asked": len(rows),

@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from specsci.outside import copy_all_verified, copy_verified
+
 Progress = Callable[[int, int], None]
 Facts = dict[str, Any]
 
@@ -23,6 +25,8 @@ class StepContext:
         out: the stage directory; what is written there is the artefact.
         scratch: a directory that is thrown away.
         checkpoints: where a long step keeps what it goes on from after an interruption; gone once it is published.
+        outside: the folder that the step's outside files lie in. Read them with `external` and `take_externals` only,
+            which hold every file against the digest that the step declares.
     """
 
     kind: str
@@ -36,6 +40,26 @@ class StepContext:
     runtime: dict[str, Any] = field(default_factory=dict)
     progress: Progress = lambda done, total: None
     checkpoints: Path | None = None
+    outside: str = ""
+
+    @property
+    def declared_files(self) -> dict[str, str]:
+        """The outside files that the step's params declare, by their path, with their SHA-256."""
+        source = {self.params["source"]: self.params["sha256"]} if "sha256" in self.params else {}
+        return {**self.params.get("files", {}), **source}
+
+    def external(self, name: str) -> Path:
+        """A verified copy of an outside file, in `scratch`.
+
+        Raises:
+            KeyError: the step does not declare it.
+            StepFailed: it changed after the plan was made.
+        """
+        return copy_verified(Path(self.outside) / name, self.scratch / "outside" / name, self.declared_files[name], name)
+
+    def take_externals(self, target: Path) -> None:
+        """Verified copies of all declared outside files below `target`; raises StepFailed as `external` does."""
+        copy_all_verified(Path(self.outside), self.declared_files, target)
 
 
 ACTIONS = {

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from specsci.errors import UserError
-from specsci.plan.cost import cores
-
-GPUS = Path("/proc/driver/nvidia/gpus")
+from specsci.machine import cores
 
 
 @dataclass(frozen=True)
@@ -23,14 +20,6 @@ class Layout:
     threads: int
     gpus: tuple[str, ...] = ()
     note: str = ""
-
-
-def visible_gpus() -> tuple[str, ...]:
-    """The NVIDIA GPUs that this process may use, found without importing torch."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return tuple(name for name in given.split(",") if name.strip() not in ("", "-1"))
-    return tuple(str(n) for n, _ in enumerate(sorted(GPUS.iterdir()))) if GPUS.is_dir() else ()
 
 
 def layout(

@@ -24,6 +24,8 @@ class RunReport:
     busy_s: float = 0.0
     busy_by_kind_s: dict[str, float] = field(default_factory=dict)
     errors: list[dict[str, str]] = field(default_factory=list)
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    """What of the store is damaged and not in the results: other studies' imports, claims, locks."""
 
     @property
     def exit_code(self) -> int:
@@ -48,13 +50,15 @@ class RunReport:
             "busy_s": round(self.busy_s, 2),
             "busy_by_kind_s": {k: round(v, 2) for k, v in sorted(self.busy_by_kind_s.items())},
             "errors": self.errors,
+            "left_out": self.left_out,
         }
 
 
 class Display(Protocol):
-    """Where progress goes: a live terminal view, or plain lines."""
+    """Where progress goes: a live terminal view, or plain lines. `phase` is what the run does outside of steps."""
 
     def start(self, total: int, reused: int, workers: int) -> None: ...
+    def phase(self, text: str) -> None: ...
     def started(self, step: Step) -> None: ...
     def tick(self, step: Step, done: int, total: int) -> None: ...
     def ended(self, step: Step, state: str, seconds: float, error: str) -> None: ...
@@ -63,6 +67,6 @@ class Display(Protocol):
 
 
 class Executor(Protocol):
-    """Runs what is missing of a set of steps and reports. Every implementation passes the same tests."""
+    """Runs what is missing of a set of steps and reports."""
 
     def run(self, steps: dict[str, Step]) -> RunReport: ...

@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from specsci.execute.devices import Layout
 from specsci.execute.executor import Display, RunReport
+from specsci.execute.logs import failed_log, keep_failed
 from specsci.execute.pool import Worker, WorkerPool
-from specsci.execute.worker import Job, Outcome, Tick
+from specsci.execute.worker import NEEDS_TORCH, Job, Outcome, Tick
 from specsci.plan.step import Step
 from specsci.store.artifact import Store
 from specsci.store.ledger import LEASE_S, Ledger, is_dead
@@ -53,6 +54,8 @@ class LocalExecutor:
         self.store.clear_checkpoints()
         self.ledger.start_run(len(steps))
         self.display.start(len(steps), len(self.done), self.layout.workers)
+        loads = any(s.kind in NEEDS_TORCH for s in self.waiting.values())
+        self.display.phase("starting workers" + (": loading torch" if loads else ""))
         state = "ended"
         try:
             self._loop()
@@ -134,6 +137,8 @@ class LocalExecutor:
 
     def _ended(self, worker: Worker, outcome: Outcome) -> None:
         step = self.steps[outcome.digest]
+        if outcome.state == "died":
+            keep_failed(self.store.root, step.digest, self.store.stage_path(step, self.ledger.runner))
         ours = self.ledger.release(outcome.digest)
         if outcome.state == "done":
             self.report.executed += 1
@@ -188,6 +193,8 @@ class LocalExecutor:
         self.report.refused += int(refused)
         self.report.failed += int(not refused)
         error = {"digest": step.digest, "kind": step.kind, "label": step.label, "error": outcome.error}
+        if (log := failed_log(self.store.root, step.digest)).is_file():
+            error["log"] = str(log)
         self.report.errors.append(error)
         self.ledger.failed(step.digest, step.label, outcome.error)
         stack = [step.digest]

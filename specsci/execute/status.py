@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from specsci.execute.logs import failed_log
 from specsci.plan.plan import Plan
 from specsci.store.artifact import Store
-from specsci.store.ledger import Ledger
+from specsci.store.ledger import read_snapshot
+
+TRACEBACK = "Traceback (most recent call last):"
 
 
 def status_of(plan: Plan, store: Store) -> dict[str, Any]:
@@ -17,13 +20,11 @@ def status_of(plan: Plan, store: Store) -> dict[str, Any]:
         counts = kinds.setdefault(step.kind, {"done": 0, "total": 0})
         counts["total"] += 1
         counts["done"] += step.digest in have
-    ledger = Ledger(store.root)
-    try:
-        ledger.free_dead_claims()
-        snapshot = ledger.snapshot()
-    finally:
-        ledger.close()
+    snapshot = read_snapshot(store.root)
     failures = [f for f in snapshot["failures"] if f["digest"] in plan.steps and f["digest"] not in have]
+    for failure in failures:
+        log = failed_log(store.root, failure["digest"])
+        failure |= {"cause": cause_of(failure["error"]), "log": str(log) if log.is_file() else None}
     return {
         "study": plan.loaded.name,
         "done": len(have),
@@ -35,6 +36,27 @@ def status_of(plan: Plan, store: Store) -> dict[str, Any]:
     }
 
 
+def cause_of(error: str) -> str:
+    """The one line of an error that says what happened: the last of a traceback, else the first, without its hint."""
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    if not lines:
+        return "no cause was written down"
+    if TRACEBACK not in error:
+        return lines[0]
+    *_, last = error.rpartition(TRACEBACK)
+    return next((line for line in last.splitlines() if line.strip() and not line.startswith((" ", "\t"))), lines[-1])
+
+
+def _failure_lines(failure: dict[str, Any]) -> list[str]:
+    lines = [f"failed: {failure['label']} [{failure['digest']}]: {cause_of(failure['error'])}"]
+    hint = next((t.strip() for t in failure["error"].splitlines() if t.startswith(("  mend: ", "  hint: "))), "")
+    if hint:
+        lines.append(f"  {hint}")
+    if failure.get("log"):
+        lines.append(f"  log: {failure['log']}")
+    return lines
+
+
 def status_lines(found: dict[str, Any]) -> list[str]:
     """The status as a person reads it."""
     lines = [f"{found['study']}: {found['done']:,} of {found['total']:,} steps done"]
@@ -42,7 +64,7 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     for claim in found["running"]:
         lines.append(f"running {claim['running_s']:.0f} s: {claim['label']} (runner {claim['runner']})")
     for failure in found["failures"]:
-        lines.append(f"failed: {failure['label']} [{failure['digest']}]: {failure['error'].splitlines()[-1]}")
+        lines += _failure_lines(failure)
     if not found["running"] and found["done"] < found["total"]:
         lines.append("nothing runs now; `specsci study run` goes on from here")
     return lines

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,14 +22,13 @@ from typing import Any
 from specsci import __version__
 from specsci.errors import CorruptArtifact, GateRefused, SpecsciError, UserError
 from specsci.execute.context import StepContext, action_of
-from specsci.plan.step import Step
-from specsci.store.artifact import Store
+from specsci.execute.logs import add, drop_failed, keep_failed, log_libraries, logged
+from specsci.plan.step import OUTSIDE, Step
+from specsci.store.artifact import LOG, Store
 
 PROGRESS_EVERY_S = 0.2
-NO_GPU = (
-    "there is an NVIDIA GPU, and this torch cannot use it\n  mend: install a CUDA build of torch, or set runtime.device: cpu "
-    "in the study; `specsci doctor` says what is wrong"
-)
+NEEDS_TORCH = ("midtrain", "align", "score", "probe", "base")
+NO_GPU = "there is an NVIDIA GPU, and this torch cannot use it"
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ def main(connection: Connection, root: str, threads: int) -> None:
     """Serve jobs until the connection closes; Ctrl-C is the runner's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
-    quiet_libraries()
+    log_libraries()
     store = Store(Path(root))
     verified: set[str] = set()
-    set_threads = blind = False
+    load = _Torch(threads)
     while True:
         try:
             job = connection.recv()
@@ -91,20 +91,31 @@ def main(connection: Connection, root: str, threads: int) -> None:
             return
         if job is None:
             return
-        if not set_threads and job.step.kind in ("midtrain", "align", "score", "probe", "base"):
-            import torch
-
-            torch.set_num_threads(threads)
-            set_threads = True
-            blind = bool(os.environ.get("CUDA_VISIBLE_DEVICES")) and not torch.cuda.is_available()
-        if blind:
-            connection.send(Outcome(job.step.digest, "failed", error=NO_GPU))
-            continue
-        outcome = run_job(store, job, connection, verified)
+        outcome = run_job(store, job, connection, verified, load)
         try:
             connection.send(outcome)
         except (BrokenPipeError, OSError):
             return
+
+
+class _Torch:
+    """Loads torch before the first step that needs it, so that what it says is in that step's log."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads, self.loaded = threads, False
+
+    def __call__(self, step: Step) -> None:
+        """Be ready for a step; raises UserError where there is a GPU that torch cannot use."""
+        if step.kind not in NEEDS_TORCH:
+            return
+        import torch
+
+        if not self.loaded:
+            torch.set_num_threads(self.threads)
+            self.loaded = True
+        if os.environ.get("CUDA_VISIBLE_DEVICES") and not torch.cuda.is_available():
+            mend = "install a CUDA build of torch, or set runtime.device: cpu in the study; `specsci doctor` says what is wrong"
+            raise UserError(NO_GPU, mend=mend)
 
 
 def _end_with_parent() -> None:
@@ -120,10 +131,42 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
-def run_job(store: Store, job: Job, connection: Connection | None, verified: set[str]) -> Outcome:
-    """Run one job and publish its artefact; whatever goes wrong is an outcome, not an exception."""
-    step, start = job.step, time.perf_counter()
-    stage = None
+Prepare = Callable[[Step], None]
+
+
+def run_job(
+    store: Store, job: Job, connection: Connection | None, verified: set[str], prepare: Prepare = lambda step: None
+) -> Outcome:
+    """Run one job and publish its artefact; whatever goes wrong is an outcome, not an exception.
+
+    Args:
+        verified: digests of inputs that this worker has checked; more are added.
+        prepare: called with the step before it runs, its words in the step's log.
+    """
+    start, stage = time.perf_counter(), store.stage_path(job.step, job.owner)
+    try:
+        outcome = _outcome(store, job, connection, verified, prepare, start)
+        if outcome.state in ("failed", "refused"):
+            _keep_log(store, job.step.digest, stage, outcome.error)
+        return outcome
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _keep_log(store: Store, digest: str, stage: Path, error: str) -> None:
+    """Keep a failed step's log with its error; where the disk is full there is none to keep."""
+    try:
+        if (stage / LOG).is_file():
+            add(stage / LOG, error)
+        keep_failed(store.root, digest, stage)
+    except OSError as trouble:
+        sys.stderr.write(f"the log of {digest} could not be kept: {trouble}\n")
+
+
+def _outcome(
+    store: Store, job: Job, connection: Connection | None, verified: set[str], prepare: Prepare, start: float
+) -> Outcome:
+    step = job.step
     try:
         records = {role: _verified(store, kind, digest, verified) for role, (kind, digest) in job.inputs.items()}
         stage = store.stage(step, job.owner)
@@ -139,11 +182,17 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
             out=stage,
             scratch=scratch,
             checkpoints=store.checkpoints(step, job.owner),
-            runtime={**step.runtime, "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"},
+            runtime={
+                **{k: v for k, v in step.runtime.items() if k != OUTSIDE},
+                "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu",
+            },
             progress=_reporter(connection, step.digest),
+            outside=step.runtime.get(OUTSIDE, ""),
         )
         try:
-            facts = action_of(step.kind)(context)
+            with logged(stage / LOG, f"{step.label} [{step.kind} {step.digest}]"):
+                prepare(step)
+                facts = action_of(step.kind)(context)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         busy = time.perf_counter() - start
@@ -152,6 +201,7 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
             more["cost_usd"] = round(busy / 3600 * price, 6)
         store.publish(step, stage, {**facts, **more, "busy_s": round(busy, 4), "provenance": provenance()})
         store.drop_checkpoints(step.digest)
+        drop_failed(store.root, step.digest)
         return Outcome(step.digest, "done", time.perf_counter() - start, busy, facts=facts)
     except CorruptArtifact as error:
         kind = next((k for k, d in job.inputs.values() if d == error.digest), "")
@@ -163,9 +213,6 @@ def run_job(store: Store, job: Job, connection: Connection | None, verified: set
         return Outcome(step.digest, "failed", error=str(error))
     except Exception as error:  # noqa: BLE001 - a step's failure is reported with its traceback, and stops only its heirs
         return Outcome(step.digest, "failed", error=_explained(error, store.root))
-    finally:
-        if stage is not None and stage.exists():
-            shutil.rmtree(stage, ignore_errors=True)
 
 
 def _verified(store: Store, kind: str, digest: str, verified: set[str]) -> dict[str, Any]:

@@ -1,115 +1,190 @@
-"""Chat rendering: token ids and the assistant mask, from the tokenizer's own template.
+"""Rows of tokens from conversations and documents, and which of their tokens the loss is on.
 
-A template with `{% generation %}` marks tells its assistant tokens itself. Of any other the assistant's
-stretch is what the rendered text gains by the assistant's turn: the text up to and including the turn,
-less the text up to where the assistant begins to answer.
+A conversation is supervised on the assistant's answers with their turn ends, and on nothing else. A template with
+`{% generation %}` marks tells these stretches itself, and is held to it; of any other they are found by construction
+(see `specsci.models.template`). Every row begins as the tokenizer begins a text (see `specsci.models.tokens`).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
-
-from specsci.errors import SpecsciError
+from specsci.errors import SpecsciError, UserError
+from specsci.models.template import (
+    MARK,
+    MARK_TURNS,
+    Messages,
+    Span,
+    render,
+    render_marked,
+    shown,
+    template_of,
+    turn_of,
+)
+from specsci.models.tokens import check_words, encode, encode_plain
 from specsci.plan.sources import TEMPLATE_FILE
 from specsci.token_row import TokenRow
-
-Messages = list[dict[str, str]]
-Span = tuple[int, int]
-_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
 def conversation_row(messages: Messages, tokenizer: Any) -> TokenRow:
     """A conversation, supervised on the assistant's tokens only, its turn end included.
 
     Raises:
-        SpecsciError: the tokenizer has no chat template, or its template does not tell the assistant's tokens.
+        UserError: the tokenizer has no chat template, or its template does not tell the assistant's tokens.
     """
     return conversation_rows([messages], tokenizer)[0]
 
 
-def conversation_rows(conversations: list[Messages], tokenizer: Any) -> list[TokenRow]:
-    """Many conversations at once (see `conversation_row`)."""
-    _check_template(tokenizer)
-    if not _MARK.search(tokenizer.chat_template):
-        return [_row_by_spans(messages, tokenizer) for messages in conversations]
-    encoded = tokenizer.apply_chat_template(
-        conversations, tokenize=True, return_dict=True, return_assistant_tokens_mask=True, padding=False
-    )
+def conversation_rows(
+    conversations: Sequence[Messages], tokenizer: Any, places: Sequence[str] | None = None
+) -> list[TokenRow]:
+    """Many conversations at once (see `conversation_row`).
+
+    Args:
+        places: where each conversation comes from, such as `chats.jsonl:3`, for messages.
+    """
+    found = []
+    for number, messages in enumerate(conversations):
+        try:
+            check_messages(messages, tokenizer)
+            found.append(spoken(messages, tokenizer))
+        except UserError as error:
+            if not places or error.where:
+                raise
+            raise UserError(error.what, where=places[number], mend=error.mend) from error
     rows = []
-    for ids, mask, messages in zip(encoded["input_ids"], encoded["assistant_masks"], conversations, strict=True):
+    encoded = encode([text for text, _ in found], tokenizer, offsets=True)
+    for (_, spans), tokens, messages in zip(found, encoded, conversations, strict=True):
+        mask = [any(begin < right and left < end for begin, end in spans) for left, right in tokens.offsets]
         _check_turns(mask, messages)
-        rows.append(TokenRow(list(ids), [bool(m) for m in mask]))
+        rows.append(TokenRow(tokens.ids, mask))
     return rows
 
 
-def _check_turns(mask: Sequence[int], messages: Messages) -> None:
-    """One supervised stretch for every assistant turn, and at least one.
+def check_messages(messages: Messages, tokenizer: Any) -> None:
+    """Refuse a conversation whose words the tokenizer would take for control tokens (see `check_words`)."""
+    for message in messages:
+        check_words(message["content"], tokenizer, f"the {message['role']}'s text")
 
-    A `{% generation %}` block that ends on white space which the tokenizer drops has no last token, and
-    transformers then marks everything up to the end of the conversation, the user's later turns included.
+
+def spoken(messages: Messages, tokenizer: Any) -> tuple[str, list[Span]]:
+    """A conversation as text, and the stretches of it that the loss is on.
+
+    Raises:
+        UserError: the template does not tell them, or alters what is said.
     """
+    marked = MARK.search(template_of(tokenizer)) is not None
+    return _by_marks(messages, tokenizer) if marked else _by_construction(messages, tokenizer)
+
+
+def _check_turns(mask: Sequence[bool], messages: Messages) -> None:
+    """One supervised stretch for every assistant turn, and at least one."""
     if not any(mask):
-        raise SpecsciError(
-            f"no supervised token in the conversation {messages!r}",
-            mend="the chat template must wrap assistant turns in {% generation %} ... {% endgeneration %}",
+        raise UserError(
+            f"no supervised token in the conversation {shown(messages)}",
+            mend="give it an assistant's turn; the chat template must wrap those in {% generation %} ... {% endgeneration %}",
         )
     roles = [m["role"] for m in messages]
     turns = sum(r == "assistant" and before != "assistant" for r, before in zip(roles, ["", *roles], strict=False))
-    stretches = sum(bool(on) and not before for on, before in zip(mask, [0, *mask], strict=False))
+    stretches = sum(on and not before for on, before in zip(mask, [False, *mask], strict=False))
     if stretches != turns:
-        raise SpecsciError(
-            f"the chat template marks {stretches} stretches in a conversation of {turns} assistant turns: {messages!r}",
+        raise UserError(
+            f"the chat template marks {stretches} stretches in a conversation of {turns} assistant turns: {shown(messages)}",
             mend="wrap every assistant turn in {% generation %} ... {% endgeneration %}, its end on a token, not on a space",
         )
 
 
-def _row_by_spans(messages: Messages, tokenizer: Any) -> TokenRow:
-    """A conversation under a template without marks."""
-    text, spans = _assistant_spans(messages, tokenizer)
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    mask = [any(begin < right and left < end for begin, end in spans) for left, right in encoded["offset_mapping"]]
-    _check_turns(mask, messages)
-    return TokenRow(list(encoded["input_ids"]), mask)
-
-
-def _assistant_spans(messages: Messages, tokenizer: Any) -> tuple[str, list[Span]]:
-    """The rendered text, and where the assistant speaks in it: each turn with its end, less white space after that.
+def _by_construction(messages: Messages, tokenizer: Any) -> tuple[str, list[Span]]:
+    """The rendered text, and where the assistant speaks in it: each answer with its turn end.
 
     Raises:
-        SpecsciError: the template renders earlier turns otherwise once there are later ones, or drops a turn.
+        UserError: a turn is not prompt + answer + turn end, or is rendered otherwise once there are later ones.
     """
-    whole, spans = _render(messages, tokenizer), []
+    whole, spans = render(messages, tokenizer), []
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
         if number == 0:
-            raise SpecsciError(
-                f"a conversation begins with the assistant: {messages!r}",
+            raise UserError(
+                f"a conversation begins with the assistant: {shown(messages)}",
                 mend="begin with a user's turn, or mark assistant turns in the template with {% generation %}",
             )
-        before = _render(messages[:number], tokenizer, answer=True)
-        upto = whole if number == len(messages) - 1 else _render(messages[: number + 1], tokenizer)
-        if not (whole.startswith(upto) and upto.startswith(before)) or message["content"].strip() not in upto[len(before) :]:
-            raise SpecsciError(
-                f"the chat template renders turn {number + 1} otherwise inside the conversation than at its end: {messages!r}",
-                mend="wrap assistant turns in {% generation %} ... {% endgeneration %} (chat_template: FILE), or set the "
-                "template's variables (chat_variables: {enable_thinking: false})",
+        upto = messages[: number + 1]
+        if len(upto) < len(messages) and not whole.startswith(render(upto, tokenizer)):
+            raise UserError(
+                f"the chat template renders turn {number + 1} otherwise inside the conversation than at its end",
+                mend=f"{MARK_TURNS}, or set the template's variables (chat_variables: {{enable_thinking: false}})",
             )
-        spans.append((len(before), len(before) + len(upto[len(before) :].rstrip())))
+        spans.append(turn_of(upto, tokenizer).supervised)
     return whole, spans
 
 
-def _render(messages: Messages, tokenizer: Any, *, answer: bool = False) -> str:
-    try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer))
-    except TemplateError as error:
-        raise SpecsciError(f"the chat template fails: {error}", mend=f"it was given {messages!r}") from error
+def _by_marks(messages: Messages, tokenizer: Any) -> tuple[str, list[Span]]:
+    """The rendered text, and what the template marks in it; the marks hold every answer and nothing else.
+
+    Raises:
+        UserError: a mark without its answer, or marks that hold what is not the assistant's.
+    """
+    check_marks(tokenizer, template_of(tokenizer), tuple(m["role"] for m in messages))
+    text, spans = render_marked(messages, tokenizer)
+    spans = [(begin, end) for begin, end in spans if begin < end]
+    answers = [m["content"].strip() for m in messages if m["role"] == "assistant"]
+    marked = [text[begin:end] for begin, end in spans]
+    if len(answers) == len(marked):
+        for answer, held in zip(answers, marked, strict=True):
+            if answer not in held:
+                raise UserError(
+                    f"the chat template's marks hold {shown(held)} where the assistant says {shown(answer)}", mend=MARK_TURNS
+                )
+    return text, spans
+
+
+@lru_cache(maxsize=256)
+def check_marks(tokenizer: Any, template: str, roles: tuple[str, ...]) -> str:
+    """Hold a template's marks to what they say, for one order of roles.
+
+    Returns:
+        What is rendered behind the last mark: the turn end, where the marks leave it out.
+
+    Raises:
+        UserError: a mark holds what a user says or the header of a turn, or an answer is not in the marks.
+    """
+    first, second = ([{"role": r, "content": f"{word} {n}?"} for n, r in enumerate(roles)] for word in ("Alder", "birch"))
+    asked = [b if r != "assistant" else a for a, b, r in zip(first, second, roles, strict=True)]
+    answered = [b if r == "assistant" else a for a, b, r in zip(first, second, roles, strict=True)]
+    text, spans = render_marked(first, tokenizer)
+    if not spans:
+        raise UserError(f"the chat template marks nothing in a conversation of {', '.join(roles)}", mend=MARK_TURNS)
+    if _parts(text, spans)[0] != _parts(*render_marked(asked, tokenizer))[0]:
+        raise UserError(
+            "the chat template's {% generation %} marks hold what users say: the loss would be on their turns",
+            mend="put the marks around the assistant's content and turn end alone",
+        )
+    if _parts(text, spans)[1] != _parts(*render_marked(answered, tokenizer))[1]:
+        raise UserError("the chat template's {% generation %} marks leave out what the assistant says", mend=MARK_TURNS)
+    for number, role in enumerate(roles):
+        if role != "assistant" or number == 0:
+            continue
+        prompt = render(first[:number], tokenizer, answer=True)
+        header = len(prompt.rstrip())
+        if text.startswith(prompt.rstrip()) and any(begin < header < end for begin, end in spans):
+            raise UserError(
+                "the chat template's {% generation %} marks hold the header of the assistant's turn, which is no answer",
+                mend="begin {% generation %} behind the header, where the generation prompt ends",
+            )
+    return text[spans[-1][1] :] if roles[-1] == "assistant" else ""
+
+
+def _parts(text: str, spans: list[Span]) -> tuple[list[str], list[str]]:
+    """The marked stretches of a text, and what lies around them."""
+    edges = [0, *(place for span in spans for place in span), len(text)]
+    parts = [text[begin:end] for begin, end in pairwise(edges)]
+    return parts[1::2], parts[0::2]
 
 
 def document_row(text: str, tokenizer: Any) -> TokenRow:
@@ -118,17 +193,10 @@ def document_row(text: str, tokenizer: Any) -> TokenRow:
 
 
 def document_rows(texts: list[str], tokenizer: Any) -> list[TokenRow]:
-    """Many documents at once (see `document_row`)."""
+    """Many documents at once (see `document_row`). Control tokens' strings in them stay plain text."""
     if tokenizer.eos_token_id is None:
-        raise SpecsciError("the tokenizer has no end-of-text token", mend="set eos_token in tokenizer_config.json")
-    encoded = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-    return [TokenRow([*ids, tokenizer.eos_token_id]) for ids in encoded]
-
-
-def prompt_text(question: str, tokenizer: Any) -> str:
-    """A user's question as the text up to where the assistant begins to answer."""
-    _check_template(tokenizer)
-    return _render([{"role": "user", "content": question}], tokenizer, answer=True)
+        raise UserError("the tokenizer has no end-of-text token", mend="set eos_token in tokenizer_config.json")
+    return [TokenRow([*ids, tokenizer.eos_token_id]) for ids in encode_plain(texts, tokenizer)]
 
 
 def declare_template(folder: Path, declared: dict[str, Any]) -> None:
@@ -143,22 +211,21 @@ def declare_template(folder: Path, declared: dict[str, Any]) -> None:
     template = declared.get("text") or _own_template(folder)
     if not template:
         raise SpecsciError("the tokenizer has no chat template", mend="name one: chat_template: FILE beside the study")
-    values = declared.get("variables", {})
-    lines = [f"{{%- set {name} = {json.dumps(value)} -%}}\n" for name, value in sorted(values.items())]
-    (folder / TEMPLATE_FILE).write_text("".join(lines) + template, encoding="utf-8")
+    (folder / TEMPLATE_FILE).write_text(with_variables(template, declared.get("variables", {})), encoding="utf-8")
+
+
+def with_variables(template: str, values: dict[str, Any]) -> str:
+    """A template that sees declared values of its variables."""
+    lines = [f"{{%- set {name} = {json.dumps(value, ensure_ascii=False)} -%}}\n" for name, value in sorted(values.items())]
+    return "".join(lines) + template
 
 
 def _own_template(folder: Path) -> str:
+    """The template in a tokenizer's folder, of several the default; empty where it has none."""
     file, config = folder / TEMPLATE_FILE, folder / "tokenizer_config.json"
     if file.is_file():
         return file.read_text(encoding="utf-8")
     found = json.loads(config.read_text(encoding="utf-8")).get("chat_template") if config.is_file() else None
+    if isinstance(found, list):
+        found = next((t["template"] for t in found if t.get("name") == "default"), None)
     return found if isinstance(found, str) else ""
-
-
-def _check_template(tokenizer: Any) -> None:
-    if not getattr(tokenizer, "chat_template", None):
-        raise SpecsciError(
-            "the tokenizer has no chat template",
-            mend="name one in the study (base_models.NAME.chat_template: FILE), or put chat_template.jinja beside the tokenizer",
-        )

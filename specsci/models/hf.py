@@ -12,7 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import UserError, nearest
+from specsci.errors import SpecsciError, UserError, nearest
+from specsci.models.generation import settle_generation
 from specsci.models.remote_code import copy_code, is_trusted, needs_code
 
 MODEL, ADAPTER, TOKENIZER = "model", "adapter", "tokenizer"
@@ -127,7 +128,11 @@ def load_model(
 def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu", *, trusted: bool | None = None) -> Any:
     """The causal LM of a plain model directory, held as declared; where `device` is HOLLOW, its shapes alone.
 
-    `trusted` says whether code that it brings may run; where not given, the artefact that it lies in does.
+    `trusted` says whether code that it brings may run; where not given, the artefact that it lies in does. Generation
+    settings that could not be saved again are left out.
+
+    Raises:
+        SpecsciError: the weights are not those of the model: names are missing, or of another shape.
     """
     trusted = is_trusted(folder) if trusted is None else trusted
     import torch
@@ -148,13 +153,29 @@ def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu", *, 
                 model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=trusted)
             model.to_empty(device="cpu").tie_weights()
         else:
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, **source, **more)
+            named = {"output_loading_info": True, "use_safetensors": True, "ignore_mismatched_sizes": True}
+            loading: Any = {**named, "dtype": dtype, **source, **more}
+            loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **loading)
+            model, info = loaded
+            _check_complete(folder, info)
     except ValueError as error:
         if "trust_remote_code" in str(error):
             raise needs_code(folder, error) from error
         raise
     model.config.use_cache = False
+    settle_generation(model)
     return model if holding.quantised or device == HOLLOW else model.to(device)
+
+
+def _check_complete(folder: Path, info: dict[str, Any]) -> None:
+    """transformers fills what a checkpoint lacks with random numbers, and says so in a log that nobody reads."""
+    missing = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
+    if missing:
+        more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
+        raise SpecsciError(
+            f"the weights in {folder} lack {', '.join(missing[:4])}{more}, which would be random numbers",
+            mend="save the model with save_pretrained; `specsci model check DIR` says more",
+        )
 
 
 def _peft(model: Any, adapter: Path, name: str, *, trainable: bool = False) -> Any:

@@ -15,6 +15,7 @@ from specsci.specs.variants import units_of
 from specsci.study.arms import Cell, cells
 from specsci.study.load import LoadedStudy
 from specsci.study.schema import IT_MIX, Replicate
+from specsci.train.memory import Shape
 from specsci.train.recipe import Recipe
 
 
@@ -95,7 +96,8 @@ class _Builder:
                 inputs["replay"] = data["replay"]
             label = f"midtrain {arm.midtrain}, replicate {cell.replicate.seed}"
             step = Step("midtrain", params, inputs, label, self._train_runtime(), (data["audit"],))
-            model = self.plan.add(self.cost.train(step, stage.recipe, stage.tokens, self._parameters(cell.replicate)))
+            size, shape = self._size(cell.replicate)
+            model = self.plan.add(self.cost.train(step, stage.recipe, stage.tokens, size, shape))
             self.midtrained[arm.midtrain, cell.replicate.seed] = model
         if arm.align and self.study.align:
             model = self._align(cell, arm.align, model, data)
@@ -122,7 +124,8 @@ class _Builder:
             inputs["conversations"] = data[f"conversations.{conversations}"]
         label = f"align {cell.arm} at {cell.aft_tokens:,} tokens, replicate {cell.replicate.seed}"
         step = Step("align", params, inputs, label, self._train_runtime(), (data["audit"],))
-        return self.plan.add(self.cost.train(step, stage.recipe, cell.aft_tokens, self._parameters(cell.replicate)))
+        size, shape = self._size(cell.replicate)
+        return self.plan.add(self.cost.train(step, stage.recipe, cell.aft_tokens, size, shape))
 
     def _score(self, cell: Cell, name: str, model: str | None, data: dict[str, str]) -> str:
         spec = self.study.evals[name]
@@ -143,7 +146,7 @@ class _Builder:
         label = f"score {cell.arm} at {cell.aft_tokens:,} tokens on {name}, replicate {cell.replicate.seed}"
         runtime = {**self.texts.family_runtime(), "items_name": spec.items}
         step = Step("score", params, inputs, label, runtime)
-        return self.plan.add(self.cost.read(step, self._asked_tokens[spec.items], self._parameters(cell.replicate)))
+        return self.plan.add(self.cost.read(step, self._asked_tokens[spec.items], self._size(cell.replicate)[0]))
 
     def _probes(self, variant: str, replicate: Replicate, model: str, data: dict[str, str]) -> None:
         """The probes of one midtrained model: its own held-out documents and control text, before and after."""
@@ -165,13 +168,15 @@ class _Builder:
                     self.cost.read(
                         Step("probe", params, inputs, label, self.texts.family_runtime()),
                         tokens,
-                        self._parameters(replicate),
+                        self._size(replicate)[0],
                     )
                 )
                 self.plan.probed.append(ProbedCell(variant, replicate, text, stage, digest))
 
-    def _parameters(self, replicate: Replicate) -> int:
-        return int(self.bases[replicate.base_model]["parameters"])
+    def _size(self, replicate: Replicate) -> tuple[int | None, Shape | None]:
+        """A base's parameters and shape, as far as they are known."""
+        base = self.bases[replicate.base_model]
+        return base["parameters"], base.get("shape")
 
     def _train_runtime(self) -> dict[str, Any]:
         names = {"micro_batch_sequences", "recompute", "checkpoint_every_s", "report_to", "usd_per_h"}

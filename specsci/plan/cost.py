@@ -1,14 +1,15 @@
-"""What a plan will cost: tokens, optimizer updates, seconds and bytes, from a simple throughput model."""
+"""What each step of a plan takes, whatever it runs on: tokens, updates, arithmetic, bytes on disk; and seconds of one CPU core.
+
+What a plan costs on a device is in `price`.
+"""
 
 from __future__ import annotations
 
 import math
-import os
-import shutil
-import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from specsci.plan.step import Step
+from specsci.train.memory import CHECKPOINT_BYTES, Shape, adapter_parameters
 from specsci.train.recipe import Recipe
 
 SMALL_FLOP_PER_S = 5.0e10
@@ -23,28 +24,15 @@ SCORE_PROMPT_TOKENS = 25
 DATA_S = 0.4
 SCORE_S = 0.08
 TRAIN_OVERHEAD_S = 0.1
+SMALL_STEP_S = 0.05
+"""A step that only writes a few files."""
 BYTES_PER_PARAMETER = 4
-ADAPTER_SHARE = 0.05
-H100_FLOP_PER_S, H100_SHARE = 989e12, 0.4
-"""Peak bf16 of an H100 without sparsity (its data sheet), and the share of it that training is taken to reach."""
+HUB_BYTES_PER_PARAMETER = 2
+"""Weights on a hub are 16 bits wide as a rule."""
+ADAPTER_SHARE, LARGE_ADAPTER_SHARE, ADAPTER_RANK = 0.05, 0.02, 64
+"""An adapter's parameters over the model's at this rank, below and from 1e9 parameters, where no shape is known."""
 LEAST_REAL = 5_000_000
 """Parameters above which reading takes longer than the constant of a small model."""
-
-
-@dataclass
-class Estimate:
-    """Totals over steps."""
-
-    tokens: int = 0
-    updates: int = 0
-    seconds: float = 0.0
-    gib: float = 0.0
-    flop: float = 0.0
-
-    @property
-    def h100_h(self) -> float:
-        """Hours of one H100 that the arithmetic takes, loading and generation apart."""
-        return self.flop / (H100_FLOP_PER_S * H100_SHARE) / 3600
 
 
 def flop_per_s(parameters: float, *, bf16: bool = False) -> float:
@@ -55,69 +43,52 @@ def flop_per_s(parameters: float, *, bf16: bool = False) -> float:
 
 
 class CostModel:
-    """Prices steps. Training takes 6 FLOP per parameter and token, reading 2; the rest are measured constants."""
+    """Attaches costs to steps. Training takes 6 FLOP per parameter and token, reading 2; the rest are measured constants.
 
-    def train(self, step: Step, recipe: Recipe, tokens: int, parameters: int) -> Step:
-        """A training step with its estimate attached."""
+    A cost holds `tokens`, `updates`, `flop`, `core_seconds` (of one CPU core), `bytes` (on disk), `checkpoint_bytes` and
+    `parameters`. Of a model whose size nobody tells (`parameters` None) it holds `size_unknown` in place of all that follows from it.
+    """
+
+    def train(self, step: Step, recipe: Recipe, tokens: int, parameters: int | None, shape: Shape | None = None) -> Step:
+        """A training step with its cost attached."""
+        cost: dict[str, float] = {"tokens": tokens * recipe.epochs, "updates": recipe.updates(tokens)}
+        if parameters is None:
+            return replace(step, cost={**cost, "size_unknown": 1})
+        flop = 6.0 * parameters * tokens * recipe.epochs
+        trained = float(parameters)
+        if recipe.adapter:
+            share = (LARGE_ADAPTER_SHARE if parameters >= 1e9 else ADAPTER_SHARE) * recipe.lora.rank / ADAPTER_RANK
+            trained = adapter_parameters(shape, recipe) if shape else parameters * share
         rate = flop_per_s(parameters, bf16=recipe.precision == "bf16")
-        saved = parameters * BYTES_PER_PARAMETER if not recipe.adapter else parameters * ADAPTER_SHARE * BYTES_PER_PARAMETER
-        cost = {
-            "tokens": tokens * recipe.epochs,
-            "updates": recipe.updates(tokens),
-            "seconds": 6.0 * parameters * tokens * recipe.epochs / rate + TRAIN_OVERHEAD_S,
-            "flop": 6.0 * parameters * tokens * recipe.epochs,
-            "bytes": float(saved),
+        cost |= {
+            "flop": flop,
+            "core_seconds": flop / rate + TRAIN_OVERHEAD_S,
+            "bytes": trained * BYTES_PER_PARAMETER,
+            "checkpoint_bytes": trained * CHECKPOINT_BYTES[recipe.optimizer],
+            "parameters": parameters,
         }
         return replace(step, cost=cost)
 
-    def read(self, step: Step, tokens: float, parameters: int) -> Step:
+    def read(self, step: Step, tokens: float, parameters: int | None) -> Step:
         """A step that reads out a model over about `tokens` tokens."""
-        seconds = max(SCORE_S, 2.0 * parameters * tokens / flop_per_s(parameters))
-        seconds = seconds if parameters > LEAST_REAL else SCORE_S
-        return replace(step, cost={"seconds": seconds, "bytes": 4e4, "flop": 2.0 * parameters * tokens})
+        if parameters is None:
+            return replace(step, cost={"bytes": 4e4, "size_unknown": 1})
+        flop = 2.0 * parameters * tokens
+        seconds = max(SCORE_S, flop / flop_per_s(parameters)) if parameters > LEAST_REAL else SCORE_S
+        return replace(step, cost={"core_seconds": seconds, "bytes": 4e4, "flop": flop, "parameters": parameters})
 
     def data(self, step: Step) -> Step:
         """A step that makes or holds texts."""
-        return replace(step, cost={"seconds": DATA_S, "bytes": 5e5})
+        return replace(step, cost={"core_seconds": DATA_S, "bytes": 5e5})
+
+    def copy(self, step: Step, parameters: int | None, weights_bytes: float | None) -> Step:
+        """A step that copies a base model into the store."""
+        if parameters is None or weights_bytes is None:
+            return replace(step, cost={"core_seconds": SMALL_STEP_S, "size_unknown": 1})
+        return replace(step, cost={"core_seconds": SMALL_STEP_S, "bytes": weights_bytes, "parameters": parameters})
 
 
 def question_tokens(text: str) -> float:
     """About how many tokens scoring an item set reads: every item in two orders with two options."""
     lines = [line for line in text.splitlines() if line.strip()]
     return sum(4 * (len(line) / 8 + SCORE_PROMPT_TOKENS) for line in lines)
-
-
-def total(steps: list[Step]) -> Estimate:
-    """The sum over steps; seconds are those of one core."""
-    return Estimate(
-        tokens=int(sum(s.cost.get("tokens", 0) for s in steps)),
-        updates=int(sum(s.cost.get("updates", 0) for s in steps)),
-        seconds=sum(s.cost.get("seconds", 0.05) for s in steps),
-        gib=sum(s.cost.get("bytes", 2e4) for s in steps) / 2**30,
-        flop=sum(s.cost.get("flop", 0.0) for s in steps),
-    )
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
-def memory_gib(device: str = "auto") -> float:
-    """Memory of this machine; with `auto` of its smallest visible NVIDIA GPU where the driver tells one."""
-    gpus = "" if device == "cpu" else os.environ.get("CUDA_VISIBLE_DEVICES")
-    if gpus != "" and shutil.which("nvidia-smi"):
-        query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        visible = [] if gpus is None else ["-i", gpus]
-        try:
-            done = subprocess.run([*query, *visible], capture_output=True, text=True, timeout=10, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            return _main_memory_gib()
-        found = [float(line) / 1024 for line in done.stdout.split() if line.replace(".", "").isdigit()]
-        if done.returncode == 0 and found:
-            return min(found)
-    return _main_memory_gib()
-
-
-def _main_memory_gib() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30

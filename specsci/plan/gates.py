@@ -8,8 +8,9 @@ from typing import Literal
 
 from specsci.corpus.backends import may_see
 from specsci.errors import GateRefused, SpecsciError
-from specsci.plan.cost import memory_gib
+from specsci.machine import memory_gib
 from specsci.plan.hub import PREFIX, hub_model
+from specsci.plan.intake import examine_bases
 from specsci.plan.plan import Plan
 from specsci.plan.sources import package_of
 from specsci.specs.changes import CHANGES, read_changes, unrecorded
@@ -37,9 +38,14 @@ class Finding:
 
 
 def findings(plan: Plan) -> list[Finding]:
-    """All findings, refusals first."""
+    """All findings, refusals first.
+
+    Raises:
+        InputFileError: a base model is refused by its examination, at its line of the study.
+    """
     found = [*_family(plan), *_specs(plan), *_access(plan), *_updates(plan), *_confounds(plan), *_replicates(plan)]
     found += [*_evals(plan), *_leaks(plan), *_tokens(plan), *_packages(plan), *_pins(plan), *_memory(plan)]
+    found += _bases(plan)
     return sorted(found, key=lambda f: ("refuse", "warn", "note").index(f.level))
 
 
@@ -50,6 +56,22 @@ def refuse_if_needed(plan: Plan) -> list[Finding]:
     if refused:
         text = "; ".join(f"{f.gate}: {f.text}" for f in refused)
         raise GateRefused(text, where=str(plan.loaded.file), mend="; ".join(f.mend for f in refused if f.mend))
+    return found
+
+
+def _bases(plan: Plan) -> list[Finding]:
+    """What the examination of the study's own bases says against them, or has the stages do."""
+    found = []
+    for name, seen in examine_bases(plan).items():
+        for point in seen.findings:
+            if point.judgement != "ok":
+                found.append(Finding("warn", "base", f"'{name}': {point.text}", point.hint))
+        packed = "packed" if seen.facts.get("packs") else "unpacked (each row by itself)"
+        text = f"'{name}' was examined on {seen.facts.get('on', 'its files')}: {len(seen.findings)} points; trained {packed}"
+        found.append(Finding("note", "base", text))
+    for name, base in plan.loaded.study.base_models.items():
+        if base.source.startswith(PREFIX):
+            found.append(Finding("note", "base", f"'{name}' is not examined here: it is in its base step, once fetched"))
     return found
 
 

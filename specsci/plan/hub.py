@@ -13,7 +13,6 @@ MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "merges.txt", "v
 _SOURCE = re.compile(r"^hub:(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?$")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)([BM])(?![a-zA-Z])", re.IGNORECASE)
-UNKNOWN_PARAMETERS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,11 @@ class HubModel:
         return bool(_COMMIT.match(self.revision))
 
     @property
-    def parameters(self) -> int:
-        """The parameters that its name tells (`8B`, `135M`), for estimates before it is fetched."""
+    def parameters(self) -> int | None:
+        """The parameters that its name tells (`8B`, `135M`), for estimates before it is fetched; None where it tells none."""
         found = _SIZE.search(self.name.replace("-", " ").replace("_", " "))
         if not found:
-            return UNKNOWN_PARAMETERS
+            return None
         return round(float(found[1]) * (1e9 if found[2].upper() == "B" else 1e6))
 
 

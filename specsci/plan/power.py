@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import stdev
 
-from specsci.plan.cost import cores, total
 from specsci.plan.plan import Plan
+from specsci.plan.price import Speeds, estimate, place_of
 
 ASSUMED_SPREAD = 0.10
 """Standard deviation between replicates of a difference of rates, where none was measured: about what the microlab shows."""
@@ -17,7 +17,7 @@ class ContrastPower:
     """One contrast's line. `spread` is on the contrast's scale; `measured_over` is 0 where it is assumed.
 
     `detects` is found with 80 % probability at 5 % (two-sided, before correction over the family); `half_takes` replicates
-    would find half of it, for `more_hours` on this machine and `more_usd`.
+    would find half of it, for `more_hours` and `more_usd` where the plan's device works; both are None where unknown.
     """
 
     contrast: str
@@ -31,19 +31,28 @@ class ContrastPower:
     more_usd: float | None
 
 
-def contrast_power(plan: Plan, measured: dict[str, list[float]], assumed: float | None = None) -> list[ContrastPower]:
+def contrast_power(
+    plan: Plan,
+    measured: dict[str, list[float]],
+    assumed: float | None = None,
+    *,
+    speeds: Speeds | None = None,
+    device: str | None = None,
+) -> list[ContrastPower]:
     """The power of every declared contrast.
 
     Args:
         measured: contrast to its value in each replicate, of an earlier run.
         assumed: the spread to take for all, over what was measured.
+        speeds: what earlier steps took.
+        device: the device to plan for, in place of this machine's.
     """
     from specsci.stats.power import detectable, replicates_for
 
     study = plan.loaded.study
     bases = {r.base_model for r in study.replicates}
     n = len(bases) if len(bases) > 1 else len({r.seed for r in study.replicates})
-    seconds = total(list(plan.steps.values())).seconds / len(study.replicates) / cores()
+    whole = estimate(plan, list(plan.steps.values()), place_of(plan, device), speeds)
     out = []
     for contrast in study.contrasts:
         values = measured.get(contrast.name, [])
@@ -54,11 +63,10 @@ def contrast_power(plan: Plan, measured: dict[str, list[float]], assumed: float 
             continue
         detects = detectable(spread, n)
         half = replicates_for(detects / 2, spread)
-        hours = (half - n) * seconds / 3600
-        usd = hours * cores() * study.runtime.usd_per_h
-        out.append(
-            ContrastPower(contrast.name, contrast.scale, n, spread, known, detects, half, round(hours, 2), round(usd, 2))
-        )
+        share = (half - n) / len(study.replicates)
+        hours = None if whole.wall_s is None else round(share * whole.wall_s / 3600, 2)
+        usd = None if whole.usd is None else round(share * whole.usd, 2)
+        out.append(ContrastPower(contrast.name, contrast.scale, n, spread, known, detects, half, hours, usd))
     return out
 
 
@@ -75,9 +83,10 @@ def power_lines(found: list[ContrastPower]) -> list[str]:
                 f"  {c.contrast}: {c.replicates} replicates detect nothing (spread {c.spread:.3f} {whence}); add replicates"
             )
             continue
-        price = f", ${c.more_usd:.2f}" if c.more_usd else ""
+        hours = "an unknown time" if c.more_hours is None else f"about {c.more_hours:.1f} h"
+        price = "price unknown" if c.more_usd is None else f"${c.more_usd:,.2f}"
         out.append(
             f"  {c.contrast}: {c.replicates} replicates detect {c.detects:.3f} ({c.scale} scale, spread {c.spread:.3f} {whence}); "
-            f"half of that takes {c.half_takes} replicates, about {c.more_hours:.1f} h more{price}"
+            f"half of that takes {c.half_takes} replicates, {hours} more, {price}"
         )
     return out

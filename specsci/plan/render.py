@@ -6,20 +6,28 @@ from dataclasses import asdict
 from typing import Any
 
 from specsci.plan.build import units_by_variant
-from specsci.plan.cost import H100_SHARE, Estimate, cores, total
 from specsci.plan.gates import Finding, memory_of
+from specsci.plan.opening import AS_IT_SAYS, OPENING
 from specsci.plan.plan import Plan
+from specsci.plan.price import LEAST_GPU_H, MFU, Estimate, Speeds, estimate, hourly_usd, place_of
 from specsci.study.arms import budgets_of
 from specsci.train.presets import STUDY_LINE, origin_of
 
-LEAST_GPU_H = 1.0
-"""H100 hours from which a plan says them."""
+LEAST_LISTED_GIB = 1.0
+"""Disk from which a plan says what takes it."""
 
 
-def as_dict(plan: Plan, have: set[str], found: list[Finding]) -> dict[str, Any]:
-    """The plan as one JSON document."""
+def as_dict(
+    plan: Plan, have: set[str], found: list[Finding], *, speeds: Speeds | None = None, device: str | None = None
+) -> dict[str, Any]:
+    """The plan as one JSON document.
+
+    Args:
+        have: digests of what the store has.
+        speeds: what earlier steps took, where a store tells.
+        device: the device to plan for, in place of this machine's.
+    """
     missing = [s for s in plan.steps.values() if s.digest not in have]
-    estimate = total(missing)
     return {
         "study": plan.loaded.name,
         "file": str(plan.loaded.file),
@@ -31,6 +39,7 @@ def as_dict(plan: Plan, have: set[str], found: list[Finding]) -> dict[str, Any]:
         "stages": _stages(plan),
         "recipes": _recipes(plan),
         "memory": [{"base_model": b, "stage": s, **asdict(m), "total_gib": m.total_gib} for b, s, m in memory_of(plan)],
+        "openings": {name: base[OPENING] for name, base in plan.bases.items() if OPENING in base},
         "kinds": _kinds(plan, have),
         "steps": [
             {
@@ -44,21 +53,37 @@ def as_dict(plan: Plan, have: set[str], found: list[Finding]) -> dict[str, Any]:
             for s in plan.steps.values()
         ],
         "to_run": len(missing),
-        "estimate": {
-            "training_tokens": estimate.tokens,
-            "updates": estimate.updates,
-            "core_seconds": round(estimate.seconds, 1),
-            "flop": estimate.flop,
-            "h100_h": round(estimate.h100_h, 3),
-            "gib": round(estimate.gib, 3),
-            "usd": round(_usd(plan, estimate.seconds), 2),
-        },
+        "estimate": _estimate_dict(estimate(plan, missing, place_of(plan, device), speeds)),
         "findings": [vars(f) for f in found],
     }
 
 
-def lines(plan: Plan, have: set[str], found: list[Finding]) -> list[str]:
-    """The plan as a person reads it."""
+def _estimate_dict(e: Estimate) -> dict[str, Any]:
+    """Null stands for what nobody knows."""
+    return {
+        "training_tokens": e.tokens,
+        "updates": e.updates,
+        "flop": e.flop,
+        "h100_h": _rounded(e.h100_h, 3),
+        "device": e.device or None,
+        "basis": e.basis,
+        "worker_h": _rounded(e.worker_s, 3, 3600),
+        "wall_h": _rounded(e.wall_s, 3, 3600),
+        "core_seconds": _rounded(e.core_seconds, 1),
+        "usd": _rounded(e.usd, 2),
+        "gib": None if e.gib_unknown else round(e.total_gib, 3),
+        "gib_by_use": {name: round(size, 3) for name, size in e.gib.items()},
+    }
+
+
+def _rounded(value: float | None, digits: int, unit: float = 1.0) -> float | None:
+    return None if value is None else round(value / unit, digits)
+
+
+def lines(
+    plan: Plan, have: set[str], found: list[Finding], *, speeds: Speeds | None = None, device: str | None = None
+) -> list[str]:
+    """The plan as a person reads it; the arguments are those of `as_dict`."""
     study = plan.loaded.study
     units = units_by_variant(plan.loaded)
     out = [
@@ -83,20 +108,48 @@ def lines(plan: Plan, have: set[str], found: list[Finding]) -> list[str]:
     for name, recipe in _recipes(plan).items():
         out += [f"  {name} recipe, {origin}: {', '.join(values)}" for origin, values in _by_origin(recipe).items()]
     out += _memory_lines(plan)
+    out += _opening_lines(plan)
     out += ["steps (asked for -> shared -> to run):"]
     for kind, counts in _kinds(plan, have).items():
         out.append(f"  {kind}: {counts['requested']:,} -> {counts['steps']:,} -> {counts['to_run']:,}")
     missing = [s for s in plan.steps.values() if s.digest not in have]
-    estimate = total(missing)
+    e = estimate(plan, missing, place_of(plan, device), speeds)
     out += [
-        f"to run: {len(missing):,} of {len(plan.steps):,} steps; {estimate.tokens:,} training tokens in {estimate.updates:,} updates",
-        f"estimate: about {_duration(estimate.seconds / cores())} on {cores()} cores ({estimate.seconds:,.0f} core-seconds), "
-        f"{estimate.gib:.2f} GiB of disk, ${_usd(plan, estimate.seconds):.2f}",
-        *_gpu_line(estimate),
+        f"to run: {len(missing):,} of {len(plan.steps):,} steps; {e.tokens:,} training tokens in {e.updates:,} updates",
+        f"estimate: {_time(e)}, {_disk(e)}, {_price(plan, e)}",
+        *_gpu_line(plan, e),
         "",
         *(f"{f.level}: {f.gate}: {f.text}" + (f"\n  mend: {f.mend}" if f.mend else "") for f in found),
     ]
     return out
+
+
+def _time(e: Estimate) -> str:
+    """How long it takes and on what, or why that is unknown."""
+    if e.wall_s is None:
+        return f"time unknown ({e.basis})"
+    if e.core_seconds is not None:
+        cores = round(e.core_seconds / e.wall_s) if e.wall_s else 0
+        where = f" on {cores} core{'s' if cores > 1 else ''}" if cores else ""
+        return f"about {_duration(e.wall_s)}{where} ({e.core_seconds:,.0f} core-seconds, {e.basis})"
+    how = e.basis if e.basis == "measured" else f"at {MFU:.0%} of its bf16 peak, not measured"
+    workers = f" with {e.workers} workers" if e.workers > 1 else ""
+    return f"about {_duration(e.wall_s)} on {e.device}{workers} ({how})"
+
+
+def _disk(e: Estimate) -> str:
+    """What will be written; the uses are named where it is much."""
+    uses = [f"{name} {size:.2f}" for name, size in e.gib.items() if size >= 0.005]
+    listed = f" ({', '.join(uses)})" if e.total_gib >= LEAST_LISTED_GIB else ""
+    if e.gib_unknown:
+        return f"disk unknown (a base's size is not known), at least {e.total_gib:.2f} GiB{listed}"
+    return f"{e.total_gib:.2f} GiB of disk{listed}"
+
+
+def _price(plan: Plan, e: Estimate) -> str:
+    if hourly_usd(plan) is None:
+        return "price unknown (runtime.usd_per_h is not set)"
+    return f"price unknown ({e.basis})" if e.usd is None else f"${e.usd:,.2f}"
 
 
 def _duration(seconds: float) -> str:
@@ -107,13 +160,15 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 86_400:,.0f} days"
 
 
-def _gpu_line(estimate: Estimate) -> list[str]:
+def _gpu_line(plan: Plan, e: Estimate) -> list[str]:
     """What the same work would take on GPUs, where it is worth one."""
-    if estimate.h100_h < LEAST_GPU_H:
+    if e.h100_h is None or e.h100_h < LEAST_GPU_H:
         return []
-    return [
-        f"on GPUs: about {estimate.h100_h:,.1f} H100 hours ({estimate.flop:.2g} FLOP at {H100_SHARE:.0%} of its bf16 peak), not measured"
-    ]
+    text = f"on GPUs: about {e.h100_h:,.1f} H100 hours ({e.flop:.2g} FLOP at {MFU:.0%} of its bf16 peak), not measured"
+    price = hourly_usd(plan)
+    if price and e.usd is None and plan.loaded.study.runtime.devices_per_stage == 1:
+        text += f"; ${e.h100_h * price:,.2f} if an H100 costs ${price:g} an hour"
+    return [text]
 
 
 def _stages(plan: Plan) -> list[dict[str, Any]]:
@@ -171,9 +226,15 @@ def _memory_lines(plan: Plan) -> list[str]:
     return out
 
 
-def _usd(plan: Plan, core_seconds: float) -> float:
-    """What the workers' devices will cost; no API is paid for."""
-    return core_seconds / 3600 * plan.loaded.study.runtime.usd_per_h
+def _opening_lines(plan: Plan) -> list[str]:
+    """How the texts of every base from a directory or a hub begin: documents, chats and what evals ask."""
+    out = []
+    for name, base in plan.bases.items():
+        if OPENING in base:
+            begun = base[OPENING] or "no BOS token"
+            how = begun if begun == AS_IT_SAYS else f"with {begun}, as its tokenizer begins them"
+            out.append(f"  texts for {name} begin {how}")
+    return out
 
 
 def _by_origin(recipe: dict[str, dict[str, Any]]) -> dict[str, list[str]]:

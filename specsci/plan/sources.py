@@ -10,7 +10,12 @@ from typing import Any
 
 from specsci.errors import UserError, nearest
 from specsci.ids import digest, file_sha256, text_digest
+from specsci.intake.examine import HEAD
+from specsci.intake.folder import Unreadable, examine_folder, read_mapping
+from specsci.outside import listed
+from specsci.plan.cost import HUB_BYTES_PER_PARAMETER
 from specsci.plan.hub import PREFIX, hub_model
+from specsci.plan.opening import AS_IT_SAYS, OPENING, opening_of
 from specsci.shipped import PACKAGE
 from specsci.specs.schema import ACCESS
 from specsci.train.memory import Shape, shape_in
@@ -116,10 +121,22 @@ def text_identity(source: str, study_folder: Path) -> dict[str, Any]:
 
 
 def chat_identity(template: str, variables: dict[str, Any], study_folder: Path) -> dict[str, Any]:
-    """What a study declares about a base's chat template: its text and its variables' values; empty where nothing."""
+    """What a study declares about a base's chat template: its text and its variables' values; empty where nothing.
+
+    Raises:
+        UserError: the template's file is empty or is no UTF-8.
+    """
     out: dict[str, Any] = {}
     if template:
-        out["text"] = inside(template, study_folder, "chat template").read_text(encoding="utf-8")
+        try:
+            data = inside(template, study_folder, "chat template").read_bytes()
+            text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        except UnicodeDecodeError as error:
+            what = f"chat template '{template}' is no UTF-8 (byte {error.start + 1})"
+            raise UserError(what, mend="save it as UTF-8") from error
+        if not text.strip():
+            raise UserError(f"chat template '{template}' is empty", mend="write the template, or name none")
+        out["text"] = text
     if variables:
         out["variables"] = dict(variables)
     return out
@@ -130,7 +147,7 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
 
     Returns:
         `base` and `tokenizer` (both hashable values), `parameters`, `path` for a directory, its `shape` where its config
-        tells one, and its `access` where it was exported from a study.
+        tells one, its `opening` (what its tokenizer puts before every text), and its `access` where it was exported.
 
     Raises:
         UserError: unknown microlab base, or a directory that is no model, or lies outside the study's folder.
@@ -158,7 +175,14 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
     if source.startswith(PREFIX):
         model = hub_model(source)
         files = {"hub": model.name, "revision": model.revision}
-        return {"base": files, "tokenizer": dict(files), "parameters": model.parameters}
+        size = model.parameters
+        return {
+            "base": files,
+            "tokenizer": {**files, OPENING: AS_IT_SAYS},
+            "parameters": size,
+            "weights_bytes": None if size is None else size * HUB_BYTES_PER_PARAMETER,
+            OPENING: AS_IT_SAYS,
+        }
     return _directory_identity(source, study_folder)
 
 
@@ -191,9 +215,9 @@ def _card(folder: Path) -> dict[str, Any]:
     if not card.is_file():
         return {}
     try:
-        return dict(json.loads(card.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise UserError(f"{card} cannot be read: {error}", mend="export the model anew, or remove the file") from error
+        return read_mapping(card)
+    except Unreadable as error:
+        raise UserError(str(error), mend="export the model anew, or remove the file") from error
 
 
 def _access_of(folder: Path) -> str:
@@ -212,6 +236,13 @@ def _check_served_template(folder: Path) -> None:
         )
 
 
+def _check_files(folder: Path) -> None:
+    """What a model directory's files tell without loading it, as the first thing that is wrong (see `specsci.intake`)."""
+    wrong = [f for f in examine_folder(folder) if f.judgement == "refuse" and f.check != HEAD]
+    if wrong:
+        raise UserError(wrong[0].text, mend=wrong[0].hint)
+
+
 def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
     fault = name_fault(source)
     if fault:
@@ -228,20 +259,22 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
             f"base model '{source}' is no microlab base and no model directory",
             mend="use `microlab:WORLD/SEED`, `package:NAME`, `hub:ORG/NAME@REVISION`, or a directory with config.json, weights and tokenizer",
         )
-    listed = {*(p for p in folder.iterdir() if p.is_file()), *folder.rglob("*.py")}
-    files = {str(p.relative_to(folder)): file_sha256(p) for p in sorted(listed)}
+    files = listed(folder, f"base model '{source}'")
     tokenizer = {name: sha for name, sha in files.items() if name in TOKENIZER_FILES}
     weights = [p for p in folder.glob("*.safetensors")]
     if not weights or not tokenizer:
         missing = "safetensors weights" if not weights else "a tokenizer"
         raise UserError(f"model directory '{source}' has no {missing}", mend="save the model with save_pretrained")
     _check_served_template(folder)
-    shape = shape_in(folder)
+    _check_files(folder)
+    shape, opening = shape_in(folder), opening_of(folder)
     return {
         "base": {"files": files},
-        "tokenizer": {"files": tokenizer, "digest": digest(tokenizer)},
+        "tokenizer": {"files": tokenizer, "digest": digest(tokenizer), **({OPENING: AS_IT_SAYS} if opening else {})},
+        OPENING: opening,
         "path": str(folder.resolve()),
         "parameters": shape.parameters if shape else sum(p.stat().st_size for p in weights) // 4,
+        "weights_bytes": sum((folder / name).stat().st_size for name in files),
         "shape": shape,
         "access": _access_of(folder),
     }

@@ -25,6 +25,9 @@ KIND_VERSIONS = {
 }
 """Bumped by hand when a kind's code changes what it computes; the bump re-runs the kind's steps."""
 
+OUTSIDE = "outside"
+"""Key of `runtime`: the folder of the outside files that a step declares. An action reaches them verified, by its context."""
+
 
 @dataclass(frozen=True)
 class Step:

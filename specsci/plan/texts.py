@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from specsci.errors import UserError
+from specsci.corpus.text_files import read_passages
+from specsci.errors import InputFileError, UserError
 from specsci.ids import derive_seed
-from specsci.plan.cost import CostModel
+from specsci.plan.cost import BYTES_PER_PARAMETER, CostModel
 from specsci.plan.plan import Plan
-from specsci.plan.sources import text_identity
-from specsci.plan.step import Step
+from specsci.plan.sources import inside, text_identity
+from specsci.plan.step import OUTSIDE, Step
 from specsci.specs.variants import demonstrations
 from specsci.study.schema import BASE_PRETRAINING, IT_MIX, Replicate
 
@@ -59,13 +60,13 @@ class TextSteps:
     def replicate(self, replicate: Replicate) -> dict[str, str]:
         """The digests of a replicate's data steps: tokenizer, base, pools, corpora, conversations, audit."""
         base = self.plan.bases[replicate.base_model]
-        runtime = {"path": base.get("path", "")}
+        runtime = {OUTSIDE: base["path"]} if "path" in base else {}
         source = self.study.base_models[replicate.base_model].source
         out = {
             "tokenizer": self.plan.add(
                 Step("tokenizer", base["tokenizer"], label=f"tokenizer of {replicate.base_model}", runtime=runtime)
             ),
-            "base": self.plan.add(Step("base", base["base"], label=f"base {replicate.base_model}", runtime=runtime)),
+            "base": self.plan.add(self._base(replicate.base_model, runtime)),
         }
         if self.study.midtrain and self.variants:
             tokens = self.study.midtrain.tokens
@@ -84,6 +85,13 @@ class TextSteps:
         out["audit"] = self._audit(replicate, out)
         return out
 
+    def _base(self, name: str, runtime: dict[str, Any]) -> Step:
+        """The step that copies a base model, 4 bytes to a parameter where no file tells the size."""
+        base = self.plan.bases[name]
+        size = base["parameters"]
+        weights = base.get("weights_bytes", None if size is None else size * BYTES_PER_PARAMETER)
+        return self.cost.copy(Step("base", base["base"], label=f"base {name}", runtime=runtime), size, weights)
+
     def _trains_it_only(self) -> bool:
         return any(a.align == IT_MIX for a in self.study.arms.values())
 
@@ -98,23 +106,32 @@ class TextSteps:
             "tokens": tokens,
             "seed": derive_seed("pool", pool.draw, replicate.seed),
         }
-        runtime = {"folder": str(self.loaded.file.resolve().parent)}
+        runtime = {OUTSIDE: str(self.loaded.file.resolve().parent)}
         label = f"{pool.title}, replicate {replicate.seed}"
         step = Step(pool.kind, params, {"tokenizer": data["tokenizer"]}, label, runtime)
         return self.plan.add(self.cost.data(step))
 
     def _origin(self, pool: Pool, source: str, base_source: str) -> dict[str, str]:
-        """What identifies a pool's source; the base's own pretraining text exists for microlab bases alone."""
+        """What identifies a pool's source, a file read once; the base's own pretraining text exists for microlab bases alone.
+
+        Raises:
+            InputFileError: a file's row is no text or no conversation, or there is no such source.
+        """
         section, key = pool.place
         try:
             if source != BASE_PRETRAINING:
-                return text_identity(source, self.loaded.file.resolve().parent)
+                folder = self.loaded.file.resolve().parent
+                if not source.startswith("microlab:"):
+                    read_passages(inside(source, folder, "text file"), source, pool.what)
+                return text_identity(source, folder)
             if base_source.startswith("microlab:"):
                 return text_identity(base_source, self.loaded.file.resolve().parent)
             raise UserError(
                 f"the base '{base_source}' does not come with its pretraining text",
                 mend=f"set {section}.{key}: FILE.jsonl beside the study, or {section}.{key}_share: 0",
             )
+        except InputFileError:
+            raise  # it names the file and the line
         except UserError as error:
             raise self.loaded.problem(error, section, key) from error
 

@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 
 from specsci.errors import UserError, nearest
+from specsci.results.controls import pairs_of
 from specsci.results.open import rows
 from specsci.results.rates import Rates
 from specsci.stats.intervals import Interval, rate_interval
@@ -32,7 +33,11 @@ class RateCell:
 
 @dataclass(frozen=True)
 class Control:
-    """A control eval: the aligned rate over all models of an arm, worst and mean."""
+    """A control eval at one AFT budget: the aligned rate over the models of an arm, worst and mean.
+
+    `unread` of the `models` were not scored or have no decided answer; they are in neither number, which are NaN where no model
+    can be read.
+    """
 
     eval: str
     role: str
@@ -40,6 +45,9 @@ class Control:
     worst: float
     mean: float
     asked: int
+    aft_tokens: int = 0
+    models: int = 1
+    unread: int = 0
 
 
 @dataclass
@@ -134,11 +142,17 @@ def _outcome(manifest: dict[str, Any], rates: Rates, name: str, budgets: list[in
 
 
 def _controls(manifest: dict[str, Any], rates: Rates, name: str, role: str, budgets: list[int]) -> list[Control]:
+    """A row for every arm and budget that the study has a control cell of, scored or not."""
+    pairs = pairs_of(manifest)
+    there = {(c["arm"], c["aft_tokens"]) for c in manifest["cells"] if c["eval"] == name}
     found = []
     for arm in manifest["arms"]:
-        columns = [rates.column(arm, name, b) for b in budgets]
-        values = np.array([v for column in columns for v in column if not np.isnan(v)])
-        asked = sum(rates.counts.get((arm, name, b), (0, 0, 0))[2] for b in budgets)
-        if len(values):
-            found.append(Control(name, role, arm, float(values.min()), float(values.mean()), asked))
+        for budget in budgets:
+            if (arm, budget) not in there:
+                continue
+            column = rates.by_replicate(arm, name, budget, pairs)
+            known = [v for v in column.values() if v is not None and not math.isnan(v)]
+            ends = (min(known), float(np.mean(known))) if known else (math.nan, math.nan)
+            asked = rates.counts.get((arm, name, budget), (0, 0, 0))[2]
+            found.append(Control(name, role, arm, *ends, asked, budget, len(column), len(column) - len(known)))
     return found

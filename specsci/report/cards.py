@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from specsci.errors import UserError
+from specsci.findings import sentence
 from specsci.report.lineage import scores_table
-from specsci.report.tables import Table, markdown
+from specsci.report.tables import Table, markdown, no_html
 from specsci.results.lineage import MODELS, corpus_facts, find_model, lineage
 from specsci.store.artifact import Store
 
@@ -92,7 +93,7 @@ def data_card(store: Store, record: dict[str, Any]) -> str:
 
 
 def _card(kind: Any, data: Any, parts: list[str]) -> str:
-    return str(kind(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"))
+    return str(kind(f"---\n{data.to_yaml()}\n---\n\n" + no_html("\n\n".join(parts)) + "\n"))
 
 
 def _hub_name(source: str) -> str | None:
@@ -133,9 +134,9 @@ def _gate(gate: dict[str, Any]) -> str:
 
 def _claim(row: dict[str, Any]) -> str:
     if row["estimate"] is None:
-        return f"- *{row['study']}/{row['contrast']}*: no estimate ({row['flags']})"
+        return f"- *{row['study']}/{row['contrast']}*: no estimate ({sentence(row['flags'])})"
     ends = "no interval" if row["ci_low"] is None else f"[{row['ci_low']:+.3f}, {row['ci_high']:+.3f}]"
-    flags = f"; {row['flags']}" if row["flags"] else ""
+    flags = f"; {sentence(row['flags'])}" if row["flags"] else ""
     return f"- *{row['study']}/{row['contrast']}* on {row['eval']}: {row['estimate']:+.3f} {ends}{flags}"
 
 

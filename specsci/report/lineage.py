@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from specsci.findings import sentence
 from specsci.report.tables import Table, rate
 
 Section = tuple[str, list[str], list[Table]]
@@ -100,5 +101,5 @@ def _claims(claims: list[dict[str, Any]]) -> list[Table]:
         low, high = row["ci_low"], row["ci_high"]
         interval = "–" if low is None else f"[{low:+.3f}, {high:+.3f}]"
         estimate = "–" if row["estimate"] is None else f"{row['estimate']:+.3f}"
-        table.rows.append([row["study"], row["contrast"], row["eval"], estimate, interval, row["flags"] or "–"])
+        table.rows.append([row["study"], row["contrast"], row["eval"], estimate, interval, sentence(row["flags"]) or "–"])
     return [table]

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specsci.errors import StoreError, UserError
+from specsci.errors import UserError
+from specsci.findings import worst
 from specsci.report.ablation import Ablation, RateCell
+from specsci.store.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,7 +110,7 @@ def forest(content: Ablation) -> Figure:
         axis.axvline(0, color="0.5", linewidth=0.8)
         for y, c in enumerate(mine):
             colour = palette[1] if c["primary"] else palette[0]
-            doubtful = bool(c["confounds"]) or any(w in c["flags"] for w in ("withheld", "withdrawn", "incomplete"))
+            doubtful = bool(c["confounds"]) or worst(c["flags"]) in ("withheld", "invalid")
             axis.scatter(
                 c["per_replicate"], [y + 0.22] * len(c["per_replicate"]), s=6, color="0.45", alpha=0.7, linewidths=0
             )
@@ -154,8 +156,9 @@ def _cell_text(cell: RateCell | None) -> str:
 
 
 PARTS = {
-    "base_share": "base model", "replicate_share": "replicate (base, corpus, order)", "item_share": "item",
-    "replicate_item_share": "replicate by item", "repeat_share": "option order, sample",
+    "base_share": "base model", "replicate_share": "replicate (base, corpus, order)", "cluster_share": "cluster of items",
+    "item_share": "item", "replicate_cluster_share": "replicate by cluster", "replicate_item_share": "replicate by item",
+    "repeat_share": "repeated answer",
 }  # fmt: skip
 
 
@@ -264,10 +267,5 @@ def save(figure: Figure, path: Path) -> None:
     if kind not in FORMATS:
         raise UserError(f"'{path.name}' is no {', '.join(FORMATS)} file", mend="give --out a name with one of these endings")
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
-    try:
-        with plt.rc_context(STYLE):
-            figure.savefig(path, dpi=200, metadata=dates, format=kind)
-    except OSError as error:
-        raise StoreError(
-            f"the figure cannot be written: {error.strerror or error}", where=str(path), mend="choose another --out"
-        ) from error
+    with plt.rc_context(STYLE):
+        write_whole(path, lambda part: figure.savefig(part, dpi=200, metadata=dates, format=kind))

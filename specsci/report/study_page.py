@@ -111,7 +111,7 @@ def _registration(content: Ablation) -> list[str]:
     standing: dict[str, list[str]] = {}
     for c in content.contrasts:
         standing.setdefault(c["registered"], []).append(c["contrast"])
-    if set(standing) == {"unregistered"}:
+    if {c["registration"] for c in content.contrasts} == {"unregistered"}:
         return ["Not pre-registered: no lock of the contrasts was made before the first score (specsci study lock)."]
     return [f"{how}: {', '.join(names)}" for how, names in standing.items()]
 

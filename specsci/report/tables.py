@@ -6,10 +6,15 @@ import csv
 import io
 import json
 import math
+import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
-from specsci.report.ablation import Ablation, RateCell
+from specsci.findings import sentence
+from specsci.report.ablation import Ablation, Control, RateCell
+from specsci.stats.efficiency import EXACT
+from specsci.terminal_text import visible
 
 MICROLAB_NOTE = (
     "The microlab is a designed toy world of 0.7M-parameter models: it exercises the whole method and says "
@@ -49,7 +54,9 @@ def tables_of(content: Ablation, *, per_replicate: bool = True) -> list[Table]:
     if content.efficiency:
         tables += [_efficiency(content, share) for share in dict.fromkeys(r["level_share"] for r in content.efficiency)]
     if content.controls:
-        tables.append(_controls(content))
+        tables += [
+            _controls(content, name, role) for name, role in dict.fromkeys((c.eval, c.role) for c in content.controls)
+        ]
     if content.absorption:
         tables.append(_absorption(content))
     if per_replicate:
@@ -62,13 +69,8 @@ def _rates(content: Ablation, name: str) -> Table:
     cells = content.cells[name]
     header = ["arm", *(f"{tokens(b)} AFT tokens" if b else "no AFT" for b in content.budgets)]
     table = Table(f"Misaligned rate on {name}, mean over replicates [95 % interval]", header)
-    untrained = {arm["midtrain"]: key for key, arm in content.arms.items() if not arm["align"]}
-    aligned = {arm["midtrain"] for arm in content.arms.values() if arm["align"]}
-    for key, arm in content.arms.items():
-        if not arm["align"] and arm["midtrain"] in aligned:
-            continue
-        source = untrained.get(arm["midtrain"], key) if arm["align"] else key
-        row = [cells.get((key, b)) if b else cells.get((source, 0)) for b in content.budgets]
+    for key, sources in _rows_of(content):
+        row = [cells.get((sources[bool(b)], b)) for b in content.budgets]
         if any(row):
             table.rows.append([key, *(_shown(c) for c in row)])
     some = next((c for c in cells.values() if c.interval.n), next(iter(cells.values()), None))
@@ -82,6 +84,19 @@ def _rates(content: Ablation, name: str) -> Table:
         if any(STAR in cell for row in table.rows for cell in row):
             table.note += f" {STAR} No spread between replicates: Wilson interval of one replicate's items."
     return table
+
+
+def _rows_of(content: Ablation) -> list[tuple[str, tuple[str, str]]]:
+    """Rows of a table by budget: the arm that names the row, and the arms of its column without AFT and of the others."""
+    untrained = {arm["midtrain"]: key for key, arm in content.arms.items() if not arm["align"]}
+    aligned = {arm["midtrain"] for arm in content.arms.values() if arm["align"]}
+    out = []
+    for key, arm in content.arms.items():
+        if arm["align"]:
+            out.append((key, (untrained.get(arm["midtrain"], key), key)))
+        elif arm["midtrain"] not in aligned:
+            out.append((key, (key, key)))
+    return out
 
 
 def _shown(cell: RateCell | None) -> str:
@@ -102,7 +117,7 @@ def _contrasts(content: Ablation) -> Table:
         name += f" ({row['scale']} scale)" if row["scale"] != "rate" else ""
         name += f" [{row['family']}]" if row["family"] != "main" else ""
         flags = [f"confounded: {row['confounds']}"] if row["confounds"] else []
-        flags += [row["flags"]] if row["flags"] else []
+        flags += [sentence(row["flags"])] if row["flags"] else []
         budget = ", ".join(tokens(int(b)) for b in row["budget_tokens"].split(","))
         if row["estimate"] is None:
             table.rows.append([name, row["eval"], budget, NOTHING, NOTHING, NOTHING, NOTHING, "; ".join(flags)])
@@ -137,21 +152,23 @@ def _efficiency(content: Ablation, share: float) -> Table:
     header = ["arm", "against", "counting", "arm needs", "reference needs", "ratio", "95 % interval"]
     rows = [row for row in content.efficiency if row["level_share"] == share]
     what = "Token efficiency (exploratory level)" if rows[0]["exploratory"] else "Token efficiency"
-    table = Table(
-        f"{what}: tokens until the misaligned rate falls to {rate(rows[0]['level'])} ({share:.0%} of the base's)", header
-    )
+    levels = [rate(r["level"]) for r in rows if r["level"] is not None]
+    known = f"{levels[0]} ({share:.0%} of the base's)" if levels else f"{share:.0%} of the base's"
+    table = Table(f"{what}: tokens until the misaligned rate falls to {known}", header)
     for row in rows:
         ends = ["open" if row[k] is None else f"{row[k]:.3g}" for k in ("ci_low", "ci_high")]
         interval = "undetermined" if ends == ["open", "open"] else " to ".join(ends)
         ratio = row["ratio"] or "undetermined"
-        table.rows.append(
-            [row["arm"], row["reference"], row["counting"], row["arm_tokens"], row["reference_tokens"], ratio, interval]
-        )
-    flags = sorted({row["flags"] for row in rows if row.get("flags")})
+        needs = [row[k] or NOTHING for k in ("arm_tokens", "reference_tokens")]
+        table.rows.append([row["arm"], row["reference"], row["counting"], *needs, ratio, interval])
+    flags = sorted({sentence(row["flags"]) for row in rows if row.get("flags")})
     table.note = (
         (f"{'; '.join(flags)}. " if flags else "")
         + "Ratio = tokens that the reference needs / tokens that the arm needs. ≤, ≥ and open: beyond the ends of the grid, censored, never extrapolated."
     )
+    few = sorted({n for n in (row.get("n") or 0 for row in rows) if 1 < n < EXACT})
+    if few:
+        table.note += f" Intervals: jackknife and t over {few[0]} replicates, on the log ratio."
     return table
 
 
@@ -164,24 +181,31 @@ def noise_table(content: Ablation) -> Table:
         share = sum(r[k] or 0.0 for k in ("base_share", "replicate_share"))
         table.rows.append([r["contrast"], str(r["replicates"]), str(r["items"]), *shown, f"{share:.0%}"])
     table.note = (
-        "Half of a 95 % interval over replicates and items to come (ANOVA components of replicate by item by option order). "
+        "Half of a 95 % interval over replicates and items to come (ANOVA components of replicates by items in their clusters; option orders are "
+        "a fixed factor). On the rate scale also where the contrast is on another. "
         "From replicates: share of the squared standard error that more items would not lessen."
     )
     return table
 
 
-def _controls(content: Ablation) -> Table:
-    names = list(dict.fromkeys((c.eval, c.role) for c in content.controls))
-    table = Table(
-        "Controls: rate of right (aligned) answers, mean over models (worst model)",
-        ["arm", *(f"{n} ({r})" for n, r in names)],
-    )
-    by_key = {(c.arm, c.eval): c for c in content.controls}
-    for arm in content.arms:
-        row = [by_key.get((arm, name)) for name, _ in names]
+def _controls(content: Ablation, name: str, role: str) -> Table:
+    """A control eval at every budget; the rows are those of the rates' table, so that what training cost is read beside it."""
+    cells = {(c.arm, c.aft_tokens): c for c in content.controls if c.eval == name}
+    budgets = [b for b in content.budgets if any(key[1] == b for key in cells)]
+    header = ["arm", *(f"{tokens(b)} AFT tokens" if b else "no AFT" for b in budgets)]
+    table = Table(f"Controls: {name} ({role}), rate of right (aligned) answers, mean over models (worst model)", header)
+    for arm, sources in _rows_of(content):
+        row = [cells.get((sources[bool(b)], b)) for b in budgets]
         if any(row):
-            table.rows.append([arm, *(NOTHING if c is None else f"{rate(c.mean)} ({rate(c.worst)})" for c in row)])
+            table.rows.append([arm, *(_control(c) for c in row)])
     return table
+
+
+def _control(cell: Control | None) -> str:
+    if cell is None:
+        return NOTHING
+    unread = f"; {cell.unread} of {cell.models} unread" if cell.unread else ""
+    return NOTHING + unread if math.isnan(cell.mean) else f"{rate(cell.mean)} ({rate(cell.worst)}{unread})"
 
 
 def _absorption(content: Ablation) -> Table:
@@ -197,7 +221,7 @@ def _absorption(content: Ablation) -> Table:
     table.note = (
         "Held-out: documents of the same grammar from another seed, those that are not in the corpus where there are enough. "
         "Installed: they became easier by more than control text did (Welch interval over texts above 0). In (parentheses): "
-        "over replicates."
+        "over replicates. Every loss is per token: the gain is the difference of the columns before it."
     )
     return table
 
@@ -228,25 +252,49 @@ def markdown(tables: list[Table]) -> str:
     """GitHub Markdown."""
     out = []
     for table in tables:
-        out += [f"**{table.title}**", "", "| " + " | ".join(table.header) + " |", "|" + "---|" * len(table.header)]
+        out += [
+            f"**{no_html(table.title)}**",
+            "",
+            "| " + " | ".join(map(_escaped, table.header)) + " |",
+            "|" + "---|" * len(table.header),
+        ]
         out += ["| " + " | ".join(_escaped(c) for c in row) + " |" for row in table.rows]
-        out += ["", table.note, ""] if table.note else [""]
+        out += ["", no_html(table.note), ""] if table.note else [""]
     return "\n".join(out)
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return no_html(text).replace("|", "\\|").replace("\n", " ")
+
+
+def no_html(text: str) -> str:
+    """Markdown in which no name or text of a user's is a tag: `<` before a letter, `/`, `!` or `?` is written `&lt;`."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
 def as_csv(tables: list[Table]) -> str:
-    """CSV blocks, each after a comment line with its title."""
+    """CSV blocks, each after a comment line with its title; no cell is a formula (see `csv_cell`)."""
     out = io.StringIO()
     for table in tables:
-        out.write(f"# {table.title}\n")
+        out.write(f"# {' '.join(table.title.split())}\n")
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(table.header)
-        writer.writerows(table.rows)
+        writer.writerow([csv_cell(name) for name in table.header])
+        writer.writerows([csv_cell(cell) for cell in row] for row in table.rows)
     return out.getvalue()
+
+
+def csv_cell(text: str) -> str:
+    """A cell that no spreadsheet computes: an apostrophe stands before `=`, `@`, and a `+` or `-` that begins no number.
+
+    Numbers, and numbers with their interval such as `+.148 [-.031, .327]`, stay as they are. Control characters are spelt out. Source: OWASP, CSV injection.
+    """
+    begins = unicodedata.normalize("NFKC", text.lstrip(" \t\r\n")[:1])  # the wide forms count in some locales
+    if begins in ("=", "@") or (begins in ("+", "-") and not _NUMBERS.fullmatch(text)) or text[:1] in ("\t", "\r", "\n"):
+        return f"'{visible(text)}"
+    return visible(text)
+
+
+_NUMBERS = re.compile(r"\s*[+-]?(?:[\d.,%+\-\[\]() –;]|[eE][+-]?\d|inf|nan)*")
 
 
 def as_json(content: Ablation, parts: tuple[str, ...] = ()) -> str:
@@ -277,7 +325,7 @@ def as_json(content: Ablation, parts: tuple[str, ...] = ()) -> str:
         "contrasts": content.contrasts,
         "token_efficiency": content.efficiency,
         "absorption": content.absorption,
-        "controls": [vars(c) for c in content.controls],
+        "controls": [{k: _number(v) if isinstance(v, float) else v for k, v in vars(c).items()} for c in content.controls],
         "cells_scored": content.cells_scored,
         "cells_total": content.cells_total,
         "noise_budget": content.noise,

@@ -1,13 +1,13 @@
-"""The absorption of every midtrained model, from the probes' rows, and what a null result then means."""
+"""The absorption of every midtrained model, from the probes' rows."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import duckdb
 import numpy as np
 
-from specsci.plan.texts import NEUTRAL
 from specsci.stats.absorption import absorption
 
 _ROWS = """SELECT p.msm_spec, p.base_model, p.seed, p.text, p.stage, list(r.nll ORDER BY r.row), list(r.tokens ORDER BY r.row)
@@ -31,43 +31,25 @@ def _row(found: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]]) -> dict[st
         nll, tokens = found.get((text, stage), (None, None))
         return None if nll is None or tokens is None else float(nll.sum() / tokens.sum())
 
-    def change(text: str) -> np.ndarray | None:
+    def change(text: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Of each text, in nats, and its tokens."""
         if (text, "before") not in found or (text, "after") not in found:
-            return None
-        return (found[text, "after"][0] - found[text, "before"][0]) / found[text, "before"][1]
+            return None, None
+        return found[text, "after"][0] - found[text, "before"][0], found[text, "before"][1]
 
-    own = change("own")
+    own, tokens = change("own")
     assert own is not None
-    result = absorption(own, change("control"))
+    control, control_tokens = change("control")
+    result = absorption(own, control, tokens, control_tokens)
     return {
         **{f"{text}_{stage}": per_token(text, stage) for text in ("own", "control") for stage in ("before", "after")},
         "texts": len(own),
         "gain_nats": result.gain if result else None,
-        "ci_low": result.ci_low if result else None,
-        "ci_high": result.ci_high if result else None,
-        "installed": result.installed if result else None,
+        "ci_low": _known(result.ci_low) if result else None,
+        "ci_high": _known(result.ci_high) if result else None,
+        "installed": result.installed if result and not math.isnan(result.ci_low) else None,
     }
 
 
-def null_flags(
-    contrast: dict[str, Any], manifest: dict[str, Any], absorbed: list[dict[str, Any]], moved: bool | None
-) -> list[str]:
-    """What a contrast whose interval covers 0 may mean; empty where it does not cover 0, or no spec is in it.
-
-    Args:
-        contrast: a row of the table `contrasts`.
-        moved: whether another contrast of the study moves the same eval; None where there is no other.
-    """
-    if contrast["ci_low"] is None or not contrast["ci_low"] <= 0 <= contrast["ci_high"]:
-        return []
-    specs = sorted({manifest["arms"][arm]["midtrain"] for arm in contrast["weights"]} - {None, NEUTRAL})
-    found = {spec: [row["installed"] for row in absorbed if row["msm_spec"] == spec] for spec in specs}
-    missing = [spec for spec, known in found.items() if False in known]
-    if missing:
-        return [f"null: not installed ({', '.join(missing)})"]
-    unknown = [spec for spec, known in found.items() if not known or None in known]
-    if unknown:
-        return [f"null: not known whether installed ({', '.join(unknown)})"]
-    if moved is False:
-        return ["null: the eval is blind (no contrast of the study moves it)"]
-    return ["null: installed, not told apart in behaviour"] if specs else []
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

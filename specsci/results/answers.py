@@ -7,17 +7,21 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from specsci.results.absorption import absorption_rows, null_flags
+from specsci.findings import Flag
+from specsci.results.absorption import absorption_rows
 from specsci.results.claims import Standing, read_claims, standing
 from specsci.results.declared import cell_weights, contrast_row
 from specsci.results.efficiency import efficiency_rows
 from specsci.results.items import ItemTable, item_table
 from specsci.results.noise import noise_row
+from specsci.results.nulls import is_blind, mean_rates, null_flags
 from specsci.results.rates import Rates
-from specsci.results.registration import read_lock, stamps
+from specsci.results.registration import Stamp, registered
 from specsci.results.retired import Retirements, reasons_of
 from specsci.stats.families import adjust
 from specsci.store.artifact import Store
+
+FLAGS = pa.list_(pa.struct([(name, pa.string()) for name in ("code", "severity", "text")]))
 
 
 def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dict[str, Any]]) -> None:
@@ -42,9 +46,9 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
             for row, p in zip(members, adjust([c["p"] for c in members], manifest["correction"]), strict=True):
                 row["p_adj"] = p
         absorbed = absorption_rows(db, study)
-        _flag_nulls(contrasts, manifest, absorbed)
+        _flag_nulls(contrasts, manifest, absorbed, rates)
         void = {c["name"]: reasons_of(manifest, c, voided) for c in manifest["contrasts"]}
-        _stamp(contrasts, stamps(manifest, read_lock(store, study)), void)
+        _stamp(contrasts, registered(store, manifest), void)
         rows = {c["contrast"]: c for c in contrasts}
         mine = [c for c in claims if c.study == study]
         standings += [standing(c, rows.get(c.contrast), manifest, void.get(c.contrast, [])) for c in mine]
@@ -63,14 +67,15 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
     _append(db, "retired", [vars(r) for r in gone.entries])
 
 
-def _stamp(contrasts: list[dict[str, Any]], registered: dict[str, str], void: dict[str, list[str]]) -> None:
+def _stamp(contrasts: list[dict[str, Any]], registered: dict[str, Stamp], void: dict[str, list[str]]) -> None:
     """Write each contrast's registration; one that was changed after its lock is no longer primary, a voided one says so."""
     for row in contrasts:
-        row["registered"] = registered[row["contrast"]]
-        if row["registered"].startswith("exploratory"):
+        stamp = registered[row["contrast"]]
+        row["registration"], row["registered"] = stamp.code, stamp.text
+        if stamp.code == "exploratory":
             row["primary"] = False
-        gone = [f"withdrawn: {reason}" for reason in void.get(row["contrast"], [])]
-        row["flags"] = "; ".join([*gone, *([row["flags"]] if row["flags"] else [])])
+        gone = [Flag("withdrawn", "invalid", f"withdrawn: {reason}").as_dict() for reason in void.get(row["contrast"], [])]
+        row["flags"] = [*gone, *row["flags"]]
 
 
 def _claim_row(found: Standing) -> dict[str, Any]:
@@ -78,16 +83,17 @@ def _claim_row(found: Standing) -> dict[str, Any]:
     return {**said, "status": found.status, "why": "; ".join(found.why)}
 
 
-def _flag_nulls(contrasts: list[dict[str, Any]], manifest: dict[str, Any], absorbed: list[dict[str, Any]]) -> None:
-    """Say of every null what the probes make of it."""
-    moved: dict[str, list[bool]] = {}
+def _flag_nulls(
+    contrasts: list[dict[str, Any]], manifest: dict[str, Any], absorbed: list[dict[str, Any]], rates: Rates
+) -> None:
+    """Say of every null what the replicates, the probes and the eval's other contrasts make of it."""
+    by_eval: dict[str, list[dict[str, Any]]] = {}
     for c in contrasts:
-        moved.setdefault(c["eval"], []).append(c["ci_low"] is not None and not c["ci_low"] <= 0 <= c["ci_high"])
+        by_eval.setdefault(c["eval"], []).append(c)
+    blind = {name: is_blind(rows, mean_rates(rates, name)) for name, rows in by_eval.items()}
     for row, declared in zip(contrasts, manifest["contrasts"], strict=True):
-        found = moved[row["eval"]]
-        answer = any(found) if len(found) > 1 else None
-        extra = null_flags({**row, "weights": declared["weights"]}, manifest, absorbed, answer)
-        row["flags"] = "; ".join([*([row["flags"]] if row["flags"] else []), *extra])
+        extra = null_flags({**row, "weights": declared["weights"]}, manifest, absorbed, blind[row["eval"]])
+        row["flags"] = [*row["flags"], *(f.as_dict() for f in extra)]
 
 
 def _append(db: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
@@ -96,6 +102,8 @@ def _append(db: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     if "per_replicate" in columns:
         columns["per_replicate"] = pa.array(columns["per_replicate"], pa.list_(pa.float64()))
+    if "flags" in columns:
+        columns["flags"] = pa.array(columns["flags"], FLAGS)
     db.register("incoming", pa.table(columns))
     db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
     db.unregister("incoming")

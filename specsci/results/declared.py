@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from specsci.findings import Flag
 from specsci.results.controls import budgets_of, control_flags
 from specsci.results.denominator import Denominator, Totals, denominator_flags
 from specsci.results.items import CellWeights, ItemTable, item_flags
@@ -25,9 +26,9 @@ def contrast_row(
     arms = list(contrast["weights"])
     weights = np.array([contrast["weights"][a] for a in arms])
     table, pairs = _paired(manifest, contrast, rates)
-    flags = []
+    flags: list[Flag] = []
     if len(pairs) < len(manifest["replicates"]):
-        flags.append(f"incomplete: {len(pairs)} of {len(manifest['replicates'])} replicates")
+        flags.append(Flag("incomplete", "invalid", f"incomplete: {len(pairs)} of {len(manifest['replicates'])} replicates"))
     margin = contrast.get("equivalence_margin")
     row: dict[str, Any] = {
         "study": manifest["study"],
@@ -45,23 +46,23 @@ def contrast_row(
         "p_adj": None,
     }
     if len(table) < 2:
-        flags.append("an interval needs two replicates")
-        return {**row, **NOTHING, "method": "none", "flags": "; ".join(flags), "per_replicate": []}
+        flags.append(Flag("one_replicate", "warning", "an interval needs two replicates"))
+        return {**row, **NOTHING, "method": "none", "flags": [f.as_dict() for f in flags], "per_replicate": []}
     count = rates.items[contrast["eval"]]
     result = paired_contrast(table, weights, count, contrast["scale"])
     if leave_one_out(table, weights, count, contrast["scale"]):
-        flags.append("fragile: one replicate decides the verdict")
+        flags.append(Flag("replicate_decides", "warning", "fragile: one replicate decides the verdict"))
     flags += item_flags(items, rates.unit, contrast["scale"])
     if math.isnan(result.p):
-        flags.append("no spread between replicates: no test")
+        flags.append(Flag("no_spread", "warning", "no spread between replicates: no test"))
     equivalence = tost(result, margin) if margin and result.se > 0 else None
     if equivalence:
-        flags.append(str(equivalence))
+        flags.append(Flag(equivalence.code, "note", str(equivalence)))
     flags += _undecided(manifest, contrast, rates, result)
     flags += control_flags(manifest, rates, arms, contrast["budgets"])
     tuned = contrast.get("tuned_to_target") or manifest.get("tuned_to_target")
     if tuned:
-        flags.append(f"tuned to target: {tuned}")
+        flags.append(Flag("tuned_to_target", "warning", f"tuned to target: {tuned}"))
     return {
         **row,
         "estimate": result.estimate,
@@ -72,7 +73,7 @@ def contrast_row(
         "p": _known(result.p),
         "equivalence_p": equivalence.p if equivalence else None,
         "method": result.method,
-        "flags": "; ".join(flags),
+        "flags": [f.as_dict() for f in flags],
         "per_replicate": list(result.per_replicate),
     }
 
@@ -95,7 +96,7 @@ def cell_weights(manifest: dict[str, Any], contrast: dict[str, Any]) -> CellWeig
     return weights
 
 
-def _undecided(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rates, result: ContrastResult) -> list[str]:
+def _undecided(manifest: dict[str, Any], contrast: dict[str, Any], rates: Rates, result: ContrastResult) -> list[Flag]:
     """Flags where answers are undecided: the same contrast with all that was asked as the denominator."""
     totals: Totals = {}
     for arm in contrast["weights"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from specsci.findings import Flag
 from specsci.stats.contrast import ContrastResult
 
 Denominator = Literal["decided", "asked"]
@@ -28,7 +29,7 @@ def denominator_flags(
     denominator: Denominator,
     result: ContrastResult,
     turned: ContrastResult | None,
-) -> list[str]:
+) -> list[Flag]:
     """Flags of a contrast with undecided answers.
 
     Args:
@@ -37,19 +38,22 @@ def denominator_flags(
     """
     if all_decided(totals):
         return []
-    flags = []
+    flags: list[Flag] = []
     shares = [decided / asked for _, decided, asked in totals.values()]
     if max(shares) - min(shares) > DECIDED_APART:
         said = ", ".join(f"{a} {s:.3f}" for a, s in zip(totals, shares, strict=True))
-        flags.append(f"decided rates differ between arms ({said})")
+        flags.append(Flag("decided_rates_differ", "warning", f"decided rates differ between arms ({said})"))
     if turned is not None and turned.estimate * result.estimate < 0:
-        flags.append(f"the sign flips with the denominator ({other(denominator)}: {turned.estimate:+.3f})")
+        said = f"the sign flips with the denominator ({other(denominator)}: {turned.estimate:+.3f})"
+        flags.append(Flag("denominator_flips_sign", "warning", said))
     elif turned is not None and turned.verdict != result.verdict:
         ends = f"[{turned.ci_low:+.3f}, {turned.ci_high:+.3f}]"
-        flags.append(f"the verdict flips with the denominator ({other(denominator)}: {ends})")
+        said = f"the verdict flips with the denominator ({other(denominator)}: {ends})"
+        flags.append(Flag("denominator_flips_verdict", "warning", said))
     low, high = worst_case(totals, weights)
     if low < 0 < high:
-        flags.append(f"undecided answers could turn the sign (worst cases {low:+.3f} to {high:+.3f} on the rate scale)")
+        said = f"undecided answers could turn the sign (worst cases {low:+.3f} to {high:+.3f} on the rate scale)"
+        flags.append(Flag("undecided_could_turn", "warning", said))
     return flags
 
 

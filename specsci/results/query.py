@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 
 from specsci.errors import UserError
+from specsci.findings import Flag
 from specsci.results.asked import Answers, Asked, Method, read_answers
 from specsci.results.denominator import Denominator, all_decided, denominator_flags, other
 from specsci.results.items import item_flags, item_table
@@ -45,13 +46,14 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, Any]:
     if asked.margin is not None:
         equal = _equivalence(answers, asked, method, result)
         more["equivalence"] = asdict(equal) if equal else None
-        flags += [str(equal) if equal else "no spread between replicates: no test of equivalence"]
+        no_test = Flag("no_spread_equivalence", "warning", "no spread between replicates: no test of equivalence")
+        flags.append(Flag(equal.code, "note", str(equal)) if equal else no_test)
     if asked.looks:
         more["looks"] = _looks(answers, asked)
     said = {name: getattr(result, name) for name in ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method")}
     return {
         **{name: None if isinstance(v, float) and math.isnan(v) else v for name, v in said.items()},
-        "flags": flags,
+        "flags": [f.as_dict() for f in flags],
         "study": asked.study,
         "eval": asked.eval,
         "weights": asked.weights,
@@ -257,19 +259,20 @@ def _model(answers: Answers, asked: Asked, method: str, weights: np.ndarray) -> 
         raise UserError(str(error), mend="take --method auto") from error
 
 
-def _flags(answers: Answers, asked: Asked, method: Method, result: ContrastResult) -> list[str]:
-    flags = [f"withdrawn: {reason}" for reason in answers.withdrawn]
+def _flags(answers: Answers, asked: Asked, method: Method, result: ContrastResult) -> list[Flag]:
+    flags = [Flag("withdrawn", "invalid", f"withdrawn: {reason}") for reason in answers.withdrawn]
     pairs, whole = len(answers.whole(asked.denominator)), len(answers.clusters(asked.denominator))
     if pairs < len(answers.counts):
-        flags.append(f"incomplete: {pairs} of {len(answers.counts)} replicates have all arms")
+        flags.append(Flag("incomplete", "invalid", f"incomplete: {pairs} of {len(answers.counts)} replicates have all arms"))
     weights = np.array([asked.weights[a] for a in answers.arms])
     if method == "paired_t" and leave_one_out(_by_replicate(answers, asked), weights, answers.items, asked.scale):
-        flags.append("fragile: one replicate decides the verdict")
+        flags.append(Flag("replicate_decides", "warning", "fragile: one replicate decides the verdict"))
     if whole >= 2 and method not in OVER_REPLICATES and (method, asked.scale) != ("mixed", "rate"):
         what = "bases" if answers.unit == "base_model" else "seeds"
-        flags.append(f"replicates taken as they are: the interval says nothing about other {what}")
+        said = f"replicates taken as they are: the interval says nothing about other {what}"
+        flags.append(Flag("replicates_as_they_are", "warning", said))
     if math.isnan(result.p) and math.isnan(result.ci_low):
-        flags.append("no spread between replicates: no test")
+        flags.append(Flag("no_spread", "warning", "no spread between replicates: no test"))
     totals = {a: answers.total(a) for a in answers.arms}
     if all_decided(totals):
         return flags

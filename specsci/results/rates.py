@@ -37,11 +37,13 @@ class Rates:
         self.clusters: list[Any] = sorted({self.cluster_of((r[3], r[4])) for r in rows})
         self.values: dict[Denominator, dict[RateKey, dict[Pair, float]]] = {"decided": {}, "asked": {}}
         self.counts: dict[RateKey, tuple[int, int, int]] = {}
+        self.scored: dict[RateKey, set[Pair]] = {}
         for arm, name, budget, base, seed, aligned, decided, asked, of_decided, of_asked in rows:
             key = (arm, name, budget)
             if of_decided is not None:
                 self.values["decided"].setdefault(key, {})[base, seed] = of_decided
             self.values["asked"].setdefault(key, {})[base, seed] = of_asked
+            self.scored.setdefault(key, set()).add((base, seed))
             old = self.counts.get(key, (0, 0, 0))
             self.counts[key] = (old[0] + aligned, old[1] + decided, old[2] + asked)
         self.items = items_of(db, study)
@@ -55,6 +57,12 @@ class Rates:
         """Rates of decided answers by cluster; NaN where a cluster has none."""
         found = self.values["decided"].get((arm, name, budget), {})
         return np.array([mean_or_nan([v for p, v in found.items() if self.cluster_of(p) == c]) for c in self.clusters])
+
+    def by_replicate(self, arm: str, name: str, budget: int, pairs: list[Pair]) -> dict[Pair, float | None]:
+        """Rates of decided answers of the named replicates: NaN where nothing was decided, None where nothing was scored."""
+        key = (arm, name, budget)
+        found, scored = self.values["decided"].get(key, {}), self.scored.get(key, set())
+        return {p: found.get(p, math.nan if p in scored else None) for p in pairs}
 
     def paired(
         self, name: str, arms: list[list[tuple[str, int]]], denominator: Denominator = "decided"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from specsci.errors import InputFileError, Problem, UserError, nearest
+from specsci.errors import UserError, nearest
+from specsci.results.imports.values import Refused, clean_name
+from specsci.results.sheet import Problems, read_sheet
 from specsci.stats.agreement import (
     Agreement,
     Level,
@@ -23,6 +24,7 @@ from specsci.stats.agreement import (
 )
 
 NEEDED = ("item_id", "rater", "label")
+STRATA = ("stratum", "population")
 ENDLESS = 10**15
 
 
@@ -42,50 +44,67 @@ class Ratings:
 
 
 def read_ratings(path: Path) -> Ratings:
-    """Read a ratings file.
+    """Read a ratings file, CSV or Parquet; columns of other names are left alone.
 
     Raises:
-        InputFileError: missing columns, an empty cell, two ratings by one rater, or a population that is none or contradictory.
+        InputFileError: missing columns, a missing value, two ratings by one rater, or a population that is none or contradictory.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.DictReader(handle)
-            columns, rows = list(reader.fieldnames or []), [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError([Problem(str(path), 1, 1, f"cannot be read as CSV: {error}")]) from error
-    missing = [c for c in NEEDED if c not in columns]
-    if missing:
-        raise InputFileError(
-            [Problem(str(path), 1, 1, f"no column {', '.join(missing)}", f"columns are {', '.join(NEEDED)}")]
-        )
-    problems: list[Problem] = []
+    sheet = read_sheet(path, (*NEEDED, *STRATA), lines_in_values=True)
+    problems = Problems(sheet)
+    for name in (n for n in NEEDED if n not in sheet.columns):
+        problems.add_header(None, f"no column {name}", f"columns are {', '.join(NEEDED)}")
+    problems.raise_if_any()
+    cells = {name: _names(problems, name) for name in (*NEEDED, *STRATA) if name in sheet.columns}
     labels: dict[str, dict[str, str]] = {}
     strata: dict[str, str] = {}
     population: dict[str, int] = {}
-    for line, row in rows:
-        item, rater, label = ((row[c] or "").strip() for c in NEEDED)
-        if not (item and rater and label):
-            problems.append(Problem(str(path), line, 1, "an empty cell", "leave out ratings that were not given"))
-        elif rater in labels.setdefault(item, {}):
-            problems.append(Problem(str(path), line, 1, f"'{rater}' rated '{item}' twice", "keep one rating"))
+    given: dict[tuple[str, str], int] = {}
+    for row in range(sheet.rows):
+        item, rater, label = (cells[c][row] for c in NEEDED)
+        if item is None or rater is None or label is None:
+            continue  # said already
+        if (first := given.setdefault((item, rater), row)) != row:
+            problems.add(row, "rater", f"'{rater}' rated '{item}' twice ({sheet.line(first)})", "keep one rating")
         else:
-            labels[item][rater] = label
-        name = (row.get("stratum") or "").strip()
-        if not name:
+            labels.setdefault(item, {})[rater] = label
+        stratum, size = (cells[c][row] if c in cells else None for c in STRATA)
+        if stratum is None:
             continue
-        size = (row.get("population") or "").strip()
-        if not size.isdecimal() or not size.isascii() or len(size) > 15 or population.get(name, int(size)) != int(size):
-            problems.append(
-                Problem(str(path), line, 1, f"population '{size}' of stratum '{name}'", "one whole number per stratum")
-            )
-        elif strata.get(item, name) != name:
-            problems.append(Problem(str(path), line, 1, f"'{item}' is in two strata", "an item has one stratum"))
+        if not _is_size(size) or population.get(stratum, int(size)) != int(size):
+            problems.add(row, "population", f"population '{size or ''}' of stratum '{stratum}'", "one whole number per stratum")
+        elif strata.get(item, stratum) != stratum:
+            problems.add(row, "stratum", f"'{item}' is in two strata", "an item has one stratum")
         else:
-            strata[item], population[name] = name, int(size)
-    if problems:
-        raise InputFileError(problems)
+            strata[item], population[stratum] = stratum, int(size)
+    problems.raise_if_any()
     raters = list(dict.fromkeys(r for by in labels.values() for r in by))
     return Ratings(raters, labels, strata, population)
+
+
+def _names(problems: Problems, name: str) -> list[str | None]:
+    """A column's names by row; where one is needed, a missing one is said with its line."""
+    column = problems.sheet.columns[name]
+    texts: list[str | None] = []
+    bad = {}
+    for number, value in enumerate(column.values):
+        try:
+            text = clean_name(name, value)
+            if text is None and name in NEEDED:
+                marker = str(value).strip() if value is not None else ""
+                what = f"'{marker}' marks a missing {name}" if marker else "an empty cell"
+                raise Refused(what, "leave out ratings that were not given; spell out a label that looks like a missing one")
+            texts.append(text)
+        except Refused as error:
+            texts.append(None)
+            bad[number] = error
+    for row in column.rows(bad):
+        wrong = bad[int(column.codes[row])]
+        problems.add(row, name, wrong.what, wrong.mend)
+    return [texts[code] for code in column.codes.tolist()]
+
+
+def _is_size(text: str | None) -> TypeGuard[str]:
+    return text is not None and text.isdecimal() and text.isascii() and len(text) <= 15
 
 
 def agreement(ratings: Ratings, human: str | None = None, level: Level = "nominal") -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from specsci.errors import GateRefused, StoreError
 from specsci.ids import digest
-from specsci.results.manifest import manifests
-from specsci.results.written import read_one
-from specsci.store.artifact import Store, write_json
+from specsci.results.manifest import damaged_manifests, manifests
+from specsci.results.written import read_one, write_one
+from specsci.store.artifact import Store
 
 LOCKS, CELLS = "locks", "cells"
 FROZEN = ("hypothesis", "correction", "contrasts", "token_efficiency", "evals", "arms", "replicates")
@@ -35,6 +35,14 @@ class Lock:
     @property
     def digest(self) -> str:
         return digest(self.plan)
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """How a contrast stands to the lock: a code for programs, a sentence for people."""
+
+    code: Literal["unregistered", "registered", "late", "exploratory"]
+    text: str
 
 
 def lock_path(store: Store, study: str) -> Path:
@@ -79,8 +87,7 @@ def lock_study(store: Store, manifest: dict[str, Any]) -> tuple[Lock, bool]:
         )
     if before:
         lock = replace(lock, earlier=[*before.earlier, {"date": before.date, "digest": before.digest}])
-    lock_path(store, study).parent.mkdir(exist_ok=True)
-    write_json(lock_path(store, study), vars(lock))
+    write_one(lock_path(store, study), lock)
     return lock, True
 
 
@@ -90,28 +97,46 @@ def plan_of(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def scored_cells(store: Store, manifest: dict[str, Any]) -> int:
-    """Cells that the store has scores of: of the study as it is handed in, and as it was run under this name before."""
+    """Cells that the store has scores of: of the study as it is handed in, and as it was run under this name before.
+
+    Raises:
+        StoreError: a manifest of the study cannot be read, so that what it scored is not known.
+    """
+    for error in damaged_manifests(store):
+        if Path(error.where).name.partition(".")[0] == manifest["study"].partition(".")[0]:
+            raise error
     same = [m for m in manifests(store, superseded=True) if m["study"] == manifest["study"]]
     steps = {c["step_digest"] for m in (manifest, *same) for c in m["cells"]}
     return sum(store.path("score", step).is_dir() for step in steps)
 
 
-def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, str]:
+def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, Stamp]:
     """Each contrast's standing: `unregistered`, `registered DATE`, `late: ...`, or `exploratory: ...` with what changed."""
     names = [c["name"] for c in manifest["contrasts"]]
     if lock is None:
-        return dict.fromkeys(names, "unregistered")
+        return dict.fromkeys(names, Stamp("unregistered", "unregistered"))
     whole = _changed_for_all(manifest, lock)
-    found = {}
+    found: dict[str, Stamp] = {}
     for contrast in manifest["contrasts"]:
         changed = [*whole, *_changes(contrast, manifest, lock)]
         if changed:
-            found[contrast["name"]] = f"exploratory: changed after the lock of {lock.date}: {', '.join(changed)}"
+            said = f"exploratory: changed after the lock of {lock.date}: {', '.join(changed)}"
+            found[contrast["name"]] = Stamp("exploratory", said)
         elif lock.scored_cells:
-            found[contrast["name"]] = f"late: locked on {lock.date} with {lock.scored_cells:,} cells already scored"
+            said = f"late: locked on {lock.date} with {lock.scored_cells:,} cells already scored"
+            found[contrast["name"]] = Stamp("late", said)
         else:
-            found[contrast["name"]] = f"registered {lock.date}"
+            found[contrast["name"]] = Stamp("registered", f"registered {lock.date}")
     return found
+
+
+def registered(store: Store, manifest: dict[str, Any]) -> dict[str, Stamp]:
+    """The stamps of a study by the lock that the store has of it; with one that cannot be read, nothing is registered."""
+    try:
+        return stamps(manifest, read_lock(store, manifest["study"]))
+    except StoreError as error:
+        said = f"exploratory: its lock cannot be read ({error.what})"
+        return dict.fromkeys([c["name"] for c in manifest["contrasts"]], Stamp("exploratory", said))
 
 
 def _changed_for_all(manifest: dict[str, Any], lock: Lock) -> list[str]:

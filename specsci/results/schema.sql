@@ -3,11 +3,11 @@ CREATE TABLE studies (
   study VARCHAR, title VARCHAR, hypothesis VARCHAR, profile VARCHAR, family VARCHAR, family_version VARCHAR,
   file VARCHAR, correction VARCHAR, access VARCHAR, complete BOOLEAN, cells INTEGER, cells_scored INTEGER, manifest JSON);
 CREATE TABLE arms (
-  study VARCHAR, arm VARCHAR, title VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR, base_model VARCHAR, seed INTEGER,
+  study VARCHAR, arm VARCHAR, title VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR, base_model VARCHAR, seed BIGINT,
   aft_tokens BIGINT, midtrain_tokens BIGINT, model_digest VARCHAR);
 CREATE TABLE cells (
   study VARCHAR, arm VARCHAR, base_model VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR, aft_tokens BIGINT,
-  midtrain_tokens BIGINT, seed INTEGER, eval VARCHAR, step_digest VARCHAR);
+  midtrain_tokens BIGINT, seed BIGINT, eval VARCHAR, step_digest VARCHAR);
 -- What the rows of one score step share is in `cells`; the view `scores` joins the two.
 CREATE TABLE score_rows (
   step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, readout VARCHAR, variant VARCHAR, sample BIGINT, state VARCHAR,
@@ -20,17 +20,22 @@ CREATE TABLE steps (
   energy_wh DOUBLE, cost_usd DOUBLE, identity JSON, facts JSON);
 CREATE TABLE training (
   step_digest VARCHAR, kind VARCHAR, label VARCHAR, step INTEGER, tokens BIGINT, loss DOUBLE, lr DOUBLE);
+-- `registration` is a code (unregistered, registered, late, exploratory), `registered` the sentence. A flag's severity is note,
+-- warning, withheld or invalid: verdicts are read from code and severity, never from text.
 CREATE TABLE contrasts (
   study VARCHAR, contrast VARCHAR, eval VARCHAR, budget_tokens VARCHAR, weights VARCHAR, question VARCHAR,
   "primary" BOOLEAN, estimate DOUBLE, se DOUBLE, statistic DOUBLE, ci_low DOUBLE, ci_high DOUBLE, p DOUBLE, p_adj DOUBLE,
-  n INTEGER, family VARCHAR, method VARCHAR, scale VARCHAR, confounds VARCHAR, flags VARCHAR, per_replicate DOUBLE[],
-  equivalence_margin DOUBLE, equivalence_p DOUBLE, registered VARCHAR);
+  n INTEGER, family VARCHAR, method VARCHAR, scale VARCHAR, confounds VARCHAR,
+  flags STRUCT(code VARCHAR, severity VARCHAR, text VARCHAR)[], per_replicate DOUBLE[],
+  equivalence_margin DOUBLE, equivalence_p DOUBLE, registration VARCHAR, registered VARCHAR);
 -- Where a contrast's noise comes from, and the half-width of its 95 % interval over replicates and items to come, now and
--- with twice as many of one kind.
+-- with twice as many of one kind; on the scale `scale` (rates, whatever the contrast's own). Option orders are a fixed factor.
 CREATE TABLE noise_budget (
-  study VARCHAR, contrast VARCHAR, bases INTEGER, replicates INTEGER, items INTEGER, repeats INTEGER, incomplete_items INTEGER,
-  base_sd DOUBLE, replicate_sd DOUBLE, item_sd DOUBLE, replicate_item_sd DOUBLE, repeat_sd DOUBLE,
-  base_share DOUBLE, replicate_share DOUBLE, item_share DOUBLE, replicate_item_share DOUBLE, repeat_share DOUBLE,
+  study VARCHAR, contrast VARCHAR, scale VARCHAR, bases INTEGER, replicates INTEGER, items INTEGER, clusters INTEGER,
+  repeats INTEGER, incomplete_items INTEGER,
+  base_sd DOUBLE, replicate_sd DOUBLE, cluster_sd DOUBLE, item_sd DOUBLE, replicate_cluster_sd DOUBLE, replicate_item_sd DOUBLE,
+  repeat_sd DOUBLE, base_share DOUBLE, replicate_share DOUBLE, cluster_share DOUBLE, item_share DOUBLE,
+  replicate_cluster_share DOUBLE, replicate_item_share DOUBLE, repeat_share DOUBLE,
   half_width DOUBLE, half_width_twice_replicates DOUBLE, half_width_twice_items DOUBLE, half_width_twice_repeats DOUBLE);
 -- One row per synthetic document.
 CREATE TABLE documents (
@@ -42,17 +47,18 @@ CREATE TABLE claims (
   claim VARCHAR, study VARCHAR, contrast VARCHAR, text VARCHAR, "by" VARCHAR, made_on VARCHAR, status VARCHAR, why VARCHAR);
 -- Cells that rest on something retired.
 CREATE TABLE voided (
-  study VARCHAR, arm VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed INTEGER, eval VARCHAR, step_digest VARCHAR, reason VARCHAR);
+  study VARCHAR, arm VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed BIGINT, eval VARCHAR, step_digest VARCHAR, reason VARCHAR);
 CREATE TABLE retired (what VARCHAR, reason VARCHAR, "by" VARCHAR, date VARCHAR);
 CREATE TABLE token_efficiency (
   study VARCHAR, arm VARCHAR, reference VARCHAR, counting VARCHAR, level_share DOUBLE, exploratory BOOLEAN, level DOUBLE, arm_tokens VARCHAR,
   reference_tokens VARCHAR, ratio VARCHAR, ratio_value DOUBLE, ratio_relation VARCHAR, ci_low DOUBLE, ci_high DOUBLE,
-  undefined_share DOUBLE, n INTEGER, method VARCHAR, flags VARCHAR);
+  undefined_share DOUBLE, n INTEGER, method VARCHAR,
+  flags STRUCT(code VARCHAR, severity VARCHAR, text VARCHAR)[]);
 -- Loss of held-out documents (own) and of control text, of the base (before) and of the midtrained model (after).
 CREATE TABLE probes (
-  study VARCHAR, msm_spec VARCHAR, base_model VARCHAR, seed INTEGER, text VARCHAR, stage VARCHAR, step_digest VARCHAR);
+  study VARCHAR, msm_spec VARCHAR, base_model VARCHAR, seed BIGINT, text VARCHAR, stage VARCHAR, step_digest VARCHAR);
 CREATE TABLE probe_rows (step_digest VARCHAR, row BIGINT, tokens BIGINT, nll DOUBLE);
 CREATE TABLE absorption (
-  study VARCHAR, msm_spec VARCHAR, base_model VARCHAR, seed INTEGER, own_before DOUBLE, own_after DOUBLE,
+  study VARCHAR, msm_spec VARCHAR, base_model VARCHAR, seed BIGINT, own_before DOUBLE, own_after DOUBLE,
   control_before DOUBLE, control_after DOUBLE, texts INTEGER, gain_nats DOUBLE, ci_low DOUBLE, ci_high DOUBLE,
   installed BOOLEAN);

@@ -33,6 +33,7 @@ from specsci.specs.family import Family
 from specsci.specs.grammar import GrammarFile
 from specsci.specs.load import BASE, base_folder, load_family
 from specsci.specs.schema import FamilyFile
+from specsci.store.files import obey_umask
 from specsci.yaml_file import read_yaml, validate
 from specsci.yaml_nodes import with_value
 
@@ -99,6 +100,7 @@ def _unpack(snapshot: Path, place: Path) -> None:
                 if name.startswith("/") or ".." in Path(name).parts:
                     raise UserError(f"the snapshot {snapshot} holds a path outside itself: {name}")
             archive.extractall(temporary)
+        obey_umask(temporary)  # the cache may be a group's
         try:
             os.rename(temporary, place)
         except OSError as error:

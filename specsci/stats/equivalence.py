@@ -29,6 +29,13 @@ class Equivalence:
     ci_high: float
     verdict: Literal["equivalent", "different", "undetermined"]
 
+    @property
+    def code(self) -> str:
+        """A stable name of the verdict."""
+        return {"equivalent": "equivalent", "different": "not_equivalent", "undetermined": "equivalence_not_shown"}[
+            self.verdict
+        ]
+
     def __str__(self) -> str:
         said = {
             "equivalent": "equivalent",

@@ -22,7 +22,14 @@ def power_of(difference: float, spread: float, replicates: int, alpha: float = A
     """
     if replicates < 2:
         raise ValueError("a test over replicates needs at least two")
-    freedom, shift = replicates - 1, abs(difference) * math.sqrt(replicates) / spread
+    return power_of_t(abs(difference) * math.sqrt(replicates) / spread, replicates - 1, alpha)
+
+
+def power_of_t(shift: float, freedom: float, alpha: float = ALPHA) -> float:
+    """Probability that a two-sided t-test finds a true difference of `shift` standard errors."""
+    if math.isinf(freedom):
+        bound = float(stats.norm.isf(alpha / 2))
+        return float(stats.norm.cdf(shift - bound) + stats.norm.cdf(-shift - bound))
     limit = float(stats.t.ppf(1 - alpha / 2, freedom))
 
     def found(chi: float) -> float:
@@ -41,6 +48,14 @@ def detectable(spread: float, replicates: int, power: float = POWER, alpha: floa
     while power_of(most, spread, replicates, alpha) < power:
         most *= 2
     return float(brentq(lambda d: power_of(d, spread, replicates, alpha) - power, 0.0, most))
+
+
+def detectable_by(se: float, freedom: float, power: float = POWER, alpha: float = ALPHA) -> float:
+    """The smallest difference that a t-test of this standard error and so many degrees of freedom finds with a given probability."""
+    most = 1.0
+    while power_of_t(most, freedom, alpha) < power:
+        most *= 2
+    return se * float(brentq(lambda shift: power_of_t(shift, freedom, alpha) - power, 0.0, most))
 
 
 def replicates_for(difference: float, spread: float, power: float = POWER, alpha: float = ALPHA) -> int:

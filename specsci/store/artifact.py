@@ -14,11 +14,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import CorruptArtifact, StoreError
+from specsci.errors import CorruptArtifact, StoreError, UserError
 from specsci.ids import file_sha256
 from specsci.plan.step import Step
+from specsci.store.files import obey_umask, sync, write_json, write_text
+from specsci.store.record import FORMAT, MADE_ANEW, RECORD, check_record, load_record, read_record, sealed
 
-RECORD = "record.json"
+__all__ = ["LOG", "RECORD", "Store", "is_complete", "read_record", "write_json", "write_text"]
+
+LOG = "log.txt"
+"""What a step and its libraries wrote while it ran: beside its files, in no digest."""
 CHECKPOINT, CHECKPOINT_STATE = "checkpoint-", "trainer_state.json"
 """How a trainer's checkpoint is named before its number, and what is written last into it: with that the folder is whole."""
 
@@ -30,7 +35,8 @@ class Store:
         self.root = root
 
     def open(self) -> Store:
-        """Create what is missing; raises StoreError when the place cannot be written."""
+        """Create what is missing; raises StoreError when the place cannot be written, UserError when its name cannot serve."""
+        check_place(self.root)
         try:
             for name in ("steps", "stage", "quarantine", "studies"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
@@ -67,24 +73,39 @@ class Store:
             CorruptArtifact: a file is missing, short or changed, or the one named is not in the record.
         """
         folder = self.path(kind, digest)
-        record = read_record(folder)
-        if record is None:
-            raise CorruptArtifact("the artefact has no readable record", digest=digest, where=str(folder))
+        record = self.record(kind, digest)
         for name in record["files"] if only is None else [only]:
             path, facts = folder / name, record["files"].get(name)
             known = facts is not None and path.is_file() and path.stat().st_size == facts["bytes"]
             if not known or file_sha256(path) != facts["sha256"]:
                 raise CorruptArtifact(
-                    f"{kind} {digest}: '{name}' is not what was written",
-                    digest=digest,
-                    where=str(path),
-                    mend="run the study again: the artefact is set aside and made anew",
+                    f"{kind} {digest}: '{name}' is not what was written", digest=digest, where=str(path), mend=MADE_ANEW
                 )
         return record
 
+    def record(self, kind: str, digest: str) -> dict[str, Any]:
+        """An artefact's record, held against itself and its folder; its files are not looked at.
+
+        Raises:
+            CorruptArtifact: it cannot be read, was edited, or is that of another step.
+        """
+        folder = self.path(kind, digest)
+        record = load_record(folder)
+        check_record(record, folder)
+        return record
+
+    def read_json(self, kind: str, digest: str, name: str) -> Any:
+        """A JSON file of an artefact, verified; raises CorruptArtifact as `verify` does."""
+        self.verify(kind, digest, name)
+        return json.loads((self.path(kind, digest) / name).read_text(encoding="utf-8"))
+
+    def stage_path(self, step: Step, owner: str) -> Path:
+        """Where an owner's stage directory for a step lies."""
+        return self.root / "stage" / f"{step.digest}.{owner}"
+
     def stage(self, step: Step, owner: str) -> Path:
         """A fresh stage directory for a step."""
-        folder = self.root / "stage" / f"{step.digest}.{owner}"
+        folder = self.stage_path(step, owner)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
@@ -138,16 +159,18 @@ class Store:
 
     def publish(self, step: Step, stage: Path, facts: dict[str, Any]) -> Path:
         """Make a stage directory an artefact; if another runner was first, its artefact stays."""
-        files = sorted(p for p in stage.rglob("*") if p.is_file())
+        files = sorted(p for p in stage.rglob("*") if p.is_file() and p != stage / LOG)
+        obey_umask(stage)
         record = {
+            "format": FORMAT,
             "kind": step.kind,
             "digest": step.digest,
             "label": step.label,
             "identity": step.identity,
-            "files": {str(p.relative_to(stage)): {"bytes": p.stat().st_size, "sha256": file_sha256(p)} for p in files},
+            "files": {p.relative_to(stage).as_posix(): {"bytes": p.stat().st_size, "sha256": file_sha256(p)} for p in files},
             **facts,
         }
-        (stage / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+        (stage / RECORD).write_text(json.dumps(sealed(record), indent=1), encoding="utf-8")
         _sync_all([stage, *stage.rglob("*")])
         target = self.path(step.kind, step.digest)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -159,12 +182,13 @@ class Store:
             if not self.has(step):
                 raise
             shutil.rmtree(stage, ignore_errors=True)
-        _sync(target.parent)
+        sync(target.parent)
         return target
 
     def set_aside(self, kind: str, digest: str) -> Path | None:
         """Move a broken artefact to the quarantine; None if another runner did it first."""
         source = self.path(kind, digest)
+        (self.root / "quarantine").mkdir(exist_ok=True)
         number = 0
         while (target := self.root / "quarantine" / f"{kind}-{digest}.{number}").exists():
             number += 1
@@ -180,20 +204,32 @@ class Store:
         return [r for r in (read_record(f) for f in sorted(folders)) if r is not None]
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
-    """An artefact's record; None if there is none or it cannot be read as one."""
+def check_place(root: Path) -> None:
+    """Refuse a store's path that a database file cannot be opened under.
+
+    Raises:
+        UserError: it holds `?` (which begins options for DuckDB), a backslash, NUL, or is no text.
+    """
+    place = os.path.abspath(root) if "\0" not in str(root) else str(root)
+    wrong = next((c for c in "?\\\0" if c in place), None)
+    if wrong is not None or not _is_text(place):
+        shown = repr(wrong) if wrong is not None else "bytes that are no text"
+        what = f"the store's path {place!r} holds {shown}, under which no database can be opened"
+        raise UserError(what, mend="rename the folder, or choose another place with --store DIR or SPECSCI_STORE")
+
+
+def _is_text(text: str) -> bool:
     try:
-        with (folder / RECORD).open("rb") as handle:
-            record = json.load(handle)
-    except (OSError, ValueError):
-        return None
-    return record if isinstance(record, dict) and "files" in record else None
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether an artefact's record can be read and every file that it names has its recorded size."""
+    """Whether an artefact's record is its folder's, and every file that it names has its recorded size."""
     record = read_record(folder)
-    if record is None:
+    if record is None or not record["files"]:
         return False
     try:
         return all(os.stat(folder / name).st_size == f["bytes"] for name, f in record["files"].items())
@@ -201,32 +237,9 @@ def is_complete(folder: Path) -> bool:
         return False
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON, synced, under its final name only when it is whole."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=True))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text, synced, under its final name only when it is whole."""
-    temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, path)
-
-
 def _sync_all(paths: list[Path]) -> None:
     """Sync files and directories side by side: they share the journal's commits (8 files on ext4: 2 ms, not 40)."""
     from concurrent.futures import ThreadPoolExecutor  # here: only a run publishes, and the import costs every command
 
     with ThreadPoolExecutor(max_workers=8) as threads:
-        list(threads.map(_sync, paths))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        list(threads.map(sync, paths))

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sqlite3
+import tempfile
 import time
-import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from specsci.errors import StoreError
+from specsci.store.liveness import is_dead, process_name
+
+__all__ = ["LEASE_S", "Ledger", "is_dead", "read_snapshot"]
+FILE = "ledger.sqlite"
 
 LEASE_S = 30.0
 _SCHEMA = """
@@ -28,9 +36,9 @@ class Ledger:
     """Claims with leases. A claim whose lease ran out may be taken by any runner."""
 
     def __init__(self, root: Path, study: str = "") -> None:
-        self.runner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.runner = process_name()
         self.study = study
-        self.path = path = root / "ledger.sqlite"
+        self.path = path = root / FILE
         try:
             self.db = sqlite3.connect(path, timeout=30, isolation_level=None)
             self.db.execute("PRAGMA journal_mode=WAL")
@@ -91,20 +99,10 @@ class Ledger:
 
     def snapshot(self) -> dict[str, list[dict[str, Any]]]:
         """Live claims, runs and the last failures, for `status`."""
-        now = time.time()
-        claims = self._do(
-            "SELECT digest, runner, label, claimed_at FROM claims WHERE lease_until >= ? ORDER BY claimed_at", (now,)
-        ).fetchall()
-        runs = self._do("SELECT * FROM runs ORDER BY started_at DESC LIMIT 5").fetchall()
-        failures = self._do("SELECT digest, label, at, error FROM failures ORDER BY at DESC LIMIT 10").fetchall()
-        run_keys = ("runner", "study", "host", "pid", "started_at", "seen_at", "state", "done", "total")
-        return {
-            "claims": [
-                {"digest": d, "runner": r, "label": label, "running_s": round(now - at, 1)} for d, r, label, at in claims
-            ],
-            "runs": [dict(zip(run_keys, row, strict=True)) for row in runs],
-            "failures": [dict(zip(("digest", "label", "at", "error"), row, strict=True)) for row in failures],
-        }
+        try:
+            return _snapshot(self.db)
+        except sqlite3.DatabaseError as error:
+            raise _unusable(self.path, error) from error
 
     def close(self) -> None:
         self.db.close()
@@ -112,20 +110,61 @@ class Ledger:
 
 def _unusable(path: Path, error: Exception) -> StoreError:
     mend = "free space, or delete the ledger file (no result is lost); finished steps are kept"
+    if "readonly" in str(error) or "unable to open" in str(error):
+        mend = "ask the store's owner for the right to write there, or name another place with --store DIR"
     return StoreError(f"the ledger cannot be used: {error}", where=str(path), mend=mend)
 
 
-def is_dead(runner: str) -> bool:
-    """Whether a runner was a process of this host that is gone."""
-    name, _, pid = runner.rpartition("-")[0].rpartition("-")
-    return name == socket.gethostname() and pid.isdigit() and not _alive(int(pid))
+def read_snapshot(root: Path) -> dict[str, list[dict[str, Any]]]:
+    """What `Ledger.snapshot` says, without writing anything: of a store that one may only read, or that never ran.
 
-
-def _alive(pid: int) -> bool:
+    Raises:
+        StoreError: the ledger is no database.
+    """
+    path = root / FILE
+    if not path.is_file():
+        return {"claims": [], "runs": [], "failures": []}
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        with _read_only(path) as db:
+            return _snapshot(db)
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise _unusable(path, error) from error
+
+
+@contextmanager
+def _read_only(path: Path) -> Iterator[sqlite3.Connection]:
+    """The ledger, or a copy of it where SQLite would have to write beside it (its log's index) and may not."""
+    if os.access(path.parent, os.W_OK):
+        with closing(sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, timeout=30)) as db:
+            yield db
+        return
+    with tempfile.TemporaryDirectory(prefix="specsci-") as folder:
+        for file in (path, path.with_name(f"{FILE}-wal")):
+            if file.is_file():
+                shutil.copyfile(file, Path(folder) / file.name)
+        with closing(sqlite3.connect(Path(folder) / FILE)) as db:
+            yield db
+
+
+def _snapshot(db: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
+    """Claims of runners that may live, the last runs, and the last failures."""
+    now = time.time()
+    claims = db.execute(
+        "SELECT digest, runner, label, claimed_at FROM claims WHERE lease_until >= ? ORDER BY claimed_at", (now,)
+    ).fetchall()
+    runs = db.execute("SELECT * FROM runs ORDER BY started_at DESC LIMIT 5").fetchall()
+    failures = db.execute("SELECT digest, label, at, error FROM failures ORDER BY at DESC LIMIT 10").fetchall()
+    run_keys = ("runner", "study", "host", "pid", "started_at", "seen_at", "state", "done", "total")
+    found = [dict(zip(run_keys, row, strict=True)) for row in runs]
+    for run in found:
+        if run["state"] == "running" and is_dead(run["runner"]):
+            run["state"] = "killed"
+    return {
+        "claims": [
+            {"digest": d, "runner": r, "label": label, "running_s": round(now - at, 1)}
+            for d, r, label, at in claims
+            if not is_dead(r)
+        ],
+        "runs": found,
+        "failures": [dict(zip(("digest", "label", "at", "error"), row, strict=True)) for row in failures],
+    }

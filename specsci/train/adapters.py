@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from specsci.errors import SpecsciError
+from specsci.intake.structure import is_projection, matrices
 from specsci.train.recipe import Recipe
-
-_LAYER = re.compile(r"^(?P<layer>.*?\.\d+)\.(?P<rest>.+)$")
 
 
 def with_adapter(model: Any, recipe: Recipe) -> Any:
@@ -52,8 +50,14 @@ def _check_targets(model: Any, recipe: Recipe) -> None:
     if missing:
         raise SpecsciError(
             f"LoRA targets {missing} match no module of {type(model).__name__}",
-            mend=f"name modules that exist, such as {sorted(n for n in names if n.endswith('proj'))}",
+            mend=f"name modules that exist, such as {_projections(model)}",
         )
+
+
+def _projections(model: Any) -> list[str]:
+    """The last names of the matrices in a model's layers."""
+    found = {name.rsplit(".", 1)[-1] for name, (_, module) in matrices(model).items() if is_projection(module)}
+    return sorted(found)
 
 
 def _same_shape(found: Any, wanted: Any) -> None:
@@ -80,34 +84,18 @@ def _add_beside(model: Any, config: Any) -> None:
 def reach(model: Any) -> dict[str, dict[str, int]]:
     """What the adapters reach, by type of block: matrices inside the layers, and how many carry an adapter.
 
-    A block is the innermost module that owns a matrix (an attention, an MLP, a mixture's experts); a type that has
-    matrices and no adapter on any of them is frozen, whatever share of all layers the targets match.
+    A block is the innermost module that owns a matrix (an attention, an MLP, a mixture's experts), whatever the class of
+    its layers; a type that has matrices and no adapter on any of them is frozen, whatever share the targets match.
 
     Returns:
         Block type to `{"matrices": n, "adapted": m}`.
     """
-    import torch
-
     found: dict[str, dict[str, int]] = {}
-    modules = dict(model.named_modules())
-    for name, module in modules.items():
-        weight = getattr(module, "base_layer", module)
-        place = _LAYER.match(name)
-        if place is None or not _is_matrix(weight) or name.endswith("base_layer") or ".lora_" in name:
-            continue
-        owner = modules[name.rsplit(".", 1)[0]] if isinstance(weight, torch.nn.Linear) else weight
-        counts = found.setdefault(type(owner).__name__, {"matrices": 0, "adapted": 0})
+    for kind, module in matrices(model).values():
+        counts = found.setdefault(kind, {"matrices": 0, "adapted": 0})
         counts["matrices"] += 1
         counts["adapted"] += any(p.requires_grad for n, p in module.named_parameters() if "lora_" in n)
     return dict(sorted(found.items()))
-
-
-def _is_matrix(module: Any) -> bool:
-    """Whether a module itself holds a weight of two or more dimensions (a quantised one is stored flat)."""
-    import torch
-
-    own = [p for _, p in module.named_parameters(recurse=False)]
-    return isinstance(module, torch.nn.Linear) or any(p.dim() >= 2 for p in own)
 
 
 def _check_reach(model: Any, recipe: Recipe) -> None:

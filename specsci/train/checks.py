@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from specsci.errors import SpecsciError
+from specsci.intake.structure import positions_of
 from specsci.token_row import TokenRow
 from specsci.train.ranks import is_first, whole
 
@@ -26,6 +27,21 @@ def _decode(row: TokenRow, tokenizer: Any) -> str:
             pieces.append(f"⟦{text}⟧" if marks[start] else text)
             start = end
     return " ".join(pieces)
+
+
+def check_positions(model: Any, rows: list[TokenRow], max_length_tokens: int) -> None:
+    """Hold the longest row, cut as it will be, against a model that has a fixed number of positions.
+
+    Raises:
+        SpecsciError: the row is longer, which would be an index out of range in the middle of the stage.
+    """
+    limit, fixed = positions_of(model)
+    longest = min(max((len(row.input_ids) for row in rows), default=0), max_length_tokens)
+    if fixed and limit is not None and longest > limit:
+        raise SpecsciError(
+            f"a row has {longest:,} tokens, and the model {limit:,} positions",
+            mend=f"write recipe.max_length_tokens: {limit}: longer rows are then cut",
+        )
 
 
 def snapshot(model: Any) -> dict[str, torch.Tensor]:

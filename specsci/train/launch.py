@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -49,6 +50,8 @@ def run_ranks(context: StepContext, devices: int, runtime: dict[str, Any]) -> Fa
         while process.poll() is None:
             _pass_on(folder / PROGRESS, context)
             time.sleep(LOOK_EVERY_S)
+    with (folder / LOG).open(encoding="utf-8", errors="replace") as log:
+        shutil.copyfileobj(log, sys.stderr)  # the step's log
     if (folder / FACTS).is_file():
         facts: Facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         return facts
@@ -99,9 +102,9 @@ def _error(folder: Path, devices: int) -> Exception:
 
 def main(folder: Path) -> None:
     """Be one rank: do the step, and write down what came of it."""
-    from specsci.execute.worker import quiet_libraries
+    from specsci.execute.logs import log_libraries
 
-    quiet_libraries()
+    log_libraries()
     task = json.loads((folder / TASK).read_text(encoding="utf-8"))
     _end_with((task["worker"], os.getppid()))
     context = _unpacked(task, folder)

@@ -21,6 +21,8 @@ WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "4bit": 0.56}
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 """What a mixture of experts says in its config; its shape is not the usual one."""
 OPTIMIZER_BYTES = {"adamw": 8.0, "paged_adamw": 8.0, "adamw_8bit": 2.1}
+CHECKPOINT_BYTES = {name: 4.0 + states for name, states in OPTIMIZER_BYTES.items()}
+"""Bytes of a checkpoint for each trained parameter: the weight in fp32, and the optimizer's states."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class Memory:
         return self.weights_gib + self.trained_gib + self.activations_gib + self.logits_gib
 
 
+def adapter_parameters(shape: Shape, recipe: Recipe) -> int:
+    """Parameters of an adapter on all attention and MLP projections of a model of the usual shape."""
+    return shape.layers * recipe.lora.rank * (8 * shape.hidden + 3 * (shape.hidden + shape.intermediate))
+
+
 def memory(shape: Shape, recipe: Recipe, micro_batch_sequences: int, *, recompute: bool, spread: int = 1) -> Memory:
     """The estimate for one micro batch of full sequences, for each of `spread` devices that hold the model between them.
 
@@ -88,7 +95,7 @@ def memory(shape: Shape, recipe: Recipe, micro_batch_sequences: int, *, recomput
     full = not recipe.adapter
     kind = "4bit" if recipe.method == "qlora" else recipe.weights
     weights = shape.block_parameters * WEIGHT_BYTES[kind] + shape.embedding_parameters * WEIGHT_BYTES[recipe.weights]
-    adapter = shape.layers * recipe.lora.rank * (8 * shape.hidden + 3 * (shape.hidden + shape.intermediate))
+    adapter = adapter_parameters(shape, recipe)
     trained = shape.parameters if full else adapter
     held = trained * (4 + OPTIMIZER_BYTES[recipe.optimizer]) + (0 if full else adapter * 4)
     if recipe.precision == "bf16" and recipe.weights == "fp32" and recipe.method != "qlora":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import resource
 import time
 from collections.abc import Callable
@@ -15,20 +14,11 @@ import torch
 from transformers import TrainerCallback
 
 from specsci.errors import SpecsciError
+from specsci.machine import peak_flop_per_s
 from specsci.train.ranks import summed, world_size
 
 Progress = Callable[[int, int], None]
 GIB = 2**30
-PEAK_FLOP_PER_S = {
-    "H200": 989e12,
-    "H100": 989e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "A10": 125e12,
-    "4090": 165e12,
-    "L4": 121e12,
-}
-"""Dense bf16 peaks from the makers' data sheets, by a part of the device's name."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +95,7 @@ class SpeedMeter:
     def stop(self, tokens: int) -> tuple[float, Speed]:
         """Seconds since the start, and the speed over `tokens` tokens."""
         seconds = max(time.perf_counter() - self.start, 1e-9)
-        words = re.split(r"[\s-]+", self.name)
-        peak = next((flop for part, flop in PEAK_FLOP_PER_S.items() if part in words), None)
+        peak = peak_flop_per_s(self.name)
         energy = self._energy_mj()
         used = summed(energy - self.energy_mj if energy and self.energy_mj else None)
         return seconds, Speed(

@@ -17,6 +17,7 @@ from transformers.trainer_callback import ProgressCallback
 from trl import SFTConfig
 
 from specsci.errors import MissingDependencyError, SpecsciError
+from specsci.intake.proofs import isolates_rows
 from specsci.models.hf import pad_id
 from specsci.token_row import IGNORED, TokenRow
 from specsci.train.attention import attention_by_row
@@ -47,7 +48,8 @@ class StageReport:
     """What a stage did: counts, speed, and the loss curve (one row per update).
 
     `split_rows` counts rows longer than a sequence, which were cut into pieces. `resumed_at_update` is where
-    an interrupted stage went on; `train_s` and the speed are then those of the last stretch.
+    an interrupted stage went on; `train_s` and the speed are then those of the last stretch. `packed` says whether
+    the rows of a sequence went through the model together, or one by one because they would have seen each other.
     """
 
     updates: int
@@ -63,6 +65,7 @@ class StageReport:
     devices: int = 1
     sharding: str = "none"
     resumed_at_update: int = 0
+    packed: bool = True
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -113,6 +116,7 @@ def train_stage(
     checkpoints: str | None = None,
     runtime: Runtime | None = None,
     progress: Progress | None = None,
+    isolates: bool | None = None,
 ) -> StageReport:
     """Train `model` in place on `rows`.
 
@@ -121,6 +125,7 @@ def train_stage(
         rows: documents or conversations, in the order they were drawn.
         scratch: a directory that the trainer may use; nothing is kept there.
         checkpoints: a directory that outlives an interrupted stage; the stage goes on from what it finds there.
+        isolates: whether packed rows do not see each other in this model; None: it is proved on the model first.
 
     Raises:
         SpecsciError: no rows, a row without a supervised token, or a loss that is not finite.
@@ -143,12 +148,13 @@ def train_stage(
     arguments = _config(
         recipe, runtime, seed, updates, micro, checkpoints or scratch, filled=ranks > 1 and not saved_buffers(model)
     )
-    trainer = _trainer(model, tokenizer, packed, recipe.sequences_per_update, arguments, callbacks)
+    apart = not (agreed(isolates_rows(model) if is_first() else None) if isolates is None else isolates)
+    trainer = _trainer(model, tokenizer, packed, recipe.sequences_per_update, arguments, callbacks, apart=apart)
     check_sharding(sharding_of(trainer), trainer.accelerator.num_processes, sharding, runtime.devices_per_stage)
     _restore_adapter(model, trained)
     found = agreed(latest(Path(checkpoints)) if checkpoints and is_first() else None)
     meter = SpeedMeter(runtime.device, model, adapter=recipe.adapter)
-    by_row = runtime.device == "cpu" and recipe.max_length_tokens >= BY_ROW_FROM_TOKENS
+    by_row = not apart and runtime.device == "cpu" and recipe.max_length_tokens >= BY_ROW_FROM_TOKENS
     with flushed_denormals(), attention_by_row() if by_row else nullcontext():
         trainer.train(resume_from_checkpoint=str(found) if found else None)
     if trainer.state.global_step != updates:
@@ -170,6 +176,7 @@ def train_stage(
         devices=ranks,
         sharding=sharding,
         resumed_at_update=resumed,
+        packed=not apart,
         curve=curve_of(trainer.state.log_history, tokens_per_update),
     )
 
@@ -191,6 +198,8 @@ def _trainer(
     sequences_per_update: int,
     arguments: SFTConfig,
     callbacks: list[TrainerCallback],
+    *,
+    apart: bool,
 ) -> StageTrainer:
     """TRL's trainer over packed sequences, in the order of one process however many ranks there are."""
     fill, pad = fill_of(len(packed.sequences), sequences_per_update), pad_id(tokenizer)
@@ -202,6 +211,7 @@ def _trainer(
         data_collator=PackedCollator(pad),
         processing_class=tokenizer,
         order=order,
+        apart=apart,
         callbacks=[*callbacks, EveryWeight(), *([EpochOrder(order)] if order else [])],
     )
     for noisy in (PrinterCallback, ProgressCallback):

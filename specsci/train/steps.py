@@ -17,6 +17,7 @@ from specsci.corpus.rows import read_token_rows
 from specsci.errors import StepFailed
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import derive_seed
+from specsci.machine import memory_gib
 from specsci.models.hf import (
     ADAPTER,
     HOLLOW,
@@ -29,10 +30,9 @@ from specsci.models.hf import (
     save_tokenizer,
 )
 from specsci.models.remote_code import carry_code, is_trusted
-from specsci.plan.cost import memory_gib
 from specsci.token_row import TokenRow
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
-from specsci.train.checks import change_by_module, masked_decode, snapshot
+from specsci.train.checks import change_by_module, check_positions, masked_decode, snapshot
 from specsci.train.data import shuffled, take_conversations, take_documents
 from specsci.train.launch import run_ranks
 from specsci.train.memory import GIB, fitting_micro_batch, memory, shape_in
@@ -158,6 +158,7 @@ def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runt
     set_seed(seed)
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
     model = with_adapter(_start(context, recipe, runtime), recipe)
+    check_positions(model, rows, recipe.max_length_tokens)
     before = snapshot(model)
     rows = shuffled(rows, derive_seed("order", seed))
     report = train_stage(
@@ -170,6 +171,7 @@ def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runt
         checkpoints=str(context.checkpoints) if context.checkpoints else None,
         runtime=runtime,
         progress=context.progress,
+        isolates=context.records.get("base", {}).get("packs"),
     )
     change = change_by_module(model, before)
     target = context.out / (ADAPTER if recipe.adapter else MODEL)

@@ -18,6 +18,7 @@ from trl import SFTTrainer
 
 from specsci.errors import SpecsciError
 from specsci.token_row import IGNORED
+from specsci.train.apart import Rows, rows_apart
 from specsci.train.ranks import world_size
 
 
@@ -86,10 +87,12 @@ class StageTrainer(SFTTrainer):
 
     accelerate leaves FSDP to accelerators and falls back to DDP on a CPU without a word. Here a CPU takes it as well, over
     gloo, so that the path of a GPU node is the one that the tests run.
+
+    `apart`: the rows of a packed sequence are run one by one, for models in which they would see each other.
     """
 
-    def __init__(self, *args: Any, order: OrderThenFill | None = None, **more: Any) -> None:
-        self._order = order
+    def __init__(self, *args: Any, order: OrderThenFill | None = None, apart: bool = False, **more: Any) -> None:
+        self._order, self.apart = order, apart
         super().__init__(*args, **more)
         bare: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         takes = signature(type(bare).forward).parameters
@@ -112,6 +115,8 @@ class StageTrainer(SFTTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """TRL's loss. Its tiles spare a GPU's memory; on a CPU they cost more than the logits of the supervised tokens."""
+        if self.apart:
+            return self._loss_apart(model, inputs, num_items_in_batch)
         if return_outputs or num_items_in_batch is None or not self.whole_logits:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         targets = inputs["labels"][:, 1:]
@@ -124,6 +129,25 @@ class StageTrainer(SFTTrainer):
         wanted = targets[:, kept].flatten()
         loss = cross_entropy(logits.float().flatten(0, 1), wanted, ignore_index=IGNORED, reduction="sum")
         return loss * self.accelerator.num_processes / torch.as_tensor(num_items_in_batch).clamp(min=1)
+
+    def _loss_apart(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any) -> torch.Tensor:
+        """The loss of a packed batch, each of its rows run by itself: what packing gives where rows never see each other."""
+        batches = rows_apart(inputs, in_one=self.accelerator.num_processes > 1)
+        whole = sum(batch.tokens for batch in batches)
+        losses = [self._loss_of_rows(model, batch, batch.tokens / whole, num_items_in_batch) for batch in batches]
+        return torch.stack(losses).sum()
+
+    def _loss_of_rows(self, model: Any, rows: Rows, share: float, num_items_in_batch: Any) -> torch.Tensor:
+        more = {"output_router_logits": True} if self.aux_loss_enabled else {}
+        outputs = model(input_ids=rows.input_ids, attention_mask=rows.attention_mask, use_cache=False, **more)
+        logits, wanted = outputs.logits[:, :-1].float(), rows.labels[:, 1:]
+        loss = cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
+        items = (rows.labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        loss = loss * self.accelerator.num_processes / torch.as_tensor(items).clamp(min=1)
+        if self.aux_loss_enabled:
+            steps = self.current_gradient_accumulation_steps if num_items_in_batch is not None else 1
+            loss = loss + self.router_aux_loss_coef * outputs.aux_loss * share / steps
+        return loss
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Called on resuming: of two adapters the trainer itself would load the frozen one, and train that on."""

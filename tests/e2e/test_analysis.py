@@ -166,6 +166,10 @@ def test_what_was_retired_is_flagged_in_a_contrast_of_ones_own(tiny_copy: harnes
     assert harness.run("results", "retire", "eval:tiny/held_out", "--reason", "leaked", *at)[0] == 0
     ask = ("results", "contrast", "--study", "tiny", "--eval", "held_out", "--weights", "rules=1,aft=-1", "--budget", "300")
     code, out, err = harness.run(*ask, *at, "--format", "json")
-    assert code == 0 and "withdrawn: eval held_out was retired: leaked" in json.loads(out)["flags"], err
+    assert (
+        code == 0
+        and next(f for f in json.loads(out)["flags"] if f["code"] == "withdrawn")["text"]
+        == "withdrawn: eval held_out was retired: leaked"
+    ), err
     code, out, _ = harness.run("report", "table", "tokens", *at, "--format", "md")
     assert code == 0

@@ -54,9 +54,11 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def base_of(given: Path, out: Path, **params: object) -> Path:
     out.mkdir()
+    declared = {"files": base_identity(str(given), given.parent)["base"]["files"], **params}
     context = StepContext(
-        kind="base", digest="d", params=dict(params), inputs={}, records={}, input_digests={}, out=out, scratch=out,
-        runtime={"path": str(given)},
+        kind="base", digest="d", params=declared, inputs={}, records={}, input_digests={}, out=out, scratch=out,
+        runtime={},
+        outside=str(given),
     )  # fmt: skip
     run_base(context)
     return out
@@ -92,7 +94,7 @@ def test_code_that_was_changed_or_lies_elsewhere_is_not_taken(given, tmp_path):
     files = base_identity(str(given), given.parent)["base"]["files"]
     assert "parts/own_code.py" in files, "the code in folders is identity too"
     (given / "parts" / "own_code.py").write_text(CODE + "\n")
-    with pytest.raises(StepFailed, match=r"own_code\.py is not the code that the plan saw"):
+    with pytest.raises(StepFailed, match=r"own_code\.py' changed after the plan was made"):
         base_of(given, tmp_path / "changed", trust_remote_code=True, files=files)
     config = json.loads((given / "config.json").read_text())
     config["auto_map"] = {"AutoModelForCausalLM": "somebody/else--own_code.OwnModel"}

@@ -17,7 +17,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from trl import SFTTrainer
 
 from specsci.errors import SpecsciError
-from specsci.evals import forced_choice
+from specsci.evals import forced_choice, forward
 from specsci.evals.items import Item
 from specsci.models.chat import conversation_row, document_row
 from specsci.token_row import IGNORED, TokenRow
@@ -269,14 +269,13 @@ def test_no_template_is_an_error(tokenizer):
     assert "base_models.NAME.chat_template" in caught.value.mend
 
 
-def test_a_template_whose_mask_runs_over_the_users_turn_is_an_error(tokenizer):
+def test_a_mark_that_ends_on_a_space_supervises_nothing_of_the_users(tokenizer):
     """The block ends on a space that is no token: transformers would supervise all that follows."""
     bad = copy.deepcopy(tokenizer)
     bad.chat_template = CHATML.replace("<|im_end|>{% endgeneration %} ", "<|im_end|> {% endgeneration %}")
     one = [{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}]
-    assert sum(conversation_row(one, bad).supervised) == 2
-    with pytest.raises(SpecsciError, match="1 stretches in a conversation of 2 assistant turns"):
-        conversation_row(one * 2, bad)
+    for said in (one, one * 2):
+        assert conversation_row(said, bad) == conversation_row(said, tokenizer)
 
 
 def test_a_row_with_nothing_supervised_is_an_error(tokenizer, tmp_path):
@@ -303,7 +302,7 @@ def test_scores_do_not_depend_on_the_batch(model, tokenizer, monkeypatch):
     questions = forced_choice.prepare(items, tokenizer, chat=True)
     readings = []
     for batch_tokens in (1, 64, 16_384):
-        monkeypatch.setattr(forced_choice, "BATCH_TOKENS", batch_tokens)
+        monkeypatch.setattr(forward, "BATCH_TOKENS", batch_tokens)
         readings.append(forced_choice.read_out(model, questions, 0))
     assert len(readings[0]) == 48
     for other in readings[1:]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from scipy import stats
 
-from specsci.results.absorption import null_flags
+from specsci.results.absorption import _row
 from specsci.stats.absorption import absorption
 
 
@@ -30,6 +31,56 @@ def test_without_control_the_documents_alone_are_judged_and_one_text_is_none() -
     assert absorption(own[:1], None) is None and absorption(own, own[:1]) is None
 
 
+def test_the_gain_is_the_difference_of_the_columns_beside_it() -> None:
+    """Texts of unequal length: every number of a row is per token, so that the columns give the gain."""
+    rng = np.random.default_rng(7)
+    found = {}
+    for text, n, fall in (("own", 30, 0.9), ("control", 20, 0.05)):
+        tokens = rng.integers(5, 200, n)
+        before = rng.normal(1.8, 0.3, n) * tokens
+        after = before - (fall + 0.004 * tokens) * tokens  # long documents gain more
+        found |= {(text, "before"): (before, tokens), (text, "after"): (after, tokens)}
+    row = _row(found)
+    columns = row["own_before"] - row["own_after"] - (row["control_before"] - row["control_after"])
+    assert row["gain_nats"] == pytest.approx(columns, abs=1e-12)
+    assert row["ci_low"] < row["gain_nats"] < row["ci_high"] and row["installed"]
+
+
+def test_the_interval_of_a_loss_per_token_is_that_of_a_weighted_regression() -> None:
+    """statsmodels: WLS of the change per token with the tokens as weights and HC1 errors is the ratio estimator."""
+    rng = np.random.default_rng(4)
+    parts = []
+    for n, mean in ((25, -0.4), (15, -0.1)):
+        tokens = rng.integers(10, 90, n).astype(float)
+        change = tokens * (mean + rng.normal(0, 0.2, n))
+        fitted = sm.WLS(change / tokens, np.ones(n), weights=tokens).fit(cov_type="HC1")
+        parts.append((change, tokens, float(fitted.params[0]), float(fitted.bse[0]) ** 2, n))
+    (own, t1, r1, v1, n1), (control, t2, r2, v2, n2) = parts
+    df = (v1 + v2) ** 2 / (v1**2 / (n1 - 1) + v2**2 / (n2 - 1))
+    half = stats.t.ppf(0.975, df) * np.sqrt(v1 + v2)
+    found = absorption(own, control, t1, t2)
+    assert found is not None and found.gain == pytest.approx(r2 - r1)
+    assert (found.ci_low, found.ci_high) == pytest.approx((r2 - r1 - half, r2 - r1 + half), abs=1e-9)
+
+
+def test_texts_that_do_not_differ_give_no_interval() -> None:
+    found = absorption(np.full(5, -0.3), None)
+    assert found is not None and found.gain == pytest.approx(0.3) and np.isnan(found.ci_low) and not found.installed
+
+
+def test_the_interval_over_texts_of_unequal_length_covers() -> None:
+    rng, held, studies = np.random.default_rng(3), 0, 1500
+    for _ in range(studies):
+        tokens = rng.integers(5, 60, 40)
+        change = tokens * (-0.5 - 0.01 * (tokens - 32)) + rng.normal(0, 0.2, 40) * tokens
+        found = absorption(change, None, tokens)
+        assert found is not None
+        lengths = np.arange(5, 60)
+        truth = (lengths * (0.5 + 0.01 * (lengths - 32))).sum() / lengths.sum()
+        held += found.ci_low <= truth <= found.ci_high
+    assert 0.925 < held / studies < 0.97, held / studies
+
+
 def test_an_untaught_spec_is_called_installed_as_rarely_as_the_interval_says() -> None:
     rng = np.random.default_rng(2)
     false = 0
@@ -38,50 +89,3 @@ def test_an_untaught_spec_is_called_installed_as_rarely_as_the_interval_says() -
         assert found is not None
         false += found.installed
     assert false / 400 < 0.05, "a one-sided error of 2.5 %"
-
-
-MANIFEST = {
-    "arms": {
-        "a": {"midtrain": "values"}, "b": {"midtrain": "rules"}, "aft": {"midtrain": None}, "n": {"midtrain": "neutral"},
-    }
-}  # fmt: skip
-NULL = {"ci_low": -0.1, "ci_high": 0.2, "weights": {"a": 1, "b": -1}}
-
-
-def row(spec: str, installed: bool | None) -> dict[str, object]:
-    return {"msm_spec": spec, "installed": installed}
-
-
-@pytest.mark.parametrize(
-    ("contrast", "absorbed", "moved", "flags"),
-    [
-        (NULL, [row("values", True), row("rules", True)], True, ["null: installed, not told apart in behaviour"]),
-        (NULL, [row("values", False), row("rules", True)], True, ["null: not installed (values)"]),
-        (
-            NULL,
-            [row("values", True), row("values", None), row("rules", True)],
-            True,
-            ["null: not known whether installed (values)"],
-        ),
-        (NULL, [row("values", True)], True, ["null: not known whether installed (rules)"]),
-        (NULL, [row("values", True), row("rules", True)], None, ["null: installed, not told apart in behaviour"]),
-        (NULL, [row("values", False), row("rules", True)], False, ["null: not installed (values)"]),
-        ({**NULL, "weights": {"aft": 1, "n": -1}}, [row("values", False)], True, []),
-        (
-            {**NULL, "weights": {"a": 1, "n": -1}},
-            [row("values", True), row("neutral", False)],
-            True,
-            ["null: installed, not told apart in behaviour"],
-        ),
-        (
-            NULL,
-            [row("values", True), row("rules", True)],
-            False,
-            ["null: the eval is blind (no contrast of the study moves it)"],
-        ),
-        ({**NULL, "ci_low": 0.01}, [row("values", False)], True, []),
-        ({**NULL, "ci_low": None}, [row("values", False)], True, []),
-    ],
-)
-def test_a_null_result_is_classified(contrast, absorbed, moved, flags) -> None:
-    assert null_flags(contrast, MANIFEST, absorbed, moved) == flags

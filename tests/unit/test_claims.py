@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import harness
 import pytest
 
 from specsci.errors import UserError
@@ -25,8 +26,12 @@ MANIFEST: dict[str, Any] = {
     ],
 }
 ROW: dict[str, Any] = {
-    "ci_low": 0.1, "ci_high": 0.3, "p_adj": 0.01, "flags": "", "confounds": "", "registered": "unregistered",
+    "ci_low": 0.1, "ci_high": 0.3, "p_adj": 0.01, "flags": [], "confounds": "", "registration": "unregistered", "registered": "unregistered",
 }  # fmt: skip
+
+
+def flag(code: str, severity: str, text: str) -> dict[str, str]:
+    return {"code": code, "severity": severity, "text": text}
 
 
 def claim(**more: Any) -> Claim:
@@ -37,19 +42,35 @@ def claim(**more: Any) -> Claim:
 def test_an_interval_that_excludes_0_with_nothing_against_it_holds() -> None:
     found = standing(claim(), ROW, MANIFEST, [])
     assert (found.status, found.why) == ("holds", [])
-    harmless = "equivalent within ±0.5 (TOST p 0.01)"
-    assert standing(claim(), {**ROW, "flags": harmless}, MANIFEST, []).status == "holds"
+    harmless = flag("equivalent", "note", "equivalent within ±0.5 (TOST p 0.01)")
+    assert standing(claim(), {**ROW, "flags": [harmless]}, MANIFEST, []).status == "holds"
+
+
+@pytest.mark.parametrize("text", ["incomplete in a sense; withheld", "equivalent within reach; withdrawn: a", "null: blind"])
+@pytest.mark.parametrize(("severity", "status"), [("note", "holds"), ("warning", "fragile")])
+def test_free_text_never_changes_how_a_claim_stands(text: str, severity: str, status: str) -> None:
+    """Words of a user that look like another flag: code and severity decide, and the text comes back whole."""
+    found = standing(claim(), {**ROW, "flags": [flag("tuned_to_target", severity, text)]}, MANIFEST, [])
+    assert found.status == status and found.why == ([text] if status == "fragile" else [])
+    late = standing(claim(), {**ROW, "registered": "exploratory: so they say"}, MANIFEST, [])
+    assert late.status == "holds", "the registration's code is read, not its sentence"
 
 
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ({"flags": "tuned to target: fig 7"}, "tuned to target: fig 7"),
-        ({"flags": "capability: a answers facts 0.5 right, the untreated base 0.9"}, "capability"),
-        ({"flags": "fragile: one replicate decides the verdict"}, "fragile"),
+        ({"flags": [flag("tuned_to_target", "warning", "tuned to target: fig 7")]}, "tuned to target: fig 7"),
+        (
+            {"flags": [flag("capability", "warning", "capability: a answers facts 0.5 right, the untreated base 0.9")]},
+            "capability",
+        ),
+        ({"flags": [flag("replicate_decides", "warning", "fragile: one replicate decides the verdict")]}, "fragile"),
         ({"confounds": "aft_tokens (0 against 4000)"}, "confounded: aft_tokens"),
-        ({"registered": "late: locked on 2026-01-01 with 3 cells already scored"}, "late"),
-        ({"registered": "exploratory: changed after the lock of 2026-01-01: scale"}, "exploratory"),
+        ({"registration": "late", "registered": "late: locked on 2026-01-01 with 3 cells already scored"}, "late"),
+        (
+            {"registration": "exploratory", "registered": "exploratory: changed after the lock of 2026-01-01: scale"},
+            "exploratory",
+        ),
         ({"p_adj": 0.06}, "p corrected over its family is 0.060"),
         ({"ci_low": -0.1}, "the interval covers 0"),
     ],
@@ -60,7 +81,12 @@ def test_whatever_speaks_against_it_makes_it_fragile(more: dict[str, Any], why: 
 
 
 def test_it_is_a_draft_when_its_contrast_is_incomplete_or_changed() -> None:
-    assert standing(claim(), {**ROW, "flags": "incomplete: 3 of 4 replicates"}, MANIFEST, []).status == "draft"
+    assert (
+        standing(
+            claim(), {**ROW, "flags": [flag("incomplete", "invalid", "incomplete: 3 of 4 replicates")]}, MANIFEST, []
+        ).status
+        == "draft"
+    )
     assert standing(claim(), {**ROW, "ci_low": None}, MANIFEST, []).status == "draft"
     other = json.loads(json.dumps(MANIFEST))
     other["cells"][0]["step_digest"] = "another"
@@ -87,7 +113,7 @@ def test_a_withdrawn_claim_is_not_made_again_under_its_name(tmp_path: Path) -> N
 def store(tmp_path: Path) -> Store:
     """A store in which the score of arm a rests on a model that rests on a corpus."""
     found = Store(tmp_path).open()
-    (found.root / "studies" / "mine.json").write_text(json.dumps(MANIFEST))
+    harness.manifest_file(found.root, MANIFEST)
     chain = {
         "scorea100": ("score", {"model": "model1"}),
         "model1": ("midtrain", {"corpus": "corpus1"}),

@@ -16,7 +16,7 @@ from specsci.cli.main import cli
 FROZEN = {
     "study check": "STUDY --profile --json --schema",
     "study explain": "STUDY --profile --store --json --limit",
-    "study plan": "STUDY --profile --store --json --power --spread",
+    "study plan": "STUDY --profile --store --json --power --spread --device",
     "study run": "STUDY --profile --store --json --executor --workers --plain",
     "study lock": "STUDY --profile --store --json",
     "study diff": "A B --profile-a --profile-b --store --json",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
+import duckdb
 import pytest
 
+from specsci.report.ablation import _controls
 from specsci.results.controls import control_flags
+from specsci.results.rates import Rates
 
 ARMS = {
     "base": {"midtrain": None, "align": None},
@@ -23,11 +24,44 @@ EVALS = {
 CELLS = [{"arm": "base", "aft_tokens": 0}, *({"arm": a, "aft_tokens": b} for a in ("rules", "aft") for b in (100, 200))]
 
 
-def flags(values: dict[tuple[str, str, int], list[float]], evals: dict[str, Any] = EVALS) -> list[str]:
-    clusters = 2
-    rates: Any = SimpleNamespace(column=lambda *key: np.array(values.get(key, [0.9] * clusters)))
-    manifest = {"arms": ARMS, "evals": evals, "cells": CELLS}
-    return control_flags(manifest, rates, ["rules", "aft"], [200])
+REPLICATES = [("one", 1), ("one", 2), ("two", 1)]
+COUNTED = Any
+"""(aligned, decided) of 100 by replicate; None where nothing was scored."""
+
+
+def rates_of(values: dict[tuple[str, str, int], list[COUNTED]]) -> Rates:
+    """Rates from a database: 90 of 100 right but for what is said."""
+    db = duckdb.connect()
+    db.execute(
+        "CREATE TABLE rates (study VARCHAR, arm VARCHAR, eval VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed INTEGER, "
+        "aligned BIGINT, decided BIGINT, asked BIGINT, rate_decided DOUBLE, rate_asked DOUBLE)"
+    )
+    db.execute("CREATE TABLE item_counts (study VARCHAR, eval VARCHAR, items BIGINT)")
+    for cell in CELLS:
+        for name in ("format", "facts"):
+            key = (cell["arm"], name, cell["aft_tokens"])
+            for (base, seed), counts in zip(REPLICATES, values.get(key, [(90, 100)] * 3), strict=True):
+                if counts is not None:
+                    aligned, decided = counts
+                    shown = [aligned, decided, 100, aligned / decided if decided else None, aligned / 100]
+                    db.execute("INSERT INTO rates VALUES ('s', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [*key, base, seed, *shown])
+    return Rates(db, "s")
+
+
+def manifest(evals: dict[str, Any]) -> dict[str, Any]:
+    replicates = [{"base_model": base, "seed": seed} for base, seed in REPLICATES]
+    cells = [{**cell, "eval": name} for cell in CELLS for name in evals]
+    return {"arms": ARMS, "evals": evals, "cells": cells, "replicates": replicates}
+
+
+def flags(
+    values: dict[tuple[str, str, int], list[COUNTED]], evals: dict[str, Any] = EVALS, budgets: list[int] | None = None
+) -> list[str]:
+    found = control_flags(manifest(evals), rates_of(values), ["rules", "aft"], budgets or [200])
+    return [f"{f.code} {f.severity}: {f.text}" for f in found]
+
+
+GOOD, NONE = (90, 100), (0, 0)
 
 
 def test_arms_that_can_answer_and_lost_nothing_have_no_flag() -> None:
@@ -35,21 +69,70 @@ def test_arms_that_can_answer_and_lost_nothing_have_no_flag() -> None:
 
 
 def test_one_replicate_below_the_floor_withholds_the_verdict() -> None:
-    assert flags({("rules", "format", 200): [0.95, 0.55]}) == ["withheld: rules answers the format control 0.55 right"]
-    assert flags({("rules", "format", 100): [0.5, 0.5]}) == [], "another budget than the contrast's"
+    said = ["format_control withheld: withheld: rules answers the format control 0.55 right"]
+    assert flags({("rules", "format", 200): [GOOD, GOOD, (55, 100)]}) == said
+    assert flags({("rules", "format", 200): [(55, 100), (99, 100), GOOD]}) == said, "two seeds of a base are no mean"
+    assert flags({("rules", "format", 100): [(50, 100)] * 3}) == [], "another budget than the contrast's"
+    assert flags({("rules", "format", 100): [(55, 100)] * 3}, budgets=[100, 200]) == said, "one of the contrast's budgets"
+
+
+@pytest.mark.parametrize(
+    ("column", "why"),
+    [
+        ([NONE, NONE, NONE], "3 of 3 models without a valid answer"),
+        ([GOOD, NONE, GOOD], "1 of 3 models without a valid answer"),
+        ([GOOD, None, GOOD], "1 of 3 models not scored"),
+        ([None, None, None], "3 of 3 models not scored"),
+        ([GOOD, None, NONE], "1 of 3 models not scored, 1 of 3 models without a valid answer"),
+    ],
+)
+def test_a_control_that_cannot_be_read_withholds_the_verdict(column, why) -> None:
+    start = "control_unreadable withheld: withheld: the"
+    assert flags({("rules", "format", 200): column}) == [f"{start} format control format of rules cannot be read ({why})"]
+    assert flags({("aft", "facts", 200): column}) == [f"{start} capability control facts of aft cannot be read ({why})"]
+    base = f"{start} capability control facts of the untreated base cannot be read ({why})"
+    assert flags({("base", "facts", 0): column}) == [base, base], "of either arm"
+
+
+def test_what_is_unreadable_hides_no_arm_below_the_floor() -> None:
+    assert [f.split()[0] for f in flags({("rules", "format", 200): [(40, 100), NONE, GOOD]})] == [
+        "control_unreadable",
+        "format_control",
+    ]
 
 
 def test_a_capability_that_fell_is_named_beside_the_untreated_base() -> None:
-    fell = {("base", "facts", 0): [0.8, 0.6], ("aft", "facts", 200): [0.5, 0.6]}
-    assert flags(fell) == ["capability: aft answers facts 0.55 right, the untreated base 0.70"]
-    assert flags({**fell, ("aft", "facts", 200): [0.61, 0.6]}) == [], "within what is allowed, as a mean over replicates"
+    fell = {
+        ("base", "facts", 0): [(80, 100), (80, 100), (60, 100)],
+        ("aft", "facts", 200): [(50, 100), (50, 100), (60, 100)],
+    }
+    said = ["capability warning: capability: aft answers facts 0.55 right, the untreated base 0.70"]
+    assert flags({**fell, ("rules", "facts", 200): [(70, 100)] * 3}) == said
+    fell[("rules", "facts", 200)] = [(70, 100)] * 3
+    assert flags({**fell, ("aft", "facts", 200): [(61, 100), (61, 100), (60, 100)]}) == [], "a mean over replicates"
     wider = {**EVALS, "facts": {**EVALS["facts"], "max_capability_loss": 0.3}}
     assert flags(fell, wider) == []
     older = {**EVALS, "facts": {"role": "capability"}}
     assert len(flags(fell, older)) == 1, "a study that was stored before it could say so"
 
 
-@pytest.mark.parametrize("missing", [("base", "facts", 0), ("aft", "facts", 200)])
-def test_what_was_not_scored_yet_is_not_judged(missing) -> None:
-    nan = [float("nan")] * 2
-    assert flags({("base", "facts", 0): [0.9, 0.9], ("aft", "facts", 200): [0.1, 0.1], missing: nan}) == []
+def test_a_loss_at_one_of_the_budgets_is_no_mean_over_them() -> None:
+    fell = {("aft", "facts", 100): [(70, 100)] * 3}
+    assert flags(fell, budgets=[100, 200]) == [
+        "capability warning: capability: aft answers facts 0.70 right, the untreated base 0.90"
+    ]
+
+
+def test_without_an_untreated_base_a_capability_control_says_that_it_cannot_compare(monkeypatch) -> None:
+    monkeypatch.delitem(ARMS, "base")
+    assert [f.split(":")[0] for f in flags({})] == ["capability_unknown warning"] * 2
+
+
+def test_the_table_has_a_row_for_each_budget_and_counts_what_is_unread() -> None:
+    rates = rates_of({("rules", "format", 200): [(40, 100), NONE, (60, 100)], ("aft", "format", 100): [None, None, None]})
+    found = {(c.arm, c.aft_tokens): c for c in _controls(manifest(EVALS), rates, "format", "competence", [0, 100, 200])}
+    assert set(found) == {(c["arm"], c["aft_tokens"]) for c in CELLS}
+    cell = found["rules", 200]
+    assert (cell.mean, cell.worst, cell.models, cell.unread) == (pytest.approx(0.5), 0.4, 3, 1)
+    assert found["rules", 100].mean == pytest.approx(0.9), "budgets are not averaged"
+    assert found["aft", 100].unread == 3 and found["aft", 100].mean != found["aft", 100].mean

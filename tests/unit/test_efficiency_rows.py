@@ -20,11 +20,16 @@ MIDTRAINED, WRITTEN = 50_000, {1: 61_000, 2: 63_000}
 
 
 class FixedRates:
-    """Misaligned rates that every replicate has alike."""
+    """Misaligned rates of `replicates` that differ by a little, less `gone` of them."""
+
+    def __init__(self, replicates: int = 2, spread: float = 0.0, curves: dict[str, dict[int, float]] = CURVES) -> None:
+        self.replicates, self.spread, self.curves = replicates, spread, curves
 
     def paired(self, name: str, groups: list[list[tuple[str, int]]]) -> tuple[np.ndarray, list[tuple[str, int]]]:
-        row = [1 - CURVES[arm][budget] for ((arm, budget),) in groups]
-        return np.array([row, row]), [("one", 1), ("two", 2)]
+        row = np.array([1 - self.curves[arm][budget] for ((arm, budget),) in groups])
+        rng = np.random.default_rng(0)
+        rows = [row + rng.normal(0, self.spread, len(row)) for _ in range(self.replicates)]
+        return np.array(rows).reshape(-1, len(row)), [(str(n), n) for n in range(self.replicates)]
 
 
 def record(root: Path, kind: str, digest: str, inputs: dict[str, str], **facts: Any) -> None:
@@ -62,6 +67,35 @@ def test_generated_tokens_are_the_mean_of_the_corpora_and_come_on_top_of_midtrai
 
 def test_without_the_corpora_generation_is_not_counted(tmp_path: Path):
     declared = manifest(tmp_path / "elsewhere")
-    rows = efficiency_rows(Store(tmp_path), declared, FixedRates(), {"aft": ["retired"]})  # type: ignore[arg-type]
+    rows = efficiency_rows(Store(tmp_path), declared, FixedRates(spread=0.01), {"aft": ["retired"]})  # type: ignore[arg-type]
     assert [r["counting"] for r in rows] == ["AFT tokens", "AFT and midtraining tokens"]
-    assert {r["flags"] for r in rows} == {"withdrawn: retired"}
+    assert [f["text"] for r in rows for f in r["flags"]] == ["withdrawn: retired"] * len(rows)
+
+
+def codes(row: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(f["code"], f["severity"]) for f in row["flags"]]
+
+
+def rows_of(tmp_path: Path, **rates: Any) -> list[dict[str, Any]]:
+    return efficiency_rows(Store(tmp_path), manifest(tmp_path), FixedRates(**rates), {})  # type: ignore[arg-type]
+
+
+def test_what_keeps_an_interval_from_being_known_is_a_flag(tmp_path: Path):
+    assert codes(rows_of(tmp_path / "same")[0]) == [("no_spread", "warning")]
+    apart = rows_of(tmp_path / "apart", spread=0.01)[0]
+    assert codes(apart) == [] and apart["ci_low"] < 2 < apart["ci_high"] and "jackknife" in apart["method"]
+    one = rows_of(tmp_path / "one", replicates=1)[0]
+    assert codes(one) == [("incomplete", "invalid"), ("one_replicate", "warning")]
+    assert one["ratio_value"] == pytest.approx(2.0) and one["ci_low"] is one["ci_high"] is None
+
+
+def test_a_pair_that_no_replicate_has_whole_keeps_its_row(tmp_path: Path):
+    (row,) = rows_of(tmp_path, replicates=0)
+    assert codes(row) == [("incomplete", "invalid")] and (row["n"], row["ratio"], row["level"]) == (0, None, None)
+
+
+def test_a_steep_curve_is_a_flag(tmp_path: Path):
+    steep = {**CURVES, "rules": dict(zip(BUDGETS, (0.78, 0.75, 0.1, 0.05), strict=True))}
+    row = rows_of(tmp_path, spread=0.01, curves=steep)[0]
+    assert codes(row) == [("steep_curve", "warning")]
+    assert "the curve of rules falls by 8" in row["flags"][0]["text"], "of .65 from a base of .8"

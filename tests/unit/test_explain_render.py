@@ -105,7 +105,7 @@ def test_what_is_done_costs_nothing(plan_of) -> None:
     plan = plan_of()
     text = "\n".join(lines(plan, set(plan.steps), []))
     assert "to run: 0 of 57 steps; 0 training tokens in 0 updates" in text
-    assert "(0 core-seconds), 0.00 GiB of disk, $0.00" in text
+    assert "(0 core-seconds, modelled), 0.00 GiB of disk, price unknown" in text
 
 
 def test_the_planner_says_what_each_contrast_detects_and_what_half_would_cost(plan_of) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
+import harness
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -97,10 +98,10 @@ def test_what_is_wrong_is_named_with_its_row_and_nothing_is_kept(store, tmp_path
 
 
 def test_comments_do_not_shift_the_line_of_a_problem(store, tmp_path) -> None:
-    text = f"# one\n{HEADER}\na,1,q,1,2,4\n# two\na,2,q,9,2,4\n"
+    text = f"# one\n\n# two\n{HEADER}\na,1,q,1,2,4\n\na,2,q,9,2,4\n"
     with pytest.raises(InputFileError) as caught:
         import_file(store, written(tmp_path, text), "mine")
-    assert [p.line for p in caught.value.problems] == [5]
+    assert [p.line for p in caught.value.problems] == [7]
 
 
 def test_every_problem_is_listed_not_only_the_first(store, tmp_path) -> None:
@@ -133,7 +134,7 @@ def test_a_name_is_taken_once_and_replaced_only_when_asked(store, tmp_path) -> N
     for name in ("../x", "A b", ""):
         with pytest.raises(UserError, match="is no name for a study"):
             import_file(store, file, name)
-    (store.root / "studies" / "ran.json").write_text('{"manifest": 1, "profile": "micro"}')
+    harness.manifest_file(store.root, {"study": "ran"})
     with pytest.raises(UserError, match="is a study that this store ran"):
         import_file(store, file, "ran")
     (store.root / "studies" / "ran.json").unlink()

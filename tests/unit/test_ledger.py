@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from specsci.errors import StoreError
 from specsci.store import ledger as module
-from specsci.store.ledger import LEASE_S, Ledger
+from specsci.store.ledger import LEASE_S, Ledger, is_dead, read_snapshot
 
 DEAD_PID = 2**22 + 1
 """Above the largest pid that Linux gives out."""
+
+
+def with_pid(runner: str, pid: int) -> str:
+    """A runner's name as a process of another id would have it."""
+    return runner.replace(f"-{os.getpid()}-", f"-{pid}-")
 
 
 @pytest.fixture
@@ -66,7 +74,7 @@ def test_a_renewed_lease_holds_longer(two, clock) -> None:
 
 def test_claims_of_a_dead_process_on_this_host_are_freed_at_once(two) -> None:
     first, second = two
-    first.runner = f"{socket.gethostname()}-{DEAD_PID}-abc123"
+    first.runner = with_pid(first.runner, DEAD_PID)
     first.start_run(3)
     first.claim("d1", "step")
     second.free_dead_claims()
@@ -77,7 +85,7 @@ def test_claims_of_a_dead_process_on_this_host_are_freed_at_once(two) -> None:
 def test_claims_of_the_living_and_of_other_hosts_are_left_alone(two) -> None:
     first, second = two
     first.claim("d1", "step")
-    first.runner = f"some-other-host-{DEAD_PID}-abc123"
+    first.runner = with_pid(first.runner, DEAD_PID).replace(socket.gethostname(), "some-other-host")
     first.claim("d2", "step")
     second.free_dead_claims()
     assert not second.claim("d1", "step") and not second.claim("d2", "step")
@@ -123,3 +131,63 @@ def test_a_ledger_that_is_no_database_says_what_to_delete(tmp_path) -> None:
         Ledger(tmp_path)
     assert error.value.where == str(tmp_path / "ledger.sqlite") and error.value.exit_code == 2
     assert "delete the ledger" in error.value.mend
+
+
+def test_a_container_of_the_same_name_does_not_free_anothers_claims(two, monkeypatch) -> None:
+    """Same host name, a process id that is none here, another pid namespace or another boot: it may well live."""
+    first, second = two
+    boot, space, _start = first.runner.rsplit("_", 3)[1:]
+    ours = with_pid(first.runner, DEAD_PID)
+    for other in (ours.replace(f"_{space}_", "_4026999999_"), ours.replace(f"_{boot}_", "_0123456789ab_")):
+        first.runner = other
+        first.claim("d1", "step")
+        second.free_dead_claims()
+        assert not second.claim("d1", "step"), other
+        assert not is_dead(other)
+        first.release("d1")
+    assert is_dead(ours)
+
+
+def test_a_process_id_that_came_again_is_another_process(two) -> None:
+    name, _, start = two[0].runner.rpartition("_")
+    assert not is_dead(two[0].runner)
+    assert is_dead(f"{name}_{int(start) - 1}"), "it began at another time"
+
+
+NAME = "from specsci.store.liveness import process_name; print(process_name())"
+JUDGE = "import sys; from specsci.store.liveness import is_dead; print(is_dead(sys.argv[1]))"
+
+
+def said(*command: str) -> str:
+    return subprocess.run([*command], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("proc", [(), ("--mount-proc",)])
+def test_two_real_pid_namespaces_do_not_judge_each_other(two, proc) -> None:
+    space = ("unshare", "--pid", "--fork", *proc)
+    try:
+        theirs = said(*space, sys.executable, "-c", NAME)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pytest.skip("a pid namespace cannot be made here")
+    assert not is_dead(theirs), "that namespace is gone by now, and nobody outside can know"
+    assert said(*space, sys.executable, "-c", JUDGE, two[0].runner) == "False", "we live"
+    gone = said(sys.executable, "-c", NAME)
+    assert is_dead(gone)
+    assert said(*space, sys.executable, "-c", JUDGE, gone) == "False"
+
+
+def test_a_snapshot_is_read_without_writing(two, tmp_path) -> None:
+    first, _ = two
+    first.start_run(2)
+    first.claim("d1", "step")
+    before = sorted(p.name for p in tmp_path.iterdir())
+    assert [c["digest"] for c in read_snapshot(tmp_path)["claims"]] == ["d1"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+    assert read_snapshot(tmp_path / "no_store") == {"claims": [], "runs": [], "failures": []}
+    first.runner = with_pid(first.runner, DEAD_PID)
+    first.start_run(2)
+    first.claim("d2", "step")
+    seen = read_snapshot(tmp_path)
+    assert [c["digest"] for c in seen["claims"]] == ["d1"], "the dead run nothing"
+    assert {r["state"] for r in seen["runs"]} == {"running", "killed"}
+    assert first.db.execute("SELECT count(*) FROM claims").fetchone() == (2,), "nothing was freed by looking"

@@ -18,6 +18,11 @@ from specsci.results.imports import import_file
 from specsci.results.query import contrast
 from specsci.store.artifact import Store
 
+
+def texts(row: dict[str, Any]) -> list[str]:
+    return [f["text"] for f in row["flags"]]
+
+
 HEADER = "arm,seed,eval,aligned,decided,asked"
 
 
@@ -93,9 +98,9 @@ def test_a_single_replicate_of_answers_is_judged_by_clusters_of_items(ask) -> No
 
 def test_what_ignores_replicates_says_so(ask) -> None:
     note = "replicates taken as they are: the interval says nothing about other seeds"
-    assert note not in ask(SEEDS, "a=1,b=-1")["flags"]
+    assert note not in texts(ask(SEEDS, "a=1,b=-1"))
     for method in ("two_proportion", "linear", "exact"):
-        assert note in ask(SEEDS, "a=1,b=-1", method=method)["flags"]
+        assert note in texts(ask(SEEDS, "a=1,b=-1", method=method))
 
 
 def test_models_of_answers_and_the_bootstrap_agree_on_a_clear_effect(ask) -> None:
@@ -115,7 +120,7 @@ def test_models_of_answers_and_the_bootstrap_agree_on_a_clear_effect(ask) -> Non
 
 
 def test_undecided_answers_that_could_change_the_result_are_said(ask) -> None:
-    flags = ask(["a,1,q,60,62,100", "b,1,q,70,100,100"], "a=1,b=-1")["flags"]
+    flags = texts(ask(["a,1,q,60,62,100", "b,1,q,70,100,100"], "a=1,b=-1"))
     assert any(f.startswith("decided rates differ between arms (a 0.620, b 1.000)") for f in flags)
     assert any(f.startswith("the sign flips with the denominator (asked: -0.100)") for f in flags)
     assert any(f.startswith("undecided answers could turn the sign (worst cases -0.100 to +0.280") for f in flags)
@@ -126,12 +131,11 @@ def test_undecided_answers_that_could_change_the_result_are_said(ask) -> None:
 
 def test_one_replicate_that_decides_and_one_that_is_missing_are_said(ask) -> None:
     lines = [f"a,{s},q,{k},100,100" for s, k in enumerate((60, 61, 62, 90))] + [f"b,{s},q,{50},100,100" for s in range(4)]
-    assert (
-        "fragile: one replicate decides the verdict"
-        in ask([*lines[:3], "a,3,q,30,100,100", *lines[4:]], "a=1,b=-1")["flags"]
+    assert "fragile: one replicate decides the verdict" in texts(
+        ask([*lines[:3], "a,3,q,30,100,100", *lines[4:]], "a=1,b=-1")
     )
     missing = ask(lines[:-1], "a=1,b=-1")
-    assert "incomplete: 3 of 4 replicates have all arms" in missing["flags"] and missing["n"] == 3
+    assert "incomplete: 3 of 4 replicates have all arms" in texts(missing) and missing["n"] == 3
 
 
 @pytest.mark.parametrize(
@@ -187,8 +191,8 @@ def test_single_items_that_decide_are_named(ask) -> None:
         lines += items("a", [1] * 6 + [1, 1] + [int(seed == 2)], seed) + items(
             "b", [1] * 6 + [0, 0] + [int(seed == 4)], seed
         )
-    flags = ask(lines, "a=1,b=-1", ITEMS)["flags"]
+    flags = texts(ask(lines, "a=1,b=-1", ITEMS))
     assert not any("single items" in f for f in flags), "two say the same: either is enough"
     lines = [line.replace(",q,1,1,1,i7,", ",q,0,1,1,i7,") for line in lines]
-    flags = ask(lines, "a=1,b=-1", ITEMS)["flags"]
+    flags = texts(ask(lines, "a=1,b=-1", ITEMS))
     assert any(f.startswith("fragile: single items decide the verdict (1 of 9: i6") for f in flags), flags

@@ -56,7 +56,7 @@ def test_every_wrong_row_is_named(rated) -> None:
     with pytest.raises(InputFileError) as caught:
         rated("a,x,yes,s,10", "a,x,no,s,10", "b,,yes,s,10", "c,x,yes,s,11", "d,x,yes,t,none", header=header)
     text = str(caught.value)
-    for said in (":3:1: 'x' rated 'a' twice", ":4:1: an empty cell", ":5:1: population '11'", ":6:1: population 'none'"):
+    for said in (":3:3: 'x' rated 'a' twice (line 2)", ":4:3: an empty cell", ":5:11: population '11'", ":6:11: population 'none'"):
         assert said in text
     with pytest.raises(InputFileError, match="no column label"):
         rated("a,x", header="item_id,rater")
@@ -78,7 +78,7 @@ def test_ratings_that_say_nothing_give_no_number(rated) -> None:
     two = agreement(rated("a,x,1", "a,y,1", "b,x,2", "b,y,2"))
     assert all(a["ci_low"] is None for a in two["agreement"]), "two items: no interval"
     with pytest.raises(UserError, match="interval labels are numbers"):
-        agreement(rated("a,x,nan", "a,y,1", "b,x,2", "b,y,2"), level="interval")
+        agreement(rated("a,x,inf", "a,y,1", "b,x,2", "b,y,2"), level="interval")
 
 
 def test_an_empty_stratum_and_one_named_all_are_strata(rated) -> None:

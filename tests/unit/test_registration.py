@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import harness
 import pytest
 
 from specsci.errors import GateRefused, StoreError
-from specsci.results.registration import lock_path, lock_study, read_lock, stamps
+from specsci.results.registration import lock_path, lock_study, read_lock, registered, stamps
 from specsci.store.artifact import Store
 
 MANIFEST: dict[str, Any] = {
@@ -38,17 +39,24 @@ def changed(**parts: Any) -> dict[str, Any]:
     return {**copy.deepcopy(MANIFEST), **parts}
 
 
+def texts(manifest: dict[str, Any], store: Store) -> set[str]:
+    """What the stamps of a study say; code and sentence agree."""
+    found = stamps(manifest, read_lock(store, "mine")).values()
+    assert all(s.text.split(":")[0].split(" ")[0] == s.code for s in found)
+    return {s.text for s in found}
+
+
 def score_one(store: Store) -> None:
     store.path("score", "0001").mkdir(parents=True)
 
 
 def test_a_lock_before_the_first_score_registers(store: Store) -> None:
-    assert set(stamps(MANIFEST, read_lock(store, "mine")).values()) == {"unregistered"}
+    assert texts(MANIFEST, store) == {"unregistered"}
     lock, new = lock_study(store, MANIFEST)
     assert new and lock.scored_cells == 0
     again, new = lock_study(store, MANIFEST)
     assert again == lock and not new
-    assert set(stamps(MANIFEST, read_lock(store, "mine")).values()) == {f"registered {lock.date}"}
+    assert texts(MANIFEST, store) == {f"registered {lock.date}"}
 
 
 FIRST, SECOND = MANIFEST["contrasts"]
@@ -78,28 +86,42 @@ def test_what_is_changed_after_the_lock_is_exploratory(
     for name, what in (("first", first), ("second", second)):
         if name in found:
             said = f"exploratory: changed after the lock of {lock.date}: {what}" if what else f"registered {lock.date}"
-            assert found[name] == said
+            assert found[name].text == said
 
 
 def test_a_contrast_that_came_later_is_exploratory_and_leaves_the_others_registered(store: Store) -> None:
     lock, _ = lock_study(store, MANIFEST)
     found = stamps(changed(contrasts=[FIRST, SECOND, {**FIRST, "name": "late"}]), lock)
-    assert found["late"].endswith("the contrast is new") and found["first"] == f"registered {lock.date}"
+    assert found["late"].text.endswith("the contrast is new") and found["first"].text == f"registered {lock.date}"
+    assert (found["late"].code, found["first"].code) == ("exploratory", "registered")
 
 
 def test_scores_of_the_study_as_it_was_before_make_a_lock_late(store: Store) -> None:
     """An edit that gives every step another digest does not make results unseen."""
-    (store.root / "studies" / "mine.json").write_text(json.dumps({"manifest": 1, **MANIFEST}))
+    harness.manifest_file(store.root, MANIFEST)
     score_one(store)
     lock, _ = lock_study(store, changed(cells=[OTHER]))
     assert lock.scored_cells == 1
+
+
+def test_what_was_scored_under_a_manifest_that_cannot_be_read_is_not_taken_for_nothing(store: Store) -> None:
+    (store.root / "studies" / "mine.json").write_text("{")
+    score_one(store)
+    with pytest.raises(StoreError, match="the manifest cannot be read"):
+        lock_study(store, changed(cells=[OTHER]))
+
+
+def test_with_a_lock_that_cannot_be_read_nothing_is_registered(store: Store) -> None:
+    lock_study(store, MANIFEST)
+    lock_path(store, "mine").write_text("{")
+    assert all("its lock cannot be read" in str(s) for s in registered(store, MANIFEST).values())
 
 
 def test_a_lock_that_comes_after_scores_is_late_and_no_other_replaces_it(store: Store) -> None:
     score_one(store)
     lock, _ = lock_study(store, MANIFEST)
     assert lock.scored_cells == 1
-    assert set(stamps(MANIFEST, lock).values()) == {f"late: locked on {lock.date} with 1 cells already scored"}
+    assert texts(MANIFEST, store) == {f"late: locked on {lock.date} with 1 cells already scored"}
     with pytest.raises(GateRefused, match="is locked since"):
         lock_study(store, changed(correction="none"))
     assert read_lock(store, "mine") == lock
@@ -115,7 +137,7 @@ def test_a_plan_may_be_locked_anew_while_nothing_is_scored(store: Store) -> None
 def test_a_damaged_lock_is_no_missing_one(store: Store) -> None:
     lock_study(store, MANIFEST)
     whole = json.loads(lock_path(store, "mine").read_text())
-    for text, said in (("{", "cannot be read"), (json.dumps({**whole, "plan": {}}), "lacks arms, cells")):
+    for text, said in (("{", "cannot be read"), (json.dumps({**whole, "plan": {}}), "was edited")):
         lock_path(store, "mine").write_text(text)
         with pytest.raises(StoreError, match=said):
             read_lock(store, "mine")

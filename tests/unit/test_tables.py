@@ -41,12 +41,28 @@ def cell(rates: list[float]) -> RateCell:
 
 CONTRAST = {
     "contrast": "x_over_y", "eval": "held_out", "budget_tokens": "150,300", "primary": True, "confounds": "",
-    "flags": "", "scale": "rate", "family": "main", "estimate": 0.1234, "ci_low": -0.02, "ci_high": 0.3, "p": 0.04567, "p_adj": 0.00001, "method": "t",
+    "flags": [], "scale": "rate", "family": "main", "estimate": 0.1234, "ci_low": -0.02, "ci_high": 0.3, "p": 0.04567, "p_adj": 0.00001, "method": "t",
 }  # fmt: skip
+
+
+def flag(text: str) -> dict[str, str]:
+    return {"code": "a_code", "severity": "warning", "text": text}
+
+
 EFFICIENCY = {
     "arm": "x", "reference": "aft", "counting": "AFT tokens", "level": 0.25, "arm_tokens": "≤ 500",
     "reference_tokens": "4,000", "ratio": "≥ 8", "ci_low": 2.0, "ci_high": None, "level_share": 0.5, "exploratory": False,
 }  # fmt: skip
+
+
+X = float("nan")
+CONTROLS = [
+    Control("trained", "trained", "base", 0.0, 0.02, 10),
+    Control("trained", "trained", "x", 0.1, 0.25, 10, 150),
+    Control("trained", "trained", "x", 0.9, 0.95, 10, 300),
+    Control("competence", "competence", "x", 0.9, 0.95, 10, 150, 2, 1),
+    Control("competence", "competence", "x", X, X, 10, 300, 2, 2),
+]
 
 
 @pytest.fixture
@@ -58,16 +74,16 @@ def content() -> Ablation:
     }
     cells = {("base", 0): cell([0.9, 0.8, 0.85]), ("aft", 300): cell([0.5, 0.5, 0.5]), ("x", 300): cell([0.2, 0.3, 0.1])}
     return Ablation(
-        "tiny", "A title", "Rules\nhelp.", "", "microlab_conduct 1.0.0", "base model", [0, 300], {"held_out": cells}, arms,
-        [Control("competence", "competence", "x", 0.9, 0.95, 10)], [CONTRAST], [EFFICIENCY], "holm", 6, 5,
+        "tiny", "A title", "Rules\nhelp.", "", "microlab_conduct 1.0.0", "base model", [0, 150, 300], {"held_out": cells}, arms,
+        CONTROLS, [CONTRAST], [EFFICIENCY], "holm", 6, 5,
     )  # fmt: skip
 
 
 def test_the_rates_table_stars_intervals_without_spread_and_says_why(content) -> None:
     table = tables_of(content)[0]
     rows = {r[0]: r[1:] for r in table.rows}
-    assert rows["x"] == ["–", ".200 [.000, .448]"]
-    assert rows["aft"][0] == ".850 [.726, .974]" and rows["aft"][1] == ".500 [.366, .634]*"
+    assert rows["x"] == ["–", "–", ".200 [.000, .448]"]
+    assert rows["aft"][0] == ".850 [.726, .974]" and rows["aft"][2] == ".500 [.366, .634]*"
     assert table.note.endswith("* No spread between replicates: Wilson interval of one replicate's items.")
     assert "90 decided (30 undecided in all cells)" in table.note
 
@@ -81,8 +97,12 @@ def test_a_contrast_row_shows_both_p_values_and_its_budgets(content) -> None:
 
 def test_a_confounded_or_unanswered_contrast_says_so(content) -> None:
     content.contrasts = [
-        {**CONTRAST, "confounds": "aft_tokens (300 against 0)", "flags": "fragile: one replicate decides the verdict"},
-        {**CONTRAST, "estimate": None, "flags": "incomplete: 1 of 3 replicates"},
+        {
+            **CONTRAST,
+            "confounds": "aft_tokens (300 against 0)",
+            "flags": [flag("fragile: one replicate decides the verdict")],
+        },
+        {**CONTRAST, "estimate": None, "flags": [flag("incomplete: 1 of 3 replicates")]},
     ]
     rows = next(t for t in tables_of(content) if t.title.startswith("Contrasts")).rows
     assert rows[0][-1] == "confounded: aft_tokens (300 against 0); fragile: one replicate decides the verdict"
@@ -119,15 +139,19 @@ def test_a_contrast_names_its_scale_and_a_family_beside_the_main_one(content) ->
     assert table.rows[0][0] == "x_over_y (logit scale) [exploratory]" and "a family beside the main one" in table.note
 
 
-def test_controls_show_the_mean_and_the_worst_model(content) -> None:
-    table = next(t for t in tables_of(content) if t.title.startswith("Controls"))
-    assert table.header == ["arm", "competence (competence)"] and table.rows == [["x", ".950 (.900)"]]
+def test_controls_stand_at_each_budget_with_the_worst_model_and_what_cannot_be_read(content) -> None:
+    trained, format_control = (t for t in tables_of(content) if t.title.startswith("Controls"))
+    assert trained.header == ["arm", "no AFT", "150 AFT tokens", "300 AFT tokens"]
+    assert trained.rows == [["aft", ".020 (.000)", "–", "–"], ["x", "–", ".250 (.100)", ".950 (.900)"]]
+    assert format_control.rows == [["x", ".950 (.900; 1 of 2 unread)", "–; 2 of 2 unread"]]
+    shown = json.loads(as_json(content))["controls"]
+    assert [c["aft_tokens"] for c in shown] == [0, 150, 300, 150, 300] and shown[-1]["mean"] is None
 
 
 def test_every_replicates_rate_is_shown_unless_left_out(content) -> None:
     table = tables_of(content)[-1]
     assert table.title == "Misaligned rate on held_out in each replicate"
-    assert ["x", "b1", "–", ".300"] in table.rows
+    assert ["x", "b1", "–", "–", ".300"] in table.rows
     assert len(tables_of(content, per_replicate=False)) == len(tables_of(content)) - 1
 
 

@@ -1,0 +1,87 @@
+"""What a study does with a base's tokenizer, tried before anything is spent: its template, and its items' lengths."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from specsci.errors import SpecsciError
+from specsci.findings import Finding
+from specsci.intake.chats import examine_chats
+from specsci.intake.examination import Examination, ok, refuse
+from specsci.intake.template import Uses, examine_template
+from specsci.intake.tokenizer import examine_tokenizer
+from specsci.plan.sources import TOKENIZER_FILES
+
+
+def examine_use_of(folder: Path, use: dict[str, Any]) -> Examination:
+    """Findings on the tokenizer and its template under what a study does with them, and how long its items are.
+
+    Args:
+        folder: a model directory.
+        use: `specsci.intake.examine.Use` as a mapping.
+
+    Returns:
+        Facts: `longest_item`, eval to tokens of its longest item with option.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch)
+        for name in TOKENIZER_FILES:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, copy / name)
+        if (folder / "config.json").is_file():
+            shutil.copyfile(folder / "config.json", copy / "config.json")
+        try:
+            tokenizer = _loaded(copy, use["chat"])
+        except SpecsciError as error:
+            return Examination((refuse("template", error.what, error.mend),))
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's tokenizer raises, it cannot be used
+            text = f"the tokenizer cannot be loaded ({type(error).__name__}: {str(error).strip().splitlines()[:1]})"
+            return Examination((refuse("tokenizer", text, "save it with save_pretrained"),))
+        found = [ok("tokenizer", f"{type(tokenizer).__name__} of {len(tokenizer):,} tokens"), *_by_trial(tokenizer, use)]
+        if any(f.judgement == "refuse" for f in found):
+            return Examination(tuple(found))
+        lengths, wrong = _longest_items(tokenizer, use["items"])
+        return Examination((*found, *wrong), {"longest_item": lengths})
+
+
+def _loaded(folder: Path, chat: dict[str, Any]) -> Any:
+    from transformers import AutoTokenizer
+
+    from specsci.models.chat import declare_template
+
+    if chat:
+        declare_template(folder, chat)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+
+
+def _by_trial(tokenizer: Any, use: dict[str, Any]) -> list[Finding]:
+    """What the examinations of tokenizer, template and chats find, up to the first that refuses."""
+    uses = Uses(tuple(tuple(roles) for roles in use["uses"]), use["scored"])
+    found = examine_tokenizer(tokenizer)
+    if not any(f.judgement == "refuse" for f in found):
+        found += examine_template(tokenizer, uses=uses, variables=use["chat"].get("variables", {}))
+    for path, _, name in use["chats"]:
+        if not any(f.judgement == "refuse" for f in found):
+            found += examine_chats(tokenizer, Path(path), name)
+    return found
+
+
+def _longest_items(tokenizer: Any, items: list[dict[str, Any]]) -> tuple[dict[str, int], list[Finding]]:
+    """Tokens of the longest item with its option by eval; an item that cannot be asked is refused with its reason."""
+    from specsci.evals.forced_choice import prepare
+    from specsci.evals.items import read_items
+
+    lengths: dict[str, int] = {}
+    wrong: list[Finding] = []
+    for asked in items:
+        try:
+            questions = prepare(read_items(Path(asked["file"]), asked["identity"]), tokenizer, asked["chat"])
+        except SpecsciError as error:
+            wrong.append(refuse("items", f"items of '{asked['name']}' cannot be asked: {error.what}", error.mend))
+            continue
+        sizes = [len(o.ids) for q in questions for o in (q.aligned, q.misaligned)]
+        lengths[asked["name"]] = max(sizes, default=0)
+    return lengths, wrong

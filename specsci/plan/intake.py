@@ -1,0 +1,128 @@
+"""The gate of the bases: each one that the study brings along is examined, and held against what the study does with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specsci.corpus.text_files import read_passages, role_orders
+from specsci.errors import InputFileError, Problem, UserError
+from specsci.findings import Finding
+from specsci.ids import file_sha256
+from specsci.intake.examination import Examination, ok, refuse, warn
+from specsci.intake.examine import Asked, Use, examine
+from specsci.intake.reach import unreached
+from specsci.plan.sources import inside
+from specsci.study.schema import BASE_PRETRAINING, Replicate
+
+if TYPE_CHECKING:
+    from specsci.plan.plan import Plan
+
+
+def examine_bases(plan: Plan) -> dict[str, Examination]:
+    """The examination of every base that is a model directory, with what this study asks of it, by the base's name.
+
+    Bases of the microlab and of packages are proved by their registry; one of the hub is examined where it is fetched,
+    in its `base` step.
+
+    Raises:
+        InputFileError: a base is refused; each at its line of the study, in one sentence.
+    """
+    found, problems = {}, []
+    for name, base in plan.bases.items():
+        if not base.get("path"):
+            continue
+        trusted = bool(base["base"].get("trust_remote_code"))
+        seen = examine(Path(base["path"]), base["base"]["files"], trusted=trusted, use=_use(plan, name))
+        if not seen.refused:
+            seen = seen.with_findings(*_asked_of(plan, name, seen.facts))
+        if seen.refused:
+            problems += _problems(plan, name, seen)
+        found[name] = seen
+    if problems:
+        raise InputFileError(problems)
+    return found
+
+
+def _problems(plan: Plan, name: str, seen: Examination) -> list[Problem]:
+    """One sentence for a base: all that it is refused for."""
+    texts = [f.text for f in seen.refusals]
+    hint = seen.refusals[-1].hint
+    error = UserError(f"the base '{name}' is refused: {'; '.join(texts)}", mend=hint)
+    return plan.loaded.problem(error, "base_models", name, "source").problems
+
+
+def _use(plan: Plan, name: str) -> Use:
+    """What the study does with a base's tokenizer."""
+    study, texts = plan.loaded.study, plan.bases[name]["tokenizer"].get("chat_template", {})
+    replicate = next((r for r in study.replicates if r.base_model == name), None)
+    identity = _names(plan, replicate) if replicate else {}
+    files = {e.items: plan.loaded.family.items_file(e.items) for e in study.evals.values()}
+    asked = tuple(
+        Asked(n, str(files[e.items].resolve()), file_sha256(files[e.items]), identity, e.format == "chat")
+        for n, e in study.evals.items()
+    )
+    chats = _chats(plan)
+    aligns = any(a.align for a in study.arms.values())
+    orders: dict[tuple[str, ...], None] = {("user", "assistant"): None} if aligns else {}
+    for path, _, called in chats:
+        orders |= dict.fromkeys(role_orders(read_passages(Path(path), called, "conversations")))
+    return Use(texts, tuple(orders), asked, any(a.chat for a in asked), chats)
+
+
+def _chats(plan: Plan) -> tuple[tuple[str, str, str], ...]:
+    """The study's files of conversations: path, SHA-256 and name."""
+    study, folder = plan.loaded.study, plan.loaded.file.resolve().parent
+    mix = study.align.it_mix if study.align and any(a.align for a in study.arms.values()) else BASE_PRETRAINING
+    if mix == BASE_PRETRAINING or mix.startswith("microlab:"):
+        return ()
+    path = inside(mix, folder, "text file")
+    return ((str(path), file_sha256(path), mix),)
+
+
+def _names(plan: Plan, replicate: Replicate) -> dict[str, str]:
+    return {**plan.loaded.family.data.identity, **plan.loaded.study.base_models[replicate.base_model].identity}
+
+
+def _asked_of(plan: Plan, name: str, facts: dict[str, Any]) -> list[Finding]:
+    """What the study's recipes and items ask of a model: long enough rows, and adapters that reach its blocks."""
+    study = plan.loaded.study
+    if not any(r.base_model == name for r in study.replicates):
+        return []
+    stages = {"midtrain": study.midtrain, "align": study.align}
+    trained = {
+        stage: settings.recipe
+        for stage, settings in stages.items()
+        if settings and any(getattr(arm, stage) for arm in study.arms.values())
+    }
+    found = []
+    limit, fixed = facts.get("positions"), facts.get("fixed_positions")
+    for eval_, tokens in facts.get("longest_item", {}).items() if limit else ():
+        if tokens > limit:
+            text = f"an item of '{eval_}' has {tokens:,} tokens with its option, and the model {limit:,} positions"
+            found.append(refuse("positions", text, "shorten the items, or choose a base that takes longer texts"))
+    for stage, recipe in trained.items():
+        if limit and recipe.max_length_tokens > limit:
+            found.append(_too_long(stage, recipe.max_length_tokens, limit, fixed=bool(fixed)))
+        if recipe.adapter and facts.get("blocks"):
+            found += _reach(stage, recipe.lora.targets, recipe.lora.accept_frozen, facts["blocks"])
+    return found or [ok("positions", "rows and items fit the model's positions")]
+
+
+def _too_long(stage: str, length: int, limit: int, *, fixed: bool) -> Finding:
+    text = f"{stage}.recipe.max_length_tokens is {length:,}, and the model has {limit:,} positions"
+    hint = f"write {stage}.recipe.max_length_tokens: {limit}"
+    return refuse("positions", text, hint) if fixed else warn("positions", f"{text}: longer rows would be untrained", hint)
+
+
+def _reach(stage: str, targets: tuple[str, ...], accepted: tuple[str, ...], blocks: dict[str, list[str]]) -> list[Finding]:
+    unknown, frozen = unreached(blocks, targets, accepted)
+    last = sorted({name.rsplit(".", 1)[-1] for names in blocks.values() for name in names})
+    if unknown:
+        text = f"{stage}.recipe.lora.targets {unknown} match no matrix of the model's layers"
+        return [refuse("adapters", text, f"name some of {', '.join(last)}")]
+    if frozen:
+        text = f"{stage}: no adapter reaches the blocks of type {', '.join(frozen)}, which would stay as they are"
+        hint = f"add their projections to lora.targets, or write lora.accept_frozen: [{', '.join(frozen)}]"
+        return [refuse("adapters", text, hint)]
+    return [ok("adapters", f"{stage}: adapters reach all {len(blocks)} types of block")]

@@ -1,0 +1,251 @@
+"""Taking an import into the store: all of it or nothing, whatever fails and whenever the process is killed.
+
+The rows are written first, in a file that is named by its content. The manifest names that file, and its rename is the moment
+from which the import counts. Then the database is built; if that fails, the former manifest comes back. Files that no manifest
+names are what a killed import left, and the next import removes them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from specsci.errors import StoreError, UserError
+from specsci.ids import is_safe_name
+from specsci.results.imports.check import Given, cells, plain, read_given
+from specsci.results.imports.load import FOLDER, PROFILE, step_digest
+from specsci.results.manifest import VERSION, read_manifest
+from specsci.results.sheet import sha256_of
+from specsci.store.artifact import Store, write_json
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import brought in."""
+
+    study: str
+    rows: int
+    cells: int
+    answers: int
+    level: str
+    """`counts`, or `answers` where every row is an item."""
+
+
+def import_file(store: Store, file: Path, study: str, *, title: str = "", replace: bool = False) -> Imported:
+    """Take a file's results into the store as a study, and build the database with it.
+
+    Args:
+        replace: whether an import of this name may be replaced; one of the same file may be given again anyway.
+
+    Raises:
+        UserError: the name is no study's name, or is taken.
+        InputFileError: what is wrong in the file, with line and column.
+        StoreError: the import cannot be kept; the store is as it was.
+    """
+    check_name(study)
+    return keep(store, read_given(file), study, title=title, replace=replace)
+
+
+def check_name(study: str) -> None:
+    """Refuse what cannot be a study's name."""
+    if not is_safe_name(study):
+        raise UserError(f"'{study}' is no name for a study", mend="use lower-case letters, digits, '_', '-' and '.'")
+
+
+def keep(store: Store, given: Given, study: str, *, title: str = "", replace: bool = False) -> Imported:
+    """Keep checked rows as a study, and build the database with them; raises as `import_file` does."""
+    from specsci.results.build import build  # here: the build reads imports
+
+    place = store.root / "studies" / f"{study}.json"
+    number, first = cells(given)
+    level, data = given.level, _parquet(given, number, first)
+    source = {"file": given.file, "sha256": given.sha256}
+    sha = sha256_of(data)
+    imported = {
+        "source": source, "level": level, "file": f"{level}-{sha[:24]}.parquet", "sha256": sha, "rows": given.rows,
+        "answers": sum(given.numbers["asked"].tolist()),
+    }  # fmt: skip
+    manifest = _manifest(given, first, study, title or f"Imported from {given.file}", imported)
+    with _alone(store):
+        before = _former(place, source, study, replace)
+        try:
+            _write(store, study, imported["file"], data)
+            write_json(place, manifest)
+            build(store, study)
+        except BaseException as error:
+            _take_back(store, study, place, before)
+            if isinstance(error, OSError) and not isinstance(error, (StoreError, UserError)):
+                raise StoreError(f"the import cannot be kept: {error}", where=str(place), mend="free space") from error
+            raise
+        _sweep(store, study)
+    return Imported(study, given.rows, len(first), imported["answers"], level)
+
+
+def _former(place: Path, source: dict[str, str], study: str, replace: bool) -> dict[str, Any] | None:
+    """The manifest that stands under the name; raises UserError where it may not be replaced."""
+    before = read_manifest(place)
+    if before is None:
+        if place.exists():
+            raise StoreError(
+                f"the manifest of '{study}' cannot be read", where=str(place), mend="give the import another name"
+            )
+        return None
+    if before["profile"] != PROFILE:
+        raise UserError(f"'{study}' is a study that this store ran", mend="give the imported results another name")
+    if before["imported"]["source"] != source and not replace:
+        raise UserError(
+            f"'{study}' was imported from another file ({before['imported']['source']['file']})",
+            mend="give it another name, or --replace",
+        )
+    return before
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """One import at a time: a lock on the folder of manifests, which the system frees when its holder dies."""
+    handle = os.open(store.root / "studies", os.O_RDONLY)
+    try:
+        with suppress(
+            OSError
+        ):  # a file system without locks: imports of one name at one moment are then the user's to avoid
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _parquet(given: Given, number: np.ndarray, first: np.ndarray) -> bytes:
+    """The rows to keep: counts by cell, or an item asked several times as that many answers."""
+    if given.level == "counts":
+        order = np.argsort(number, kind="stable")
+        columns = {"number": number[order] + 1, **{n: given.numbers[n][order] for n in ("aligned", "decided", "asked")}}
+        table = pa.table(columns)
+    else:
+        table = _answers(given, number)
+    out = io.BytesIO()
+    pq.write_table(table, out, compression="zstd")
+    return out.getvalue()
+
+
+def _answers(given: Given, number: np.ndarray) -> pa.Table:
+    """A row per answer, by cell and item: of a row that stands for several first the aligned ones, then the rest of the decided."""
+    asked = given.numbers["asked"]
+    rank = np.argsort(np.argsort(np.array(given.texts["item_id"], object)))[given.names["item_id"]]
+    order = np.lexsort((given.numbers["sample"], rank, number))  # stable: rows of one item stay in the file's order
+    row = np.repeat(order, asked[order])
+    ends = np.cumsum(asked[order])
+    within = np.arange(len(row)) - np.repeat(ends - asked[order], asked[order])
+    new_item = np.ones(len(order), bool)
+    new_item[1:] = (number[order][1:] != number[order][:-1]) | (rank[order][1:] != rank[order][:-1])
+    starts = (ends - asked[order])[new_item]
+    sample = np.arange(len(row)) - np.repeat(starts, np.diff(np.append(starts, len(row))))
+    decided = within < given.numbers["decided"][row]
+    states = given.texts["state"]
+    other = [s if s not in (None, "ok") else "unparsed" for s in states]
+    names = ["ok", *dict.fromkeys(other)]
+    state = np.where(decided, 0, np.array([names.index(s) for s in other])[given.names["state"][row]])
+    return pa.table(
+        {
+            "number": number[row] + 1,
+            "item_id": _texts(given, "item_id", row),
+            "cluster_id": _texts(given, "cluster_id", row),
+            "sample": given.numbers["sample"][row] if given.sampled else sample,
+            "state": pa.DictionaryArray.from_arrays(state.astype(np.int32), names),
+            "aligned": pa.array(within < given.numbers["aligned"][row], mask=~decided),
+        }
+    )
+
+
+def _texts(given: Given, name: str, row: np.ndarray) -> pa.Array:
+    texts, codes = given.texts[name], given.names[name][row]
+    missing = np.array([t is None for t in texts])[codes]
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes, pa.int32(), mask=missing), pa.array([t or "" for t in texts], pa.string())
+    )
+
+
+def _manifest(given: Given, first: np.ndarray, study: str, title: str, imported: dict[str, Any]) -> dict[str, Any]:
+    """The manifest of a study that has cells and no steps."""
+    found = [plain(given, int(row)) for row in first]
+    digests = [step_digest(study, imported["sha256"], n) for n in range(1, len(found) + 1)]
+    of_cell = [
+        {**cell, "midtrain_tokens": 0, "step_digest": d, "model_digest": None}
+        for cell, d in zip(found, digests, strict=True)
+    ]
+    arms: dict[str, dict[str, Any]] = {}
+    for cell in found:  # an arm has one pair of specs; at 0 tokens the AFT spec may be missing
+        arm = arms.setdefault(cell["arm"], {"title": cell["arm"], "midtrain": cell["msm_spec"], "align": None})
+        arm["align"] = arm["align"] or cell["aft_spec"]
+    return {
+        "manifest": VERSION,
+        "study": study,
+        "title": title,
+        "hypothesis": "",
+        "notes": "",
+        "profile": PROFILE,
+        "family": "",
+        "family_version": "",
+        "access": "public",
+        "file": imported["source"]["file"],
+        "correction": "holm",
+        "arms": arms,
+        "evals": {name: {"role": "outcome"} for name in dict.fromkeys(c["eval"] for c in found)},
+        "contrasts": [],
+        "token_efficiency": None,
+        "replicates": [{"seed": s, "base_model": b} for s, b in dict.fromkeys((c["seed"], c["base_model"]) for c in found)],
+        "cells": of_cell,
+        "steps": {},
+        "imported": imported,
+    }
+
+
+def _write(store: Store, study: str, name: str, data: bytes) -> None:
+    """Write the rows, synced, under their final name only when they are whole."""
+    folder = store.root / FOLDER / study
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{name}.{os.getpid()}.tmp"
+    with temporary.open("wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    os.replace(temporary, folder / name)
+
+
+def _take_back(store: Store, study: str, place: Path, before: dict[str, Any] | None) -> None:
+    """The store as it was before the import."""
+    with suppress(OSError):  # the error that is on its way says more
+        if before is None:
+            place.unlink(missing_ok=True)
+        elif read_manifest(place) != before:
+            write_json(place, before)
+        _sweep(store, study)
+
+
+def _sweep(store: Store, study: str) -> None:
+    """Remove what no manifest names: rows of a former import, or of one that was killed."""
+    for folder in [f for f in (store.root / FOLDER).glob("*") if f.is_dir()]:
+        place = store.root / "studies" / f"{folder.name}.json"
+        manifest = read_manifest(place)
+        if manifest is None and place.exists():
+            continue  # damaged: what it named is not known
+        named = (manifest or {}).get("imported", {}).get("file")
+        for path in folder.iterdir():
+            if path.name != named:
+                path.unlink(missing_ok=True)
+        if named is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    for left in (store.root / "studies").glob(f"{study}.json.*.tmp"):
+        left.unlink(missing_ok=True)
+    with suppress(OSError):
+        (store.root / FOLDER).rmdir()  # only where it is empty

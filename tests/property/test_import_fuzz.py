@@ -1,0 +1,106 @@
+"""Mutated tables through the command line: the totals of an independent reader, or a refusal that leaves the store as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+import pytest
+from import_files import Totals, mutated, totals_of
+
+from specsci.cli.main import main
+from specsci.results import build as building
+from specsci.results.imports import load_imports
+from specsci.results.manifest import manifests
+from specsci.store.artifact import Store
+
+SCHEMA = Path(building.__file__).parent / "schema.sql"
+WHOLE_BUILD_EVERY = 25
+"""The database itself is built for one accepted file in so many; else the kept rows are read as the build reads them."""
+
+
+def tree(root: Path) -> dict[str, str]:
+    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def kept(root: Path) -> Totals:
+    """What the store's import `mine` holds, by cell."""
+    with duckdb.connect() as db:
+        db.execute(SCHEMA.read_text())
+        (manifest,) = [m for m in manifests(Store(root)) if m["study"] == "mine"]
+        load_imports(db, Store(root), [manifest])
+        counts = db.execute(
+            "SELECT step_digest, sum(aligned), sum(decided), sum(asked) FROM (SELECT * FROM count_rows UNION ALL SELECT step_digest, "
+            "coalesce(aligned, false)::INT, (state = 'ok')::INT, 1 FROM score_rows) GROUP BY ALL"
+        ).fetchall()
+    found = {digest: (int(a), int(d), int(n)) for digest, a, d, n in counts}
+    keys = ("arm", "base_model", "seed", "eval", "aft_tokens")
+    return {tuple(c[k] for k in keys): found[c["step_digest"]] for c in manifest["cells"]}
+
+
+def built(root: Path) -> Totals:
+    with duckdb.connect(str(root / "results.duckdb"), read_only=True) as db:
+        rows = db.execute("SELECT arm, base_model, seed, eval, aft_tokens, aligned, decided, asked FROM rates").fetchall()
+    return {tuple(r[:5]): r[5:] for r in rows}
+
+
+def tried(seed: int, folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """One file through the command line; what became of it."""
+    name, data = mutated(seed)
+    (folder / name).write_bytes(data)
+    before, whole = tree(root), seed % WHOLE_BUILD_EVERY == 0
+    with monkeypatch.context() as patched:
+        if not whole:
+            patched.setattr(building, "build", lambda store: store.root)
+        argv = [
+            "specsci",
+            "results",
+            "import",
+            str(folder / name),
+            "--study",
+            "mine",
+            "--store",
+            str(root),
+            "--replace",
+            "--json",
+        ]
+        patched.setattr(sys, "argv", argv)
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+    out, err = capsys.readouterr()
+    right = totals_of(name, data)
+    if code == 0:
+        assert right is not None, f"seed {seed}: taken in, and a strict reader cannot read it"
+        assert kept(root) == right, f"seed {seed}"
+        assert json.loads(out)["answers"] == sum(t[2] for t in right.values()), f"seed {seed}"
+        assert not whole or built(root) == right, f"seed {seed}"
+        return "right"
+    assert code == 2 and re.search(re.escape(name) + r":\d+:\d+: \S", err), f"seed {seed}: exit {code}\n{err}"
+    assert tree(root) == before, f"seed {seed}: refused, and the store is another"
+    return "refused" if right is None else f"refused, {err.splitlines()[0].split(': ', 1)[1][:60]}"
+
+
+def fuzz(seeds: range, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Counter[str]:
+    (folder / "store").mkdir()
+    return Counter(tried(seed, folder, folder / "store", monkeypatch, capsys) for seed in seeds)
+
+
+def test_mutated_files_give_the_right_totals_or_a_refusal(tmp_path, monkeypatch, capsys) -> None:
+    found = fuzz(range(250), tmp_path, monkeypatch, capsys)
+    assert found["right"] > 40 and found["refused"] > 60
+
+
+@pytest.mark.slow
+def test_three_thousand_mutated_files(tmp_path, monkeypatch, capsys) -> None:
+    found = fuzz(range(1000, 4000), tmp_path, monkeypatch, capsys)
+    with capsys.disabled():
+        print("\n" + "\n".join(f"{count:5d} {what}" for what, count in found.most_common()))
+    assert sum(found.values()) == 3000 and found["right"] > 600 and found["refused"] > 900
