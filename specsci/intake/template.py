@@ -30,7 +30,7 @@ from specsci.models.template import (
 )
 from specsci.models.tokens import encode, opening, opening_text
 
-LIMIT_S = 10.0
+LIMIT_S = 20.0
 """Seconds within which a template renders all that is asked of it; most need a hundredth."""
 SAID = {"system": "Be brief.", "developer": "Be kind.", "user": "Is it so?", "assistant": "It is.", "tool": "42"}
 ANSWERS = (

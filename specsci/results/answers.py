@@ -18,7 +18,7 @@ from specsci.results.items import ItemTable, item_table
 from specsci.results.noise import noise_row
 from specsci.results.nulls import is_blind, mean_rates, null_flags
 from specsci.results.rates import Rates
-from specsci.results.registration import Lock, Stamp, left_plan, read_lock, stamps
+from specsci.results.registration import Lock, Stamp, left_plan, lock_or_none, registered
 from specsci.results.retired import Retirements, reasons_of
 from specsci.stats.families import adjust
 from specsci.store.artifact import Store
@@ -54,8 +54,8 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
         for row, declared in zip(contrasts, manifest["contrasts"], strict=True):
             row["flags"] += [f.as_dict() for f in distinct_flags(manifest["arms"], declared["weights"], shares)]
         void = {c["name"]: reasons_of(manifest, c, voided) for c in manifest["contrasts"]}
-        lock = read_lock(store, study)
-        _stamp(contrasts, stamps(manifest, lock), void)
+        lock = lock_or_none(store, study)
+        _stamp(contrasts, registered(store, manifest), void)
         left = left_plan(manifest, lock)
         _flag_gone(contrasts, left)
         rows = {c["contrast"]: c for c in contrasts}

@@ -71,7 +71,9 @@ def read_ratings(path: Path) -> Ratings:
         if stratum is None:
             continue
         if not _is_size(size) or population.get(stratum, int(size)) != int(size):
-            problems.add(row, "population", f"population '{size or ''}' of stratum '{stratum}'", "one whole number per stratum")
+            problems.add(
+                row, "population", f"population '{size or ''}' of stratum '{stratum}'", "one whole number per stratum"
+            )
         elif strata.get(item, stratum) != stratum:
             problems.add(row, "stratum", f"'{item}' is in two strata", "an item has one stratum")
         else:

@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import harness
 import pytest
 
 from specsci.errors import GateRefused, StoreError
-from specsci.results.registration import edited_locks, left_plan, lock_path, lock_study, read_lock, stamps
+from specsci.results.registration import edited_locks, left_plan, lock_path, lock_study, read_lock, registered, stamps
 from specsci.store.artifact import Store
 
 MANIFEST: dict[str, Any] = {
@@ -97,10 +98,23 @@ def test_a_contrast_that_came_later_is_exploratory_and_leaves_the_others_registe
 
 def test_scores_of_the_study_as_it_was_before_make_a_lock_late(store: Store) -> None:
     """An edit that gives every step another digest does not make results unseen."""
-    (store.root / "studies" / "mine.json").write_text(json.dumps({"manifest": 1, **MANIFEST}))
+    harness.manifest_file(store.root, MANIFEST)
     score_one(store)
     lock, _ = lock_study(store, changed(cells=[OTHER]))
     assert lock.scored_cells == 1
+
+
+def test_what_was_scored_under_a_manifest_that_cannot_be_read_is_not_taken_for_nothing(store: Store) -> None:
+    (store.root / "studies" / "mine.json").write_text("{")
+    score_one(store)
+    with pytest.raises(StoreError, match="the manifest cannot be read"):
+        lock_study(store, changed(cells=[OTHER]))
+
+
+def test_with_a_lock_that_cannot_be_read_nothing_is_registered(store: Store) -> None:
+    lock_study(store, MANIFEST)
+    lock_path(store, "mine").write_text("{")
+    assert all("its lock cannot be read" in str(s) for s in registered(store, MANIFEST).values())
 
 
 def test_a_lock_that_comes_after_scores_is_late_and_no_other_replaces_it(store: Store) -> None:
@@ -123,15 +137,16 @@ def test_a_plan_may_be_locked_anew_while_nothing_is_scored(store: Store) -> None
 def test_a_damaged_lock_is_no_missing_one(store: Store) -> None:
     lock_study(store, MANIFEST)
     whole = json.loads(lock_path(store, "mine").read_text())
-    for text, said in (("{", "cannot be read"), (json.dumps({**whole, "plan": {}}), "lacks arms, cells")):
+    for text, said in (("{", "cannot be read"), (json.dumps({**whole, "plan": {}}), "was edited")):
         lock_path(store, "mine").write_text(text)
         with pytest.raises(StoreError, match=said):
             read_lock(store, "mine")
 
 
-def edit(store: Store, **changes: Any) -> None:
+def edit(store: Store, *without: str, **changes: Any) -> None:
     path = lock_path(store, "mine")
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    whole = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({k: v for k, v in whole.items() if k not in without}))
 
 
 @pytest.mark.parametrize(
@@ -151,21 +166,23 @@ def test_an_edited_lock_is_named_and_registers_nothing(store: Store, changes: di
     score_one(store)
     lock_study(store, MANIFEST)
     assert edited_locks(store) == []
-    edit(store, **changes)
-    lock = read_lock(store, "mine")
-    found = stamps(MANIFEST, lock)
-    assert {s.code for s in found.values()} == {"unregistered"}
-    assert all("does not count, it " in s.text for s in found.values()), found
-    (said,) = edited_locks(store)
-    assert "the lock of 'mine'" in said.what and said.where == str(lock_path(store, "mine"))
-    with pytest.raises(GateRefused, match="not as it was made"):
-        lock_study(store, MANIFEST)
+    whole = lock_path(store, "mine").read_text()
+    for without in ((), ("seal",), ("seal", "format")):
+        lock_path(store, "mine").write_text(whole)
+        edit(store, *without, **changes)
+        found = registered(store, MANIFEST)
+        assert {s.code for s in found.values()} == {"unregistered"}, without
+        assert all("lock" in s.text and ("edited" in s.text) for s in found.values()), found
+        (said,) = edited_locks(store)
+        assert said.where == str(lock_path(store, "mine"))
+        with pytest.raises((GateRefused, StoreError), match=r"not as it was made|was edited"):
+            lock_study(store, MANIFEST)
 
 
 def test_a_lock_without_its_digest_field_counts_for_nothing(store: Store) -> None:
     lock_study(store, MANIFEST)
     whole = json.loads(lock_path(store, "mine").read_text())
-    del whole["sealed"]
+    del whole["sealed"], whole["seal"]
     lock_path(store, "mine").write_text(json.dumps(whole))
     assert {s.code for s in stamps(MANIFEST, read_lock(store, "mine")).values()} == {"unregistered"}
     lock, new = lock_study(store, MANIFEST)
