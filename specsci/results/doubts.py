@@ -11,10 +11,10 @@ import numpy as np
 from scipy import stats
 
 from specsci.errors import UserError
-from specsci.findings import Flag
+from specsci.findings import Flag, Severity
 from specsci.results.asked import Asked
 from specsci.results.denominator import all_decided, denominator_flags, other
-from specsci.results.design import Design
+from specsci.results.design import Design, Table
 from specsci.results.estimate import Estimate, cluster_counts, estimate, is_saturated, on_scale, table_of
 from specsci.stats.intervals import NO_SPREAD
 from specsci.stats.replicates import over_replicates, replicate_decides
@@ -29,6 +29,8 @@ NEAR = 0.05
 """Rates this near to 0 or 1 have skewed spreads."""
 THIN = 5.0
 """Below so many answers on either side, an arm's normal approximation is thin (Cochran 1954)."""
+LIKELY = 0.05
+"""Equal counts that chance alone gives in this share of tables are a note, no warning."""
 ITEMS_MATTER = 1.1
 """An interval over items to come that is wider by this factor is worth saying."""
 
@@ -146,7 +148,21 @@ def _equal(design: Design, asked: Asked, found: Estimate) -> Iterator[Flag]:
     kept = [n for n, unit in enumerate(table.units) if unit not in same]
     shown = ", ".join(f"{_label(a)} and {_label(b)}" for a, b in pairs[:3]) + (", ..." if len(pairs) > 3 else "")
     said = f"equal answers of {seeds_or_bases(design)[:-1]} {shown} in every arm: one replicate may stand here twice"
-    yield Flag("equal_replicates", "warning", said + _without(on_scale(table, asked)[kept], found, len(kept)))
+    by_chance = 0.0 if len(found.design.rows) else _by_chance(table)
+    if by_chance >= LIKELY:
+        said += f", or it is chance ({min(1.0, by_chance):.0%} of such tables)"
+    severity: Severity = "note" if by_chance >= LIKELY else "warning"
+    yield Flag("equal_replicates", severity, said + _without(on_scale(table, asked)[kept], found, len(kept)))
+
+
+def _by_chance(table: Table) -> float:
+    """How many pairs of units would agree in their counts by chance alone, were their true rates equal."""
+    with np.errstate(divide="ignore"):
+        rates = np.nanmean(table.rates, axis=0)
+        same = np.minimum(1.0, 1 / (2 * np.sqrt(math.pi * np.nanmean(table.items, axis=0) * rates * (1 - rates))))
+    there = ~np.isnan(table.rates)
+    pairs = ((a, b) for a, b in combinations(range(len(there)), 2) if (there[a] == there[b]).all())
+    return float(sum(np.prod(same[there[a]]) for a, _ in pairs))
 
 
 def _without(values: np.ndarray, found: Estimate, left: int) -> str:

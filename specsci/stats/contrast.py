@@ -123,7 +123,7 @@ def deciding_items(
     clustered: Callable[[Array], Array],
     *,
     scale: Scale = "rate",
-    items: int = 1,
+    items: Array | float = 1,
     confidence: float = 0.95,
 ) -> list[int]:
     """Items without any one of which the paired t over clusters of replicates has another verdict.
@@ -132,7 +132,7 @@ def deciding_items(
         aligned, decided: counts by cell, replicate and item, shape (cells, replicates, items).
         weights: weight of each cell, shape (cells,).
         clustered: averages rows of replicates into rows of clusters.
-        items: items that a rate is over (for the logit).
+        items: items that a rate is over (for the logit): one number, or by cell and cluster, shape (cells, clusters, 1).
 
     Returns:
         Indices of such items; empty where the verdict stands whichever item is dropped.
