@@ -42,10 +42,10 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
             if key not in tables:  # a contrast and its twin on another scale read the same answers
                 tables[key] = item_table(db, study, declared["eval"], cell_weights(manifest, declared))
             items = tables[key]
-            contrasts.append(contrast_row(manifest, declared, rates, items))
+            contrasts.append(contrast_row(db, manifest, declared, rates, items))
             noise.append(noise_row(study, declared["name"], items) if items else None)
         for family in {c["family"] for c in contrasts}:
-            members = [c for c in contrasts if c["family"] == family and c["p"] is not None]
+            members = [c for c in contrasts if c["family"] == family]
             for row, p in zip(members, adjust([c["p"] for c in members], manifest["correction"]), strict=True):
                 row["p_adj"] = p
         absorbed = absorption_rows(db, study)
