@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from specsci.errors import StoreError, UserError, nearest
@@ -46,22 +47,51 @@ def find_family(name: str, beside: Path | None = None) -> Path:
     raise UserError(f"no spec family '{shown_name(name)}'", mend=nearest(shown_name(name), known))
 
 
+def family_folders(beside: Path) -> list[Path]:
+    """The folders of all families that `find_family` finds, by name; of two of one name the one that it takes."""
+    found: dict[str, Path] = {}
+    for root in (beside, beside / "spec_variants", shipped("spec_variants")):
+        for file in sorted(root.glob("*/family.yaml")) if root.is_dir() else []:
+            found.setdefault(file.parent.name, file.parent)
+    return [found[name] for name in sorted(found)]
+
+
 def cache_folder(name: str) -> Path:
-    """A folder for what can be made again: below $SPECSCI_CACHE, else the user's cache, else the temporary folder."""
-    folder = _cache_root() / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        what = f"the cache cannot be written: {error.strerror or error}"
-        raise StoreError(what, where=str(folder), mend="name a place that can be written in SPECSCI_CACHE") from error
-    return folder
+    """A folder for what can be made again: below $SPECSCI_CACHE, else the user's cache, else the temporary folder.
+
+    Raises:
+        StoreError: the place that SPECSCI_CACHE names cannot be written, or no other can.
+    """
+    named = os.environ.get("SPECSCI_CACHE")
+    roots: list[Callable[[], Path]] = [lambda: Path(named or "")] if named else [*_user_cache(), _own_temporary]
+    said: OSError | None = None
+    for find in roots:
+        root = find()
+        try:
+            (root / name).mkdir(parents=True, exist_ok=True)
+            if os.access(root / name, os.W_OK):
+                return root / name
+            said = said or PermissionError(13, "Permission denied")
+        except OSError as error:
+            said = said or error
+    what = f"the cache cannot be written: {said.strerror if said and said.strerror else said}"
+    raise StoreError(what, where=str(roots[0]() / name), mend="name a place that can be written in SPECSCI_CACHE") from said
 
 
-def _cache_root() -> Path:
-    given = os.environ.get("SPECSCI_CACHE")
-    if given:
-        return Path(given)
+def _user_cache() -> list[Callable[[], Path]]:
+    """The user's cache; nothing for an account without a home."""
     users = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if users.startswith("~"):  # an account without a home, as in some containers
-        return Path(tempfile.gettempdir()) / f"specsci-cache-{os.getuid()}"
-    return Path(users) / "specsci"
+    return [] if users.startswith("~") else [lambda: Path(users) / "specsci"]
+
+
+def _own_temporary() -> Path:
+    """A folder of this account's in the temporary folder, which no other may have made before it."""
+    account = os.getuid() if hasattr(os, "getuid") else "user"
+    folder = Path(tempfile.gettempdir()) / f"specsci-{account}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not hasattr(os, "getuid") or (folder.lstat().st_uid == account and not folder.is_symlink()):
+            return folder
+    except OSError:
+        pass  # the next line finds another
+    return Path(tempfile.mkdtemp(prefix="specsci-"))

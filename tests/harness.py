@@ -212,3 +212,21 @@ def edited(text: str, changes: dict[str, str]) -> str:
         assert old in text, old
         text = text.replace(old, new)
     return text
+
+
+def manifest_file(store: Path, part: dict[str, Any]) -> dict[str, Any]:
+    """Write the manifest of a study of which a test says only what it is about; returns it whole."""
+    cell = {"arm": "a", "base_model": "m", "msm_spec": None, "aft_spec": None, "aft_tokens": 0, "midtrain_tokens": 0, "seed": 1,
+            "eval": "q", "model_digest": None}  # fmt: skip
+    cells = [{**cell, **c} for c in part.get("cells", [])]
+    contrasts = part.get("contrasts", [])
+    whole = {
+        "manifest": 1, "title": "", "hypothesis": "", "profile": "micro", "family": "f", "family_version": "1", "file": "s.yaml",
+        "correction": "holm", "token_efficiency": None, "replicates": [], "steps": {},
+        "arms": {a: {} for a in [*(c["arm"] for c in cells), *(a for c in contrasts for a in c["weights"])]},
+        "evals": {c["eval"]: {} for c in cells}, **part, "cells": cells, "contrasts": contrasts,
+    }  # fmt: skip
+    path = store / "studies" / f"{whole['study']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(whole))
+    return whole

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from specsci.cli.common import emit, json_option, open_store, store_option
+from specsci.cli.common import emit, json_option, open_store, say_left_out, store_option
 
 WITHDRAWN = """SELECT study, contrast FROM contrasts
   WHERE list_contains([f.code FOR f IN flags], 'withdrawn') ORDER BY ALL"""
@@ -46,7 +46,7 @@ def claim(
     from dataclasses import replace
 
     from specsci.errors import UserError, nearest
-    from specsci.results.build import build
+    from specsci.results.build import build, left_out
     from specsci.results.claims import make_claim, read_claims, write_claim
     from specsci.results.open import connect, rows
     from specsci.results.stamp import is_current
@@ -69,6 +69,7 @@ def claim(
         write_claim(store, make_claim(store, found[0] if found else empty, name, text, by))
     if not is_current(store):
         build(store)
+    say_left_out(left_out(store.root))
     with connect(store.root) as db:
         standing = rows(db, "SELECT * FROM claims ORDER BY claim")
     shown = [s for s in standing if not name or s["claim"] == name]
@@ -91,13 +92,14 @@ def claim(
 @json_option
 def retire(what: str, reason: str, by: str, store_dir: Path | None, as_json: bool) -> None:
     """Retire a step, with all that was made from it, or an eval: contrasts and claims that rest on it are withdrawn."""
-    from specsci.results.build import build
+    from specsci.results.build import build, left_out
     from specsci.results.open import connect
     from specsci.results.retired import retire as write
 
     store = open_store(store_dir, create=False)
     entry = write(store, what, reason, by)
     build(store)
+    say_left_out(left_out(store.root))
     with connect(store.root) as db:
         hit = db.execute(WITHDRAWN).fetchall()
         gone = [c for (c,) in db.execute("SELECT claim FROM claims WHERE status = 'withdrawn' ORDER BY claim").fetchall()]

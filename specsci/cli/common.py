@@ -35,9 +35,10 @@ def store_path(given: Path | None) -> Path:
 def open_store(given: Path | None, *, create: bool = True) -> Store:
     """The store, made if need be; without `create` a missing one is the user's mistake."""
     from specsci.errors import UserError
-    from specsci.store.artifact import Store
+    from specsci.store.artifact import Store, check_place
 
     store = Store(store_path(given))
+    check_place(store.root)
     if create:
         return store.open()
     if not (store.root / "steps").is_dir():
@@ -49,3 +50,10 @@ def emit(value: Any) -> None:
     """One JSON document on stdout."""
     text = json.dumps(value, indent=1, default=str)
     click.echo(text.replace("\x7f", "\\u007f"))  # the one control character that JSON leaves as it is
+
+
+def say_left_out(missing: list[dict[str, Any]]) -> None:
+    """On stderr, what is damaged and therefore not in the results."""
+    for part in missing:
+        hint = f"\n  mend: {part['hint']}" if part["hint"] else ""
+        click.echo(f"left out of the results: {part['kind']} {part['name']}: {part['reason']}{hint}", err=True)

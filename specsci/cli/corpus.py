@@ -35,10 +35,11 @@ def _records(store_dir: Path | None, kinds: tuple[str, ...], match: str | None) 
 @click.option("--rows", type=click.IntRange(1), default=5, help="Rows to show of each.")
 def peek(match: str | None, store_dir: Path | None, rows: int) -> None:
     """Show the first rows of corpora, conversations and pools whose label or digest contains MATCH."""
-    from specsci.corpus.rows import read_texts
+    from specsci.corpus.rows import ROWS, read_texts
 
     store, records = _records(store_dir, ("corpus", "conversations", "pool"), match)
     for record in records:
+        store.verify(record["kind"], record["digest"], ROWS)
         click.echo(f"{record['label']} [{record['digest']}]: {record['tokens']:,} tokens")
         for text in read_texts(store.path(record["kind"], record["digest"]))[:rows]:
             click.echo("  " + text.replace("\n", "\n    "))
@@ -50,10 +51,8 @@ def peek(match: str | None, store_dir: Path | None, rows: int) -> None:
 @json_option
 def audit(match: str | None, store_dir: Path | None, as_json: bool) -> None:
     """Show the audits: leaked items, distinct share and tokens of every training text."""
-    import json
-
     store, records = _records(store_dir, ("audit",), match)
-    reports = {r["label"]: json.loads((store.path("audit", r["digest"]) / "audit.json").read_text()) for r in records}
+    reports = {r["label"]: store.read_json("audit", r["digest"], "audit.json") for r in records}
     if as_json:
         emit(reports)
         return

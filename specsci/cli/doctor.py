@@ -5,17 +5,25 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from specsci.cli.common import emit, json_option, open_store, store_option, store_path
 
+HARMLESS = ("left behind", "rights")
+"""Troubles that no result rests on."""
+
 
 @click.command()
 @store_option
 @json_option
-@click.option("--verify", is_flag=True, help="Check every artefact's digests in the store.")
-@click.option("--repair", is_flag=True, help="Set corrupt artefacts aside, so that the next run makes them anew.")
+@click.option(
+    "--verify", is_flag=True, help="Check every file of the store: artefacts, manifests, claims, locks, imports, results."
+)
+@click.option(
+    "--repair", is_flag=True, help="Set aside what is damaged, remove what killed processes left, rebuild the results."
+)
 def doctor(store_dir: Path | None, as_json: bool, verify: bool, repair: bool) -> None:
     """Check this machine; with --verify, every artefact of a store. Exits with 1 if something is broken."""
     from specsci.doctor import checks
@@ -28,9 +36,10 @@ def doctor(store_dir: Path | None, as_json: bool, verify: bool, repair: bool) ->
         if not as_json:
             click.echo(f"{check.level:5} {check.name}: {check.text}" + (f"\n      mend: {check.mend}" if check.mend else ""))
     corrupt = _corrupt(store_dir, repair, as_json) if verify or repair else []
+    troubles = _troubles(store_dir, repair, as_json) if verify or repair else []
     if as_json:
-        emit({"checks": [asdict(c) for c in found], "corrupt": corrupt})
-    if corrupt or any(c.level == "error" for c in found):
+        emit({"checks": [asdict(c) for c in found], "corrupt": corrupt, "troubles": troubles})
+    if corrupt or any(t["kind"] not in HARMLESS for t in troubles) or any(c.level == "error" for c in found):
         sys.exit(1)
 
 
@@ -46,3 +55,17 @@ def _corrupt(store_dir: Path | None, repair: bool, as_json: bool) -> list[str]:
         aside = ", set aside" if repair and corrupt else ""
         click.echo(f"{len(corrupt)} corrupt artefacts in {store.root}{aside}")
     return corrupt
+
+
+def _troubles(store_dir: Path | None, repair: bool, as_json: bool) -> list[dict[str, Any]]:
+    """What is wrong beside artefacts, said on stderr."""
+    from specsci.results.health import examine
+
+    store = open_store(store_dir, create=False)
+    found = list(examine(store, repair=repair))
+    for trouble in found:
+        done = f"repaired: {trouble.repaired}" if trouble.repaired else f"mend: {trouble.hint}"
+        click.echo(f"{trouble.kind} {trouble.place}: {trouble.what}\n  {done}", err=True)
+    if not as_json and not found:
+        click.echo("manifests, claims, locks, imports and results are whole")
+    return [t.as_dict() for t in found]

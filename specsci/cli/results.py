@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
 
 from specsci.cli.claims import claim, retire
-from specsci.cli.common import emit, format_option, json_option, open_store, store_option, store_path
+from specsci.cli.common import emit, format_option, json_option, open_store, say_left_out, store_option, store_path
 from specsci.cli.statistics import agreement, contrast, grid
 
 
@@ -29,28 +30,19 @@ for command in (contrast, grid, agreement, claim, retire):
 @store_option
 @format_option
 def sql(query: str | None, file: Path | None, store_dir: Path | None, format_: str) -> None:
-    """Run a SQL query on the results, read-only."""
-    query = file.read_text(encoding="utf-8") if file else query
-    if not query:
+    """Run a SQL query on the results: it reads the tables and nothing else, no file and no network, and writes nothing."""
+    if not query and file is None:
         raise click.UsageError("give a QUERY or --file FILE")
-    import duckdb
-
-    from specsci.errors import UserError
     from specsci.report.tables import Table
     from specsci.report.terminal import print_tables
+    from specsci.results.ask import answer, json_value, query_in
     from specsci.results.open import connect
 
+    query = query_in(file) if file else query or ""
     with connect(store_path(store_dir)) as db:
-        try:
-            cursor = db.execute(query)
-            names = [d[0] for d in cursor.description or []]
-            rows = cursor.fetchall()
-        except duckdb.Error as error:
-            raise UserError(
-                f"the query failed: {error}", mend='`specsci results sql "SHOW TABLES"` lists the tables'
-            ) from error
+        names, rows = answer(db, query)
     if format_ == "json":
-        emit([dict(zip(names, row, strict=True)) for row in rows])
+        emit([dict(zip(names, map(json_value, row), strict=True)) for row in rows])
         return
     table = Table(f"{len(rows)} rows", names, [["" if v is None else str(v) for v in row] for row in rows])
     print_tables([table], format_, titled=False)
@@ -73,6 +65,7 @@ def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path |
       base_model, msm_spec, aft_spec, aft_tokens   where they differ
     Lines that begin with # may stand above the header; below it # is a character of a name.
     """
+    from specsci.results.build import left_out
     from specsci.results.imports import check_name, keep, read_given
     from specsci.results.stamp import DATABASE
 
@@ -81,6 +74,7 @@ def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path |
     store = open_store(store_dir)
     done = keep(store, given, study, title=title, replace=replace)
     path = store.root / DATABASE
+    say_left_out(left_out(store.root))
     if as_json:
         emit({**done.__dict__, "database": str(path)})
     else:
@@ -93,19 +87,25 @@ def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path |
 @store_option
 @json_option
 def rebuild(store_dir: Path | None, as_json: bool) -> None:
-    """Build results.duckdb anew from the store's rows, checking every score file's digest."""
+    """Build results.duckdb anew from the store's rows, checking every score file's digest.
+
+    What is damaged is left out and named; the exit code is 1 then.
+    """
     import time
 
-    from specsci.results.build import build
+    from specsci.results.build import build, left_out
 
     store = open_store(store_dir, create=False)
     begin = time.perf_counter()
     path = build(store)
-    seconds = time.perf_counter() - begin
+    seconds, missing = time.perf_counter() - begin, left_out(store.root)
     if as_json:
-        emit({"database": str(path), "seconds": round(seconds, 3)})
+        emit({"database": str(path), "seconds": round(seconds, 3), "left_out": missing})
     else:
-        click.echo(f"built {path} in {seconds:.2f} s")
+        click.echo(f"built {path} in {seconds:.2f} s" + (f", without {len(missing)} damaged parts" if missing else ""))
+    say_left_out(missing)
+    if missing:
+        sys.exit(1)
 
 
 @results.command()

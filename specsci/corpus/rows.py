@@ -28,15 +28,21 @@ def write_rows(folder: Path, texts: list[str], rows: list[TokenRow], provenance:
 
 def read_token_rows(folder: Path) -> list[TokenRow]:
     """The rows as the trainer takes them, in file order."""
-    table = pq.read_table(folder / ROWS, columns=["input_ids", "supervised"])
+    table = _read(folder, ["input_ids", "supervised"])
     ids, masks = table["input_ids"].to_pylist(), table["supervised"].to_pylist()
     return [TokenRow(i, m) for i, m in zip(ids, masks, strict=True)]
 
 
 def read_texts(folder: Path) -> list[str]:
     """The rows' texts, in file order."""
-    texts: list[str] = pq.read_table(folder / ROWS, columns=["text"])["text"].to_pylist()
+    texts: list[str] = _read(folder, ["text"])["text"].to_pylist()
     return texts
+
+
+def _read(folder: Path, columns: list[str]) -> pa.Table:
+    """Columns of the one file; it is opened here, so that no part of its path is taken for a pattern or a partition."""
+    with (folder / ROWS).open("rb") as handle:
+        return pq.ParquetFile(handle).read(columns=columns)
 
 
 def conversation_text(messages: list[dict[str, str]]) -> str:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from specsci.errors import StepFailed
 from specsci.evals.forced_choice import Question, Reading, prepare, read_out
-from specsci.evals.items import read_items
+from specsci.evals.items import items_text, read_items
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import canonical_json, text_digest
 from specsci.models.hf import Holding, kept_model, load_model, load_tokenizer, pad_id
@@ -21,6 +21,22 @@ from specsci.specs.load import load_family
 
 SCORES = "scores.parquet"
 READOUT = "logprob"
+ROWS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("cluster_id", pa.string()),
+        ("slice", pa.string()),
+        ("readout", pa.string()),
+        ("variant", pa.string()),
+        ("sample", pa.int64()),
+        ("state", pa.string()),
+        ("aligned", pa.bool_()),
+        ("value", pa.float64()),
+        ("logprob_aligned", pa.float64()),
+        ("logprob_misaligned", pa.float64()),
+    ]
+)
+"""A score file's columns: written down, so that they are there, with their types, where no row or no value is."""
 
 
 @lru_cache(maxsize=8)
@@ -28,7 +44,7 @@ def _questions(file: str, items_digest: str, identity: str, tokenizer: str, chat
     import json
 
     path = Path(file)
-    if text_digest(path.read_text(encoding="utf-8")) != items_digest:
+    if text_digest(items_text(path)) != items_digest:
         raise StepFailed(f"item set '{path.stem}' changed after the plan was made", mend="run the study again")
     loaded = load_tokenizer(Path(tokenizer))
     return prepare(read_items(path, json.loads(identity)), loaded, chat), pad_id(loaded)
@@ -68,7 +84,7 @@ def run_score(context: StepContext) -> Facts:
         str(file), params["items"], canonical_json(params["identity"]), str(inputs["tokenizer"]), params["format"] == "chat"
     )
     rows = [_row(reading) for reading in read_out(scored_model(context), questions, pad)]
-    pq.write_table(pa.Table.from_pylist(rows), context.out / SCORES)
+    pq.write_table(pa.Table.from_pylist(rows, ROWS), context.out / SCORES)
     decided = [r for r in rows if r["state"] == "ok"]
     return {
         "asked": len(rows),

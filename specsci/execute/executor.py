@@ -24,6 +24,8 @@ class RunReport:
     busy_s: float = 0.0
     busy_by_kind_s: dict[str, float] = field(default_factory=dict)
     errors: list[dict[str, str]] = field(default_factory=list)
+    left_out: list[dict[str, str]] = field(default_factory=list)
+    """What of the store is damaged and not in the results: other studies' imports, claims, locks."""
 
     @property
     def exit_code(self) -> int:
@@ -48,6 +50,7 @@ class RunReport:
             "busy_s": round(self.busy_s, 2),
             "busy_by_kind_s": {k: round(v, 2) for k, v in sorted(self.busy_by_kind_s.items())},
             "errors": self.errors,
+            "left_out": self.left_out,
         }
 
 

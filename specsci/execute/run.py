@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from specsci.errors import CorruptArtifact, StoreError
+from specsci.errors import StoreError, UserError
 from specsci.execute.devices import layout
 from specsci.execute.executor import Display, RunReport
 from specsci.execute.live import Guarded
 from specsci.execute.local import LocalExecutor
 from specsci.machine import visible_gpus
 from specsci.plan.plan import Plan
-from specsci.plan.step import Step
+from specsci.plan.step import KIND_VERSIONS, Step
 from specsci.store.artifact import Store
 from specsci.store.ledger import Ledger
 
@@ -27,7 +27,7 @@ RESULTS = "results"
 
 def run_study(plan: Plan, store: Store, workers: int | None, display_for: Callable[[dict[str, Step]], Display]) -> RunReport:
     """Run what is missing of a plan, then bring results.duckdb up to date."""
-    from specsci.results.manifest import manifests, write_manifest
+    from specsci.results.manifest import write_manifest
     from specsci.results.stamp import is_current
 
     def guarded(missing: dict[str, Step]) -> Display:
@@ -41,22 +41,22 @@ def run_study(plan: Plan, store: Store, workers: int | None, display_for: Callab
         _add(total, report)
         if is_current(store):
             break
-        from specsci.results.build import build
+        from specsci.results.build import build, left_out
 
         guarded({}).phase("building results.duckdb")
         try:
-            build(store)
-            break
-        except CorruptArtifact as error:
-            kind = next(m["steps"][error.digest] for m in manifests(store) if error.digest in m["steps"])
-            aside = store.set_aside(kind, error.digest)
-            guarded({}).note(f"{kind} {error.digest} is corrupt: set aside as {aside}, made anew")
-            total.repaired += 1
-            if total.interrupted:
-                break
-        except StoreError as error:  # what failed before must be reported too
+            build(store, plan.loaded.name)
+            total.left_out = left_out(store.root)
+        except (StoreError, UserError) as error:  # what failed before must be reported too
             total.failed += 1
             total.errors.append({"digest": "", "kind": RESULTS, "label": "results.duckdb", "error": str(error)})
+            break
+        corrupt = [part for part in total.left_out if part["kind"] in KIND_VERSIONS]
+        for part in corrupt:
+            aside = store.set_aside(part["kind"], part["name"])
+            guarded({}).note(f"{part['kind']} {part['name']} is corrupt: set aside as {aside}, made anew")
+            total.repaired += 1
+        if not corrupt or total.interrupted:
             break
     return total
 

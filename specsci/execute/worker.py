@@ -182,7 +182,10 @@ def _outcome(
             out=stage,
             scratch=scratch,
             checkpoints=store.checkpoints(step, job.owner),
-            runtime={**{k: v for k, v in step.runtime.items() if k != OUTSIDE}, "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu"},
+            runtime={
+                **{k: v for k, v in step.runtime.items() if k != OUTSIDE},
+                "device": "cuda" if os.environ.get("CUDA_VISIBLE_DEVICES") else "cpu",
+            },
             progress=_reporter(connection, step.digest),
             outside=step.runtime.get(OUTSIDE, ""),
         )

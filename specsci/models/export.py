@@ -13,6 +13,7 @@ from specsci.models.hf import ADAPTER, FP32, MODEL, Holding, load_model, load_we
 from specsci.models.remote_code import copy_code, is_trusted
 from specsci.plan.sources import CARD, template_digest
 from specsci.store.artifact import Store, write_json
+from specsci.store.files import leftovers, obey_umask, remove, temporary_beside
 from specsci.train.recipe import Recipe
 
 MAX_KL_NATS = {"fp32": 1e-6, "bf16": 1e-2}
@@ -48,10 +49,12 @@ def export_model(
     """
     if target.exists():
         raise UserError(f"{target} is there already", mend="name a new directory")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    for left in leftovers(target.absolute().parent, target.name):
+        remove(left)
+    temporary = temporary_beside(target)
     inputs = record["identity"]["inputs"]
     own = store.path(record["kind"], record["digest"])
-    tokenizer = store.path("tokenizer", inputs["tokenizer"]) if "tokenizer" in inputs else None
+    tokenizer = _whole(store, "tokenizer", inputs["tokenizer"]) if "tokenizer" in inputs else None
     try:
         found = None
         if merge:
@@ -61,6 +64,7 @@ def export_model(
         if tokenizer is not None:
             save_tokenizer(tokenizer, temporary)
         write_json(temporary / CARD, _card(record, temporary, precision if merge else "", found))
+        obey_umask(temporary)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.rename(temporary, target)
     except OSError as error:
@@ -118,14 +122,20 @@ def _load(store: Store, record: dict[str, Any], own: Path, holding: Holding) -> 
 
 def _places(store: Store, record: dict[str, Any], own: Path) -> tuple[Path, Path | None]:
     base = record["identity"]["inputs"].get("base")
-    return (store.path("base", base), own) if base else (own, None)
+    return (_whole(store, "base", base), own) if base else (own, None)
 
 
 def _below(store: Store, record: dict[str, Any]) -> dict[str, Any]:
     chain = record["identity"]["params"].get("chain", "continue")
     if chain == "continue":
         return {}
-    return {"below": store.path("midtrain", record["identity"]["inputs"]["model"]), "merge": chain == "merge"}
+    return {"below": _whole(store, "midtrain", record["identity"]["inputs"]["model"]), "merge": chain == "merge"}
+
+
+def _whole(store: Store, kind: str, digest: str) -> Path:
+    """An artefact's folder, its files verified; raises CorruptArtifact where they are not what was written."""
+    store.verify(kind, digest)
+    return store.path(kind, digest)
 
 
 def _sample(record: dict[str, Any], model: Any) -> list[Any]:

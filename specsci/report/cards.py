@@ -8,7 +8,7 @@ from typing import Any
 from specsci.errors import UserError
 from specsci.findings import sentence
 from specsci.report.lineage import scores_table
-from specsci.report.tables import Table, markdown
+from specsci.report.tables import Table, markdown, no_html
 from specsci.results.lineage import MODELS, corpus_facts, find_model, lineage
 from specsci.store.artifact import Store
 
@@ -93,7 +93,7 @@ def data_card(store: Store, record: dict[str, Any]) -> str:
 
 
 def _card(kind: Any, data: Any, parts: list[str]) -> str:
-    return str(kind(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"))
+    return str(kind(f"---\n{data.to_yaml()}\n---\n\n" + no_html("\n\n".join(parts)) + "\n"))
 
 
 def _hub_name(source: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from specsci.errors import StoreError
+from specsci.store.files import write_text
 
 
 def page(template: str, **content: Any) -> str:
@@ -23,14 +23,9 @@ def page(template: str, **content: Any) -> str:
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write a page or a card.
+    """Write a page or a card, whole or not at all.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(
-            f"cannot be written: {error.strerror or error}", where=str(path), mend="name another file"
-        ) from error
+    write_text(path, text)

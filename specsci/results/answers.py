@@ -16,7 +16,7 @@ from specsci.results.items import ItemTable, item_table
 from specsci.results.noise import noise_row
 from specsci.results.nulls import is_blind, mean_rates, null_flags
 from specsci.results.rates import Rates
-from specsci.results.registration import Stamp, read_lock, stamps
+from specsci.results.registration import Stamp, registered
 from specsci.results.retired import Retirements, reasons_of
 from specsci.stats.families import adjust
 from specsci.store.artifact import Store
@@ -48,7 +48,7 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
         absorbed = absorption_rows(db, study)
         _flag_nulls(contrasts, manifest, absorbed, rates)
         void = {c["name"]: reasons_of(manifest, c, voided) for c in manifest["contrasts"]}
-        _stamp(contrasts, stamps(manifest, read_lock(store, study)), void)
+        _stamp(contrasts, registered(store, manifest), void)
         rows = {c["contrast"]: c for c in contrasts}
         mine = [c for c in claims if c.study == study]
         standings += [standing(c, rows.get(c.contrast), manifest, void.get(c.contrast, [])) for c in mine]

@@ -1,180 +1,200 @@
-"""results.duckdb, rebuilt from the store's Parquet rows and renamed over the old file.
+"""results.duckdb, built from the store's Parquet rows and put in place of the old file when it is whole.
 
-Readers that have the old file open keep it; nobody sees half a database.
+Readers that have the old file open keep it; nobody sees half a database. What is damaged is left out and named in the table
+`left_out`; everything else is served.
 """
 
 from __future__ import annotations
 
-import json
+import fcntl
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
-from specsci.errors import StoreError
+from specsci.errors import SpecsciError, StoreError
 from specsci.results.answers import add_answers
-from specsci.results.imports import load_imports
+from specsci.results.fill import LeftOut, damaged_files, fill
 from specsci.results.manifest import manifests
-from specsci.results.stamp import DATABASE, STAMP, current_stamp
-from specsci.store.artifact import Store
+from specsci.results.open import first_line
+from specsci.results.stamp import DATABASE, current_stamp, say
+from specsci.store.artifact import Store, check_place
+from specsci.store.files import leftovers, remove, sync, temporary_beside, unwritable
 
 SQL = Path(__file__).parent
-READ = {
-    "score": "scores.parquet",
-    "corpus": "rows.parquet",
-    "midtrain": "curve.parquet",
-    "align": "curve.parquet",
-    "probe": "nll.parquet",
-}
-"""The file that the database takes from an artefact of a kind; it is checked against its record first."""
-SCORES = """INSERT INTO score_rows
-  SELECT f.step_digest, s.item_id, s.cluster_id, s.readout, s.variant, s.sample, s.state, s.aligned, s.value, s.slice,
-         s.logprob_aligned, s.logprob_misaligned
-  FROM read_parquet($files, filename = true) s JOIN score_files f ON f.file = s.filename"""
-DOCUMENTS = """INSERT INTO documents
-  SELECT parse_path(filename)[-2] AS step_digest, row, text, tokens, spec_digest, clause_id, unit_id, cell, backend,
-         template_id, seed, p.prompt_digest, p.family, p.variant AS msm_spec, p.access
-  FROM read_parquet($files, filename = true) d JOIN corpora p ON p.step_digest = parse_path(filename)[-2]"""
+LOCK = ".results.lock"
+LOCK_WAIT_S = 120.0
+MEMORY_SHARE = 0.75
+"""Of what DuckDB would take by itself (80 % of the machine's memory)."""
 
 
-def build(store: Store) -> Path:
-    """Rebuild the database; the files it takes are checked against their records first.
+def build(store: Store, study: str | None = None) -> Path:
+    """Build the database anew; the files it takes are checked against their records first.
+
+    Args:
+        study: a study without which the database is of no use to the caller.
 
     Raises:
-        CorruptArtifact: a file is not what was written.
-        StoreError: the new file cannot be written.
+        StoreError: the new file cannot be written (the old one stays), or the study named, or every study, is damaged.
     """
-    stamp = current_stamp(store)
-    target, temporary = store.root / DATABASE, store.root / f".{DATABASE}.{os.getpid()}.tmp"
-    temporary.unlink(missing_ok=True)
-    try:
-        with duckdb.connect(str(temporary)) as db:
-            db.execute((SQL / "schema.sql").read_text(encoding="utf-8"))
-            _fill(db, store)
-            db.execute((SQL / "views.sql").read_text(encoding="utf-8"))
-            add_answers(db, store, manifests(store))
-        os.replace(temporary, target)
-        (store.root / STAMP).write_text(stamp, encoding="utf-8")
-    except (duckdb.IOException, duckdb.OutOfMemoryException, OSError) as error:
-        if isinstance(error, StoreError) or not isinstance(error, (duckdb.Error, OSError)) or hasattr(error, "digest"):
-            raise
-        raise StoreError(f"the results cannot be written: {error}", where=str(target), mend="free space") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-        Path(f"{temporary}.wal").unlink(missing_ok=True)
+    check_place(store.root)
+    target = Path(os.path.abspath(store.root)) / DATABASE
+    with _alone(store):
+        for left in [*leftovers(store.root), store.root / "results.stamp"]:  # the stamp of earlier versions
+            remove(left)
+        folder = temporary_beside(store.root / "results")
+        try:
+            folder.mkdir(parents=True)
+            _write_whole_ones(store, folder, study)
+            _put_in_place(folder / DATABASE, target)
+        except OSError as error:
+            if isinstance(error, SpecsciError):
+                raise
+            raise unwritable(target, error, "the results") from error
+        finally:
+            remove(folder)
     return target
 
 
-def _fill(db: duckdb.DuckDBPyConnection, store: Store) -> None:
+def left_out(root: Path) -> list[dict[str, Any]]:
+    """What the database of a store lacks because it is damaged: kind, name, study, reason and hint."""
+    from specsci.results.open import connect, rows
+
+    with connect(root) as db:
+        return rows(db, "SELECT kind, name, study, reason, hint FROM left_out ORDER BY ALL")
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """One builder at a time, so that the last one in place is the last that looked at the store.
+
+    A builder that is stopped holds nobody up for longer than `LOCK_WAIT_S`: the database says what it was built from, and an
+    older one is built anew by the next run.
+    """
+    try:
+        descriptor = os.open(store.root / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise unwritable(store.root / DATABASE, error, "the results") from error
+    try:
+        until = time.monotonic() + LOCK_WAIT_S
+        while time.monotonic() < until:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.05)
+            except OSError:
+                break  # a file system without locks
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_whole_ones(store: Store, folder: Path, study: str | None) -> list[LeftOut]:
+    """Write the database of all studies, or, where that fails, of those that can be built one by one."""
+    stamp = current_stamp(store)
     found = manifests(store)
-    records: dict[str, dict[str, Any]] = {}
-    for manifest in found:
-        for step, kind in manifest["steps"].items():
-            if step not in records and (store.path(kind, step) / "record.json").is_file():
-                records[step] = store.verify(kind, step, READ[kind]) if kind in READ else _record(store, kind, step)
-    there = {*records, *load_imports(db, store, found)}
-    _insert(db, "studies", [_study_row(m, there) for m in found])
-    cells = [{"study": m["study"], **cell} for m in found for cell in m["cells"]]
-    keys = ("arm", "base_model", "msm_spec", "aft_spec", "aft_tokens", "midtrain_tokens", "seed", "eval", "step_digest")
-    _insert(db, "cells", [{"study": c["study"], **{k: c[k] for k in keys}} for c in cells])
-    _insert(db, "arms", _arm_rows(found))
-    _insert(db, "steps", [_step_row(m["study"], records[s]) for m in found for s in m["steps"] if s in records])
-    scored = {str(store.path("score", s) / "scores.parquet"): s for s, r in records.items() if r["kind"] == "score"}
-    if scored:
-        db.register("score_files", pa.table({"file": list(scored), "step_digest": list(scored.values())}))
-        db.execute(SCORES, {"files": list(scored)})
-    _insert(db, "probes", [{"study": m["study"], **probe} for m in found for probe in m.get("probes", [])])
-    probed = {str(store.path("probe", s) / "nll.parquet"): s for s, r in records.items() if r["kind"] == "probe"}
-    if probed:
-        db.execute(
-            "INSERT INTO probe_rows SELECT parse_path(filename)[-2], row, tokens, nll "
-            "FROM read_parquet($files, filename = true)",
-            {"files": list(probed)},
-        )
-    curves = [r for r in records.values() if r["kind"] in ("midtrain", "align")]
-    if curves:
-        db.register("trained", pa.Table.from_pylist([{k: r[k] for k in ("digest", "kind", "label")} for r in curves]))
-        paths = [str(store.path(r["kind"], r["digest"]) / "curve.parquet") for r in curves]
-        db.execute(
-            'INSERT INTO training SELECT t.digest, t.kind, t.label, "update", tokens, loss, learning_rate FROM '
-            "read_parquet($files, filename = true) JOIN trained t ON t.digest = parse_path(filename)[-2]",
-            {"files": paths},
-        )
-    corpora = [r for r in records.values() if r["kind"] == "corpus"]
-    if corpora:
-        rows = [
-            {
-                "step_digest": r["digest"],
-                "prompt_digest": r["identity"]["params"]["grammar"],
-                "family": r["identity"]["params"]["family"],
-                "variant": r["identity"]["params"]["variant"],
-                "access": r.get("access", "public"),
-            }
-            for r in corpora
-        ]
-        db.register("corpora", pa.Table.from_pylist(rows))
-        db.execute(DOCUMENTS, {"files": [str(store.path("corpus", r["digest"]) / "rows.parquet") for r in corpora]})
+    try:
+        return _write(store, folder / DATABASE, found, stamp, damaged_files(store))
+    except Exception as error:
+        if _is_of_the_machine(error):
+            raise unwritable(store.root / DATABASE, error, "the results") from error
+        bad = {m["study"]: why for m in found if (why := _alone_fails(store, m))}
+        if study in bad:
+            raise _as_store_error(bad[study]) from bad[study]
+        if len(bad) in (0, len(found)):
+            raise _as_store_error(error) from error
+    remove(folder / DATABASE)
+    remove(folder / f"{DATABASE}.wal")
+    whole = [m for m in found if m["study"] not in bad]
+    missing = [*damaged_files(store), *(("study", name, name, *_said(why)) for name, why in bad.items())]
+    return _write(store, folder / DATABASE, whole, stamp, missing)
 
 
-def _record(store: Store, kind: str, step: str) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((store.path(kind, step) / "record.json").read_text(encoding="utf-8"))
-    return record
+def _write(store: Store, path: Path, found: list[dict[str, Any]], stamp: str, missing: list[LeftOut]) -> list[LeftOut]:
+    """Write one database, and read it back."""
+    with duckdb.connect(str(path), config={"temp_directory": str(path.with_name("spill"))}) as db:
+        _limit_memory(db)
+        missing = [*missing, *_populate(db, store, found)]
+        _name_claims_left_out(db, missing)
+        say(db, stamp, missing)
+        counts = _counts(db)
+        db.execute("CHECKPOINT")
+    if Path(f"{path}.wal").exists():
+        raise StoreError("the results cannot be written: a log was left", where=str(path), mend="free space")
+    with duckdb.connect(str(path), read_only=True) as db:
+        if _counts(db) != counts:
+            raise StoreError("the results that were written do not read back", where=str(path), mend="check the disk")
+    return missing
 
 
-def _study_row(manifest: dict[str, Any], there: set[str]) -> dict[str, Any]:
-    scored = sum(c["step_digest"] in there for c in manifest["cells"])
-    keys = ("study", "title", "hypothesis", "profile", "family", "family_version", "file", "correction")
-    return {
-        **{k: manifest[k] for k in keys},
-        "access": manifest.get("access", "public"),
-        "complete": scored == len(manifest["cells"]),
-        "cells": len(manifest["cells"]),
-        "cells_scored": scored,
-        "manifest": json.dumps(manifest),
-    }
+def _populate(db: duckdb.DuckDBPyConnection, store: Store, found: list[dict[str, Any]]) -> list[LeftOut]:
+    db.execute((SQL / "schema.sql").read_text(encoding="utf-8"))
+    missing = fill(db, store, found)
+    db.execute((SQL / "views.sql").read_text(encoding="utf-8"))
+    add_answers(db, store, found)
+    return missing
 
 
-def _arm_rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    keys = ("arm", "msm_spec", "aft_spec", "base_model", "seed", "aft_tokens", "midtrain_tokens", "model_digest")
-    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for manifest in found:
-        for cell in manifest["cells"]:
-            row = {"study": manifest["study"], "title": manifest["arms"][cell["arm"]]["title"], **{k: cell[k] for k in keys}}
-            rows[tuple(row.values())] = row
-    return list(rows.values())
+def _alone_fails(store: Store, manifest: dict[str, Any]) -> Exception | None:
+    """Why one study cannot be built by itself; None where it can."""
+    try:
+        with duckdb.connect() as db:
+            _populate(db, store, [manifest])
+    except Exception as error:  # noqa: BLE001 - returned, and named in `left_out`
+        return error
+    return None
 
 
-_OWN = ("kind", "digest", "label", "identity", "files", "busy_s")
+def _limit_memory(db: duckdb.DuckDBPyConnection) -> None:
+    """Leave room for the rest of the machine; DuckDB's own limit is written like `18.7 GiB`."""
+    row = db.execute("SELECT current_setting('memory_limit')").fetchone()
+    number, _, unit = str(row[0] if row else "").partition(" ")
+    with suppress(ValueError):
+        db.execute(f"SET memory_limit = '{float(number) * MEMORY_SHARE:.1f}{unit}'")
 
 
-def _step_row(study: str, record: dict[str, Any]) -> dict[str, Any]:
-    facts = {k: v for k, v in record.items() if k not in _OWN}
-    return {
-        "study": study,
-        "step_digest": record["digest"],
-        "kind": record["kind"],
-        "label": record["label"],
-        "busy_s": record.get("busy_s"),
-        "bytes": sum(f["bytes"] for f in record["files"].values()),
-        "tokens": record.get("tokens"),
-        "updates": record.get("updates"),
-        "supervised_tokens": record.get("supervised_tokens"),
-        "device": record.get("device_name"),
-        "tokens_per_s": record.get("tokens_per_s"),
-        "peak_gib": record.get("peak_device_gib") or record.get("peak_rss_gib"),
-        "mfu": record.get("mfu"),
-        "energy_wh": record.get("energy_wh"),
-        "cost_usd": record.get("cost_usd"),
-        "identity": json.dumps(record["identity"]),
-        "facts": json.dumps(facts),
-    }
+def _counts(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Rows of every table."""
+    names = [n for (n,) in db.execute("SELECT table_name FROM duckdb_tables() WHERE NOT temporary ORDER BY 1").fetchall()]
+    return {n: int((db.execute(f'SELECT count(*) FROM "{n}"').fetchone() or (0,))[0]) for n in names}
 
 
-def _insert(db: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]]) -> None:
-    """Append rows by column name."""
-    if rows:
-        db.register("incoming", pa.Table.from_pylist(rows))
-        db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")
-        db.unregister("incoming")
+def _name_claims_left_out(db: duckdb.DuckDBPyConnection, missing: list[LeftOut]) -> None:
+    """A claim on a study that is left out is not withdrawn: how it stands cannot be told."""
+    for name in {row[2] for row in missing if row[0] == "study"}:
+        why = f"its study '{name}' is damaged and left out of the results"
+        db.execute("UPDATE claims SET status = 'draft', why = ? WHERE study = ?", [why, name])
+
+
+def _put_in_place(made: Path, target: Path) -> None:
+    """Rename a whole database over the old one, and remove the log that another program left beside that."""
+    sync(made)
+    Path(f"{target}.wal").unlink(missing_ok=True)
+    os.replace(made, target)
+    with suppress(OSError):
+        sync(target.parent)
+
+
+def _is_of_the_machine(error: Exception) -> bool:
+    """Whether an error tells of memory or disk, and of no study."""
+    kinds = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException, duckdb.OutOfMemoryException)
+    return isinstance(error, kinds)
+
+
+def _said(error: Exception) -> tuple[str, str]:
+    """What is wrong and what helps."""
+    if isinstance(error, SpecsciError):
+        return (f"{error.where}: {error.what}" if error.where else error.what), error.mend
+    return f"{type(error).__name__}: {first_line(error)}", "run `specsci doctor --verify`"
+
+
+def _as_store_error(error: Exception) -> Exception:
+    """What DuckDB says as an error of the store; anything else as it is."""
+    if isinstance(error, duckdb.Error):
+        return StoreError(f"the results cannot be built: {first_line(error)}", mend="run `specsci doctor --verify`")
+    return error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from specsci.errors import UserError, nearest
 from specsci.findings import Flag
 from specsci.ids import digest, is_safe_name
 from specsci.results.retired import manifest_named
-from specsci.results.written import read_all
-from specsci.store.artifact import Store, write_json
+from specsci.results.written import read_all, read_one, write_one
+from specsci.store.artifact import Store
 
 CLAIMS = "claims"
 ALPHA = 0.05
@@ -49,7 +49,7 @@ class Standing:
 
 
 def read_claims(store: Store) -> list[Claim]:
-    """All claims of a store, by name."""
+    """All claims of a store that can be read, by name."""
     return read_all(store.root / CLAIMS, Claim, "claim")
 
 
@@ -58,15 +58,15 @@ def write_claim(store: Store, claim: Claim) -> Path:
 
     Raises:
         UserError: a claim of this name was withdrawn.
+        StoreError: the one that is there cannot be read, so that it may be a withdrawn one; or it cannot be written.
     """
-    before = next((c for c in read_claims(store) if c.claim == claim.claim), None)
+    path = store.root / CLAIMS / f"{claim.claim}.json"
+    before = read_one(path, Claim, "claim") if path.exists() else None
     if before and before.withdrawn and not claim.withdrawn:
         raise UserError(
             f"claim '{claim.claim}' was withdrawn: {before.withdrawn}", mend="make the new claim under another name"
         )
-    path = store.root / CLAIMS / f"{claim.claim}.json"
-    path.parent.mkdir(exist_ok=True)
-    write_json(path, asdict(claim))
+    write_one(path, claim)
     return path
 
 

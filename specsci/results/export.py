@@ -7,28 +7,31 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from specsci.errors import GateRefused, StoreError, UserError, nearest
+from specsci.errors import GateRefused, SpecsciError, StoreError, UserError, nearest
 from specsci.results.manifest import manifests
 from specsci.results.open import connect
 from specsci.specs.schema import ACCESS
 from specsci.store.artifact import Store, write_json
+from specsci.store.files import leftovers, remove, temporary_beside, unwritable
 
 TABLES = ("scores", "rates", "arms", "contrasts", "token_efficiency", "documents", "training")
 DECLASSIFIED = "declassified.jsonl"
 
 
 def label_of(store: Store, manifest: dict[str, Any]) -> str:
-    """The highest access label among a study's family and its artefacts."""
+    """The highest access label among a study's family and its artefacts; raises CorruptArtifact where one cannot be read."""
     labels = {manifest.get("access", "public")}
     for digest, kind in manifest["steps"].items():
         path = store.path(kind, digest) / "record.json"
         if kind in ("spec", "corpus", "conversations") and path.is_file():
-            labels.add(json.loads(path.read_text(encoding="utf-8")).get("access", "public"))
-    return max(labels, key=ACCESS.index)
+            labels.add(store.record(kind, digest).get("access", "public"))
+    return max(labels, key=lambda label: ACCESS.index(label) if label in ACCESS else len(ACCESS) - 1)
 
 
 def check_release(data_label: str, wanted: str, declassify: str | None) -> None:
@@ -70,14 +73,20 @@ def export(store: Store, study: str, target: Path, *, access: str | None = None,
     }
     if lowered:
         _record(store, {**facts, "to": str(target)})
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    for left in leftovers(target.absolute().parent, target.name):
+        remove(left)
+    temporary = temporary_beside(target)
     try:
         temporary.mkdir(parents=True)
         facts["rows"] = _write_tables(store, study, temporary)
         write_json(temporary / "export.json", facts)
         os.rename(temporary, target)
-    except (duckdb.IOException, OSError) as error:
-        raise StoreError(f"the export cannot be written: {error}", where=str(target), mend="free space") from error
+    except (duckdb.Error, OSError) as error:
+        if isinstance(error, SpecsciError):
+            raise
+        raise unwritable(target, error, "the export") from error
+    finally:
+        remove(temporary)
     return target
 
 
@@ -90,10 +99,16 @@ def _write_tables(store: Store, study: str, folder: Path) -> dict[str, int]:
                 continue
             chosen = f"SELECT * FROM {name} WHERE {_where(name)}"
             (count,) = db.execute(f"SELECT count(*) FROM ({chosen})", [study]).fetchone() or (0,)
-            file = str(folder / f"{name}.parquet").replace("'", "''")
-            db.execute(f"COPY ({chosen}) TO '{file}' (FORMAT parquet, COMPRESSION zstd)", [study])
+            batches = db.sql(chosen, params=[study]).to_arrow_reader()
+            with (folder / f"{name}.parquet").open("wb") as handle, _writer(handle, batches.schema) as out:
+                for batch in batches:
+                    out.write_batch(batch)
             rows[name] = count
     return rows
+
+
+def _writer(handle: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(handle, schema, compression="zstd")
 
 
 def _where(table: str) -> str:

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from specsci.errors import SpecsciError, UserError
 from specsci.results.manifest import manifests
 from specsci.results.open import connect, rows
+from specsci.results.parquet import read_columns
 from specsci.specs.changes import read_changes
 from specsci.specs.versions import recorded
 from specsci.store.artifact import Store, read_record
 
+ROWS = "rows.parquet"
 MODELS = ("midtrain", "align", "base")
 
 
@@ -109,7 +109,7 @@ def _uses(store: Store, digest: str) -> Iterator[dict[str, Any]]:
 
 
 def _spec(store: Store, record: dict[str, Any], family_folder: Any) -> dict[str, Any]:
-    spec = json.loads((store.path("spec", record["digest"]) / "spec.json").read_text(encoding="utf-8"))
+    spec = store.read_json("spec", record["digest"], "spec.json")
     out = {**spec, "digest": record["digest"], "words": record.get("words"), "approvals": None}
     folder: Path | None = family_folder(spec["family"]) if family_folder else None
     changes = read_changes(folder) if folder else None
@@ -132,7 +132,8 @@ def _same_text(folder: Path, spec: dict[str, Any], wanted: str) -> bool:
 
 def corpus_facts(store: Store, record: dict[str, Any]) -> dict[str, Any]:
     """A corpus: how it was made, and its documents and tokens by clause."""
-    table = pq.read_table(store.path("corpus", record["digest"]) / "rows.parquet", columns=["clause_id", "tokens"])
+    store.verify("corpus", record["digest"], ROWS)
+    table = read_columns(store.path("corpus", record["digest"]) / ROWS, ["clause_id", "tokens"])
     counts: dict[str, dict[str, int]] = {}
     for clause, tokens in zip(table["clause_id"].to_pylist(), table["tokens"].to_pylist(), strict=True):
         row = counts.setdefault(clause, {"documents": 0, "tokens": 0})
@@ -157,7 +158,7 @@ def _gates(store: Store, chain: list[dict[str, Any]]) -> Iterator[dict[str, Any]
     for record in store.records("audit"):
         roles = [role for role, d in record["identity"]["inputs"].items() if d in digests]
         if roles:
-            report = json.loads((store.path("audit", record["digest"]) / "audit.json").read_text(encoding="utf-8"))
+            report = store.read_json("audit", record["digest"], "audit.json")
             yield {
                 "label": record["label"],
                 "digest": record["digest"],

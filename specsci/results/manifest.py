@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
 
 from specsci.errors import StoreError
 from specsci.ids import digest
@@ -105,30 +107,140 @@ def write_manifest(store: Store, plan: Plan) -> dict[str, Any]:
     path = store.root / "studies" / f"{plan.loaded.name}.json"
     before = read_manifest(path)
     if before != manifest:
-        try:
-            if before and before.get("family_parts") not in (None, manifest["family_parts"]):
-                folder = store.root / "studies" / SUPERSEDED
-                folder.mkdir(exist_ok=True)
-                write_json(folder / f"{plan.loaded.name}.{digest(before)}.json", before)
-            write_json(path, manifest)
-        except OSError as error:
-            what = f"the manifest cannot be written: {error.strerror or error}"
-            raise StoreError(what, where=str(path), mend="free space, or choose another place with --store DIR") from error
+        if before and before.get("family_parts") not in (None, manifest["family_parts"]):
+            write_json(store.root / "studies" / SUPERSEDED / f"{plan.loaded.name}.{digest(before)}.json", before)
+        write_json(path, manifest)
     return manifest
+
+
+class Cell(BaseModel):
+    """One cell of a study's design, and the step that holds its scores."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    arm: str
+    base_model: str
+    msm_spec: str | None
+    aft_spec: str | None
+    aft_tokens: int = Field(ge=0, lt=2**63)
+    midtrain_tokens: int = Field(ge=0, lt=2**63)
+    seed: int
+    eval: str
+    step_digest: str
+    model_digest: str | None
+
+
+class Contrast(BaseModel):
+    """A declared comparison, as far as a reader rests on it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    name: str
+    eval: str
+    weights: dict[str, float]
+    budgets: list[int]
+
+
+class Imported(BaseModel):
+    """Where an imported study's rows lie, and what they were made of."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    source: dict[str, str]
+    level: Literal["counts", "answers"]
+    file: str = Field(pattern=r"^[^/\x00]+$")
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What a file of `studies/` says; further keys are allowed."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    manifest: Literal[1]
+    study: str
+    title: str
+    hypothesis: str
+    profile: str
+    family: str
+    family_version: str
+    file: str
+    correction: str
+    arms: dict[str, dict[str, Any]]
+    evals: dict[str, dict[str, Any]]
+    contrasts: list[Contrast]
+    token_efficiency: dict[str, Any] | None
+    replicates: list[dict[str, Any]]
+    cells: list[Cell]
+    probes: list[dict[str, Any]] = []
+    steps: dict[str, str]
+    access: str = "public"
+    imported: Imported | None = None
+
+    @model_validator(mode="after")
+    def _names_meet(self) -> Manifest:
+        """Cells and contrasts name arms and evals that there are; an imported study says what it was made of."""
+        unknown = {c.arm for c in self.cells} - self.arms.keys() | {c.eval for c in self.cells} - self.evals.keys()
+        unknown |= {a for c in self.contrasts for a in c.weights} - self.arms.keys()
+        if unknown:
+            raise ValueError(f"it names {', '.join(sorted(unknown))} and does not say what that is")
+        if (self.profile == "imported") != (self.imported is not None):
+            raise ValueError("it does not say what was imported")
+        return self
+
+
+def load_manifest(path: Path) -> dict[str, Any]:
+    """A manifest as plain data that has the form of `Manifest`.
+
+    Raises:
+        StoreError: it cannot be read as one, is that of another study, or another version of specsci wrote it.
+    """
+    mend = "run the study again (or import it again with --replace), which writes it anew; or restore it from a copy"
+    try:
+        data = from_json(path.read_bytes())
+        if isinstance(data, dict) and data.get("manifest", VERSION) != VERSION:
+            said = f"the manifest is of format {data['manifest']}; this version of specsci reads format {VERSION}"
+            raise StoreError(said, where=str(path), mend="use the version of specsci that wrote it")
+        manifest = Manifest.model_validate(data)
+    except StoreError:
+        raise
+    except ValidationError as error:
+        first = error.errors()[0]
+        said = f"{'.'.join(str(p) for p in first['loc'])}: {first['msg']}"
+        raise StoreError(f"the manifest cannot be read ({said})", where=str(path), mend=mend) from error
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise StoreError(f"the manifest cannot be read ({said})", where=str(path), mend=mend) from error
+    if path.parent.name != SUPERSEDED and manifest.study != path.stem:
+        raise StoreError(f"the manifest is that of '{manifest.study}'", where=str(path), mend=mend)
+    plain: dict[str, Any] = data
+    return plain
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
     """A manifest; None where there is none that can be read."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return load_manifest(path)
+    except StoreError:
         return None
-    return manifest if isinstance(manifest, dict) and manifest.get("manifest") == VERSION else None
 
 
 def manifests(store: Store, *, superseded: bool = False) -> list[dict[str, Any]]:
-    """All studies of a store, by name; with `superseded` also as they were on other versions of their family."""
-    folder = store.root / "studies"
-    paths = [*sorted(folder.glob("*.json")), *(sorted(folder.glob(f"{SUPERSEDED}/*.json")) if superseded else [])]
-    found = [read_manifest(p) for p in paths]
+    """All studies of a store whose manifests can be read (see `damaged_manifests`), by name.
+
+    With `superseded` also as they were on other versions of their family.
+    """
+    found = [read_manifest(p) for p in _paths(store, superseded=superseded)]
     return [m for m in found if m is not None]
+
+
+def damaged_manifests(store: Store) -> list[StoreError]:
+    """What is said of the manifests that cannot be read."""
+    out = []
+    for path in _paths(store, superseded=True):
+        try:
+            load_manifest(path)
+        except StoreError as error:
+            out.append(error)
+    return out
+
+
+def _paths(store: Store, *, superseded: bool) -> list[Path]:
+    folder = store.root / "studies"
+    return [*sorted(folder.glob("*.json")), *(sorted(folder.glob(f"{SUPERSEDED}/*.json")) if superseded else [])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,14 +13,15 @@ from specsci.ids import digest
 from specsci.results.lineage import ancestors
 from specsci.results.manifest import family_parts, manifests
 from specsci.results.open import rows
+from specsci.results.parquet import SOURCE, escaped
 from specsci.specs.diff import Change
 from specsci.specs.family import Family
 from specsci.store.artifact import Store
 
-_DOCUMENTS = """SELECT unit_id, clause_id, count(*) AS documents, sum(tokens)::BIGINT AS tokens, any_value(text) AS sample
-  FROM read_parquet($files) WHERE unit_id IN (SELECT unnest($units)) GROUP BY ALL ORDER BY clause_id, unit_id"""
-_ROWS = """SELECT c.side, c.pair, s.item_id, s.cluster_id, s.variant, s.aligned, s.value
-  FROM read_parquet($files, filename = true) s JOIN cells c ON c.file = s.filename WHERE s.state = 'ok'"""
+_DOCUMENTS = f"""SELECT unit_id, clause_id, count(*) AS documents, sum(tokens)::BIGINT AS tokens, any_value(text) AS sample
+  FROM {SOURCE} WHERE unit_id IN (SELECT unnest($units)) GROUP BY ALL ORDER BY clause_id, unit_id"""
+_ROWS = f"""SELECT c.side, c.pair, s.item_id, s.cluster_id, s.variant, s.aligned, s.value
+  FROM {SOURCE} s JOIN cells c ON c.file = s.filename WHERE s.state = 'ok'"""
 _MOVED = f"""WITH rows AS ({_ROWS}),
   sides AS (SELECT pair, item_id, any_value(cluster_id) AS cluster_id,
        avg(aligned::INT) FILTER (side = 'a') AS a, avg(aligned::INT) FILTER (side = 'b') AS b,
@@ -139,14 +141,20 @@ def _by_pair(cells: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any
 
 
 def _file(store: Store, cell: dict[str, Any]) -> Any:
-    return store.path("score", cell["step_digest"]) / "scores.parquet"
+    return _absolute(store, "score", cell["step_digest"]) / "scores.parquet"
+
+
+def _absolute(store: Store, kind: str, step: str) -> Path:
+    return store.path(kind, step).absolute()
 
 
 def _documents(store: Store, specs: set[str], units: set[str]) -> list[dict[str, Any]]:
     corpora = [r for r in store.records("corpus") if r["identity"]["inputs"]["spec"] in specs]
-    files = [str(store.path("corpus", r["digest"]) / "rows.parquet") for r in corpora]
-    if not files or not units:
+    if not corpora or not units:
         return []
+    for record in corpora:
+        store.verify("corpus", record["digest"], "rows.parquet")
+    files = escaped([_absolute(store, "corpus", r["digest"]) / "rows.parquet" for r in corpora])
     with duckdb.connect() as db:
         return rows(db, _DOCUMENTS, {"files": files, "units": sorted(units)})
 
@@ -165,7 +173,9 @@ def _items(
         for number, pair in numbered
         for side, keyed in (("a", first), ("b", second))
     ]
-    files = sorted({str(c["file"]) for c in cells})
+    for step in {keyed[pair]["step_digest"] for pair in pairs for keyed in (first, second)}:
+        store.verify("score", step, "scores.parquet")
+    files = escaped(sorted({str(c["file"]) for c in cells}))
     with duckdb.connect() as db:
         db.register("cells", pa.Table.from_pylist(cells))
         db.register("pairs", pa.Table.from_pylist([{"pair": n, "eval": p[5], "aft_tokens": p[4]} for n, p in numbered]))

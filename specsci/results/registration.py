@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from specsci.errors import GateRefused, StoreError
 from specsci.ids import digest
-from specsci.results.manifest import manifests
-from specsci.results.written import read_one
-from specsci.store.artifact import Store, write_json
+from specsci.results.manifest import damaged_manifests, manifests
+from specsci.results.written import read_one, write_one
+from specsci.store.artifact import Store
 
 LOCKS, CELLS = "locks", "cells"
 FROZEN = ("hypothesis", "correction", "contrasts", "token_efficiency", "evals", "arms", "replicates")
@@ -87,8 +87,7 @@ def lock_study(store: Store, manifest: dict[str, Any]) -> tuple[Lock, bool]:
         )
     if before:
         lock = replace(lock, earlier=[*before.earlier, {"date": before.date, "digest": before.digest}])
-    lock_path(store, study).parent.mkdir(exist_ok=True)
-    write_json(lock_path(store, study), vars(lock))
+    write_one(lock_path(store, study), lock)
     return lock, True
 
 
@@ -98,7 +97,14 @@ def plan_of(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def scored_cells(store: Store, manifest: dict[str, Any]) -> int:
-    """Cells that the store has scores of: of the study as it is handed in, and as it was run under this name before."""
+    """Cells that the store has scores of: of the study as it is handed in, and as it was run under this name before.
+
+    Raises:
+        StoreError: a manifest of the study cannot be read, so that what it scored is not known.
+    """
+    for error in damaged_manifests(store):
+        if Path(error.where).name.partition(".")[0] == manifest["study"].partition(".")[0]:
+            raise error
     same = [m for m in manifests(store, superseded=True) if m["study"] == manifest["study"]]
     steps = {c["step_digest"] for m in (manifest, *same) for c in m["cells"]}
     return sum(store.path("score", step).is_dir() for step in steps)
@@ -122,6 +128,15 @@ def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, Stamp]:
         else:
             found[contrast["name"]] = Stamp("registered", f"registered {lock.date}")
     return found
+
+
+def registered(store: Store, manifest: dict[str, Any]) -> dict[str, Stamp]:
+    """The stamps of a study by the lock that the store has of it; with one that cannot be read, nothing is registered."""
+    try:
+        return stamps(manifest, read_lock(store, manifest["study"]))
+    except StoreError as error:
+        said = f"exploratory: its lock cannot be read ({error.what})"
+        return dict.fromkeys([c["name"] for c in manifest["contrasts"]], Stamp("exploratory", said))
 
 
 def _changed_for_all(manifest: dict[str, Any], lock: Lock) -> list[str]:

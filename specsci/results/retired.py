@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from specsci.errors import UserError, nearest
 from specsci.results.manifest import manifests
-from specsci.results.written import read_all
-from specsci.store.artifact import Store, read_record, write_json
+from specsci.results.written import damaged, read_all, write_one
+from specsci.store.artifact import Store, read_record
 
 RETIRED = "retired"
 EVAL = "eval:"
@@ -27,9 +28,30 @@ class Retired:
 
 
 def read_retired(store: Store) -> list[Retired]:
-    """All that was retired, in the order of days."""
+    """All that was retired, in the order of days.
+
+    A retirement that cannot be read still retires: its file's name tells what, where the store still knows it.
+    """
     found = read_all(store.root / RETIRED, Retired, "retirement")
+    found += _unreadable(store)
     return sorted(found, key=lambda r: (r.date, r.what))
+
+
+def _unreadable(store: Store) -> list[Retired]:
+    """Retirements by damaged files, found by the names that their subjects would give them."""
+    stems = {Path(e.where).stem: e for e in damaged(store.root / RETIRED, Retired, "retirement")}
+    if not stems:
+        return []
+    steps = [p.name for p in store.root.glob("steps/*/*")]
+    instruments = [f"{EVAL}{m['study']}/{name}" for m in manifests(store) for name in m["evals"]]
+    named = {d for m in manifests(store) for d in m["steps"]}
+    known = {retired_name(what): what for what in {*steps, *named, *instruments}}
+    return [Retired(known[s], f"(the reason cannot be read: {e.what})", "", "") for s, e in stems.items() if s in known]
+
+
+def retired_name(what: str) -> str:
+    """The name, without its ending, of the file that says that something was retired."""
+    return hashlib.sha256(what.encode()).hexdigest()[:24]
 
 
 def retire(store: Store, what: str, reason: str, by: str) -> Retired:
@@ -39,10 +61,8 @@ def retire(store: Store, what: str, reason: str, by: str) -> Retired:
         UserError: there is no such step or eval, or several steps begin so.
     """
     entry = Retired(_target(store, what), reason, by, datetime.date.today().isoformat())
-    folder = store.root / RETIRED
-    folder.mkdir(exist_ok=True)
-    name = hashlib.sha256(entry.what.encode()).hexdigest()[:24]  # a file each, so that two people at once lose nothing
-    write_json(folder / f"{name}.json", asdict(entry))
+    # a file each, so that two people at once lose nothing
+    write_one(store.root / RETIRED / f"{retired_name(entry.what)}.json", entry)
     return entry
 
 

@@ -13,7 +13,9 @@ import uuid
 from functools import lru_cache
 from pathlib import Path
 
-_NAME = re.compile(r"(?P<host>.+)-(?P<pid>\d+)-(?P<random>[0-9a-f]{6})(_(?P<boot>[0-9a-z]+)_(?P<space>[0-9a-z]+)_(?P<start>\d+))?")
+_NAME = re.compile(
+    r"(?P<host>.+)-(?P<pid>\d+)-(?P<random>[0-9a-f]{6})(_(?P<boot>[0-9a-z]+)_(?P<space>[0-9a-z]+)_(?P<start>\d+))?"
+)
 
 
 def process_name() -> str:

@@ -17,7 +17,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from trl import SFTTrainer
 
 from specsci.errors import SpecsciError
-from specsci.evals import forced_choice
+from specsci.evals import forced_choice, forward
 from specsci.evals.items import Item
 from specsci.models.chat import conversation_row, document_row
 from specsci.token_row import IGNORED, TokenRow
@@ -302,7 +302,7 @@ def test_scores_do_not_depend_on_the_batch(model, tokenizer, monkeypatch):
     questions = forced_choice.prepare(items, tokenizer, chat=True)
     readings = []
     for batch_tokens in (1, 64, 16_384):
-        monkeypatch.setattr(forced_choice, "BATCH_TOKENS", batch_tokens)
+        monkeypatch.setattr(forward, "BATCH_TOKENS", batch_tokens)
         readings.append(forced_choice.read_out(model, questions, 0))
     assert len(readings[0]) == 48
     for other in readings[1:]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import harness
 import pytest
 
 from specsci.errors import UserError
@@ -112,7 +113,7 @@ def test_a_withdrawn_claim_is_not_made_again_under_its_name(tmp_path: Path) -> N
 def store(tmp_path: Path) -> Store:
     """A store in which the score of arm a rests on a model that rests on a corpus."""
     found = Store(tmp_path).open()
-    (found.root / "studies" / "mine.json").write_text(json.dumps(MANIFEST))
+    harness.manifest_file(found.root, MANIFEST)
     chain = {
         "scorea100": ("score", {"model": "model1"}),
         "model1": ("midtrain", {"corpus": "corpus1"}),

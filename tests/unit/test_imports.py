@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
+import harness
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -133,7 +134,7 @@ def test_a_name_is_taken_once_and_replaced_only_when_asked(store, tmp_path) -> N
     for name in ("../x", "A b", ""):
         with pytest.raises(UserError, match="is no name for a study"):
             import_file(store, file, name)
-    (store.root / "studies" / "ran.json").write_text('{"manifest": 1, "profile": "micro"}')
+    harness.manifest_file(store.root, {"study": "ran"})
     with pytest.raises(UserError, match="is a study that this store ran"):
         import_file(store, file, "ran")
     (store.root / "studies" / "ran.json").unlink()

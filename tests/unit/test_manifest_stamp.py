@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
+import duckdb
 import pytest
 
 from specsci.results.manifest import manifest_of, manifests, read_manifest, write_manifest
-from specsci.results.stamp import DATABASE, STAMP, current_stamp, is_current
+from specsci.results.stamp import DATABASE, current_stamp, is_current, say
 from specsci.store.artifact import Store
 
 
@@ -78,12 +79,29 @@ def test_the_stamp_follows_manifests_and_artefacts(plan_of, store) -> None:
     assert current_stamp(store) == stamps[1]
 
 
-def test_a_database_is_current_while_it_has_the_stores_stamp(plan_of, store) -> None:
+def test_a_database_is_current_while_it_says_that_it_was_built_from_the_store_as_it_is(plan_of, store) -> None:
     assert not is_current(store)
     write_manifest(store, plan_of())
-    (store.root / STAMP).write_text(current_stamp(store))
-    assert not is_current(store)
     (store.root / DATABASE).write_bytes(b"")
+    assert not is_current(store), "a file beside it that says so would be believed"
+    (store.root / DATABASE).unlink()
+    with duckdb.connect(str(store.root / DATABASE)) as db:
+        say(db, current_stamp(store), [])
     assert is_current(store)
     write_manifest(store, plan_of(("title: A tiny study", "title: renamed")))
+    assert not is_current(store)
+
+
+def test_a_claim_and_a_lock_of_one_name_are_two_files_to_the_stamp(store) -> None:
+    stamps = set()
+    for folder, text in (("claims", "{}"), ("locks", "{}"), ("locks", "[]")):
+        (store.root / folder).mkdir(exist_ok=True)
+        (store.root / folder / "one.json").write_text(text)
+        stamps.add(current_stamp(store))
+    assert len(stamps) == 3
+
+
+def test_a_database_that_lacks_something_never_counts_as_current(store) -> None:
+    with duckdb.connect(str(store.root / DATABASE)) as db:
+        say(db, current_stamp(store), [("claim", "x", "s", "damaged", "restore it")])
     assert not is_current(store)

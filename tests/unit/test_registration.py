@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import harness
 import pytest
 
 from specsci.errors import GateRefused, StoreError
-from specsci.results.registration import lock_path, lock_study, read_lock, stamps
+from specsci.results.registration import lock_path, lock_study, read_lock, registered, stamps
 from specsci.store.artifact import Store
 
 MANIFEST: dict[str, Any] = {
@@ -97,10 +98,23 @@ def test_a_contrast_that_came_later_is_exploratory_and_leaves_the_others_registe
 
 def test_scores_of_the_study_as_it_was_before_make_a_lock_late(store: Store) -> None:
     """An edit that gives every step another digest does not make results unseen."""
-    (store.root / "studies" / "mine.json").write_text(json.dumps({"manifest": 1, **MANIFEST}))
+    harness.manifest_file(store.root, MANIFEST)
     score_one(store)
     lock, _ = lock_study(store, changed(cells=[OTHER]))
     assert lock.scored_cells == 1
+
+
+def test_what_was_scored_under_a_manifest_that_cannot_be_read_is_not_taken_for_nothing(store: Store) -> None:
+    (store.root / "studies" / "mine.json").write_text("{")
+    score_one(store)
+    with pytest.raises(StoreError, match="the manifest cannot be read"):
+        lock_study(store, changed(cells=[OTHER]))
+
+
+def test_with_a_lock_that_cannot_be_read_nothing_is_registered(store: Store) -> None:
+    lock_study(store, MANIFEST)
+    lock_path(store, "mine").write_text("{")
+    assert all("its lock cannot be read" in str(s) for s in registered(store, MANIFEST).values())
 
 
 def test_a_lock_that_comes_after_scores_is_late_and_no_other_replaces_it(store: Store) -> None:
@@ -123,7 +137,7 @@ def test_a_plan_may_be_locked_anew_while_nothing_is_scored(store: Store) -> None
 def test_a_damaged_lock_is_no_missing_one(store: Store) -> None:
     lock_study(store, MANIFEST)
     whole = json.loads(lock_path(store, "mine").read_text())
-    for text, said in (("{", "cannot be read"), (json.dumps({**whole, "plan": {}}), "lacks arms, cells")):
+    for text, said in (("{", "cannot be read"), (json.dumps({**whole, "plan": {}}), "was edited")):
         lock_path(store, "mine").write_text(text)
         with pytest.raises(StoreError, match=said):
             read_lock(store, "mine")
