@@ -1,6 +1,6 @@
 """Chat templates in the styles of the field, written anew, with what is right of each.
 
-`python -m tests.chat_templates` prints what the examination says of every one.
+`python tests/chat_templates.py` prints what the examination says of every one.
 Of an accepted template the rendered conversation is written out by hand, what the loss is on between `⟦` and `⟧`.
 """
 

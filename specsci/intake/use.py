@@ -80,7 +80,8 @@ def _longest_items(tokenizer: Any, items: list[dict[str, Any]]) -> tuple[dict[st
         try:
             questions = prepare(read_items(Path(asked["file"]), asked["identity"]), tokenizer, asked["chat"])
         except SpecsciError as error:
-            wrong.append(refuse("items", f"items of '{asked['name']}' cannot be asked: {error.what}", error.mend))
+            at = f"{error.where}: " if error.where else ""
+            wrong.append(refuse("items", f"items of '{asked['name']}' cannot be asked: {at}{error.what}", error.mend))
             continue
         sizes = [len(o.ids) for q in questions for o in (q.aligned, q.misaligned)]
         lengths[asked["name"]] = max(sizes, default=0)

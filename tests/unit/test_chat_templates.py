@@ -6,14 +6,7 @@ import re
 
 import pytest
 import torch
-
-from specsci.errors import UserError
-from specsci.evals.forced_choice import prepare, read_out
-from specsci.evals.items import Item
-from specsci.intake.template import Uses, examine_template
-from specsci.models.chat import conversation_row, conversation_rows, with_variables
-from specsci.models.template import frame_of, render
-from tests.chat_templates import (
+from chat_templates import (
     CASES,
     CHATML,
     HOME,
@@ -26,6 +19,13 @@ from tests.chat_templates import (
     examined,
     make_tokenizer,
 )
+
+from specsci.errors import UserError
+from specsci.evals.forced_choice import prepare, read_out
+from specsci.evals.items import Item
+from specsci.intake.template import Uses, examine_template
+from specsci.models.chat import conversation_row, conversation_rows, with_variables
+from specsci.models.template import frame_of, render
 
 ACCEPTED = [case for case in CASES if not case.refused]
 REFUSED = [case for case in CASES if case.refused]
