@@ -111,7 +111,7 @@ def test_every_row_begins_with_one_bos(with_bos: harness.Finished) -> None:
         assert rows, kind
         assert all(row["input_ids"][0] == bos and row["input_ids"].count(bos) == 1 for row in rows), kind
     code, out, err = harness.run("study", "plan", with_bos.study, "--store", with_bos.store)
-    assert code == 0 and "texts for own begin with <s>, as its tokenizer begins them" in out, err
+    assert code == 0 and "texts for dev begin with <s>, as its tokenizer begins them" in out, err
 
 
 @torch.no_grad()
