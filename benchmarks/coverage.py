@@ -21,7 +21,7 @@ from specsci.results.asked import Asked
 from specsci.results.design import AnswerRows, Counts, Design
 from specsci.results.doubts import doubts
 from specsci.results.estimate import estimate
-from specsci.stats.contrast import transform
+from specsci.stats.contrast import Scale, transform
 
 DRAWS = 600
 LOW, HIGH = 0.93, 0.97
@@ -155,7 +155,7 @@ def items_to_come(n: int, items: int = 48, clusters: int = 48, sd: float = 1.0, 
     return draw
 
 
-def rates_of_three(n: int, rates: tuple[float, float, float], scale: str) -> Draw:
+def rates_of_three(n: int, rates: tuple[float, float, float], scale: Scale) -> Draw:
     """One replicate of three arms of counts."""
     weights = {"a": 1.0, "b": -0.5, "c": -0.5}
     on = transform(np.array(rates), scale, 1e12)
@@ -219,7 +219,8 @@ def situations() -> list[Situation]:
     for n in (2, 4, 8):
         found.append(Situation(f"one base of {n} seeds, truth over bases", one_base(n), asked))
         found.append(Situation(f"{n} bases of 2 seeds", one_base(2, n), asked))
-    for scale in ("rate", "logit", "arcsine"):
+    scales: tuple[Scale, ...] = ("rate", "logit", "arcsine")
+    for scale in scales:
         for n in (20, 200):
             that = Asked("s", "q", three.weights, scale=scale)
             found.append(Situation(f"three arms of counts at .98 .96 .5, n = {n}, {scale}", rates_of_three(n, (0.98, 0.96, 0.5), scale), that))  # fmt: skip

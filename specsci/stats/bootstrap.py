@@ -56,21 +56,22 @@ def hierarchical_bootstrap(
     means = totals / n
     tail = expanded_level(n, confidence)
     estimate, se = float(np.mean([np.concatenate(clusters).mean() for clusters in values])), float(means.std(ddof=1))
+    wide = se * math.sqrt(n / (n - 1))
+    p_of_t = float(2 * stats.t.sf(abs(estimate) / wide, n - 1)) if wide > 0 else math.nan
     if tail * draws >= RESOLVED:
         low, high = np.quantile(means, [tail, 1 - tail])
-        p = _level(means, n)
-        return Draws(estimate, se, float(low), float(high), p, draws, "expanded percentiles")
-    wide = se * math.sqrt(n / (n - 1))
+        return Draws(estimate, se, float(low), float(high), _level(means, n, p_of_t), draws, "expanded percentiles")
     half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * wide
-    p = float(2 * stats.t.sf(abs(estimate) / wide, n - 1)) if wide > 0 else math.nan
-    return Draws(estimate, se, estimate - half, estimate + half, p, draws, "t of the bootstrap's standard error")
+    return Draws(estimate, se, estimate - half, estimate + half, p_of_t, draws, "t of the bootstrap's standard error")
 
 
-def _level(means: Array, n: int) -> float:
-    """The two-sided level at which an expanded percentile limit meets 0; one draw is the least share that can be told."""
-    share = (min(int((means <= 0).sum()), int((means >= 0).sum())) + 1) / (len(means) + 1)
-    statistic = float(stats.norm.ppf(min(0.5, share))) / math.sqrt(n / (n - 1))
-    return float(2 * stats.t.cdf(statistic, n - 1))
+def _level(means: Array, n: int, p_of_t: float) -> float:
+    """The two-sided level at which an expanded percentile limit meets 0; beyond what the draws resolve, that of the t."""
+    beyond = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    share = min(0.5, max(beyond, RESOLVED) / len(means))
+    statistic = float(stats.norm.ppf(share)) / math.sqrt(n / (n - 1))
+    level = float(2 * stats.t.cdf(statistic, n - 1))
+    return level if beyond >= RESOLVED else min(p_of_t, level)
 
 
 def _resampled_means(clusters: list[Array], copies: int, rng: np.random.Generator) -> Array:
