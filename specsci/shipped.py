@@ -47,6 +47,15 @@ def find_family(name: str, beside: Path | None = None) -> Path:
     raise UserError(f"no spec family '{shown_name(name)}'", mend=nearest(shown_name(name), known))
 
 
+def family_folders(beside: Path) -> list[Path]:
+    """The folders of all families that `find_family` finds, by name; of two of one name the one that it takes."""
+    found: dict[str, Path] = {}
+    for root in (beside, beside / "spec_variants", shipped("spec_variants")):
+        for file in sorted(root.glob("*/family.yaml")) if root.is_dir() else []:
+            found.setdefault(file.parent.name, file.parent)
+    return [found[name] for name in sorted(found)]
+
+
 def cache_folder(name: str) -> Path:
     """A folder for what can be made again: below $SPECSCI_CACHE, else the user's cache, else the temporary folder.
 

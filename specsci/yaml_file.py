@@ -21,6 +21,8 @@ from specsci.user_files import read_user_text
 from specsci.yaml_nodes import Place, Refused, compose, construct
 
 MAX_BYTES = 2_000_000
+MAX_SHOWN = 200
+"""Most characters of a value that a message repeats."""
 Model = TypeVar("Model", bound=BaseModel)
 Path_ = tuple[str | int, ...]
 
@@ -111,11 +113,13 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
         name = ".".join(str(p) for p in path)
         if item["type"] == "extra_forbidden":
             fields = _fields_at(model, path[:-1])
-            found.append(document.problem(path, f"unknown key '{path[-1]}'", nearest(str(path[-1]), fields), key=True))
+            key = str(path[-1])[:MAX_SHOWN]
+            found.append(document.problem(path, f"unknown key '{key}'", nearest(key, fields), key=True))
         elif item["type"] == "missing":
             found.append(document.problem(path[:-1], f"'{name}' is required and missing", f"add `{path[-1]}:` here"))
         else:
             given = item.get("input")
+            given = given[:MAX_SHOWN] + "..." if isinstance(given, str) and len(given) > MAX_SHOWN else given
             shown = f" (given: {given!r})" if isinstance(given, (str, int, float, bool)) else ""
             message = item["msg"].removeprefix("Value error, ")
             found.append(document.problem(path, f"'{name}': {message}{shown}" if name else message))

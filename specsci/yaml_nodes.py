@@ -15,7 +15,7 @@ from ruamel.yaml.composer import Composer, MaxDepthExceededError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 MAX_DEPTH = 100
-MAX_WRITTEN_NODES = 40_000
+MAX_WRITTEN_NODES = 25_000
 """Keys and values that a file may hold as it is written: what is read in a few seconds."""
 MAX_NODES = 200_000
 """Keys and values that it may hold with every alias written out."""
@@ -100,6 +100,18 @@ def construct(root: Node) -> tuple[Any, Place]:
     return made.value, made.place
 
 
+def with_value(text: str, key: str, value: str) -> str | None:
+    """A document's text with another scalar at a key of its top; None where it has no such key.
+
+    The key may be quoted, or stand in braces; all else of the text stays as it is.
+    """
+    root = compose(text)
+    for key_node, value_node in root.value if isinstance(root, MappingNode) else []:
+        if isinstance(key_node, ScalarNode) and key_node.value == key and isinstance(value_node, ScalarNode):
+            return text[: value_node.start_mark.index] + value + text[value_node.end_mark.index :]
+    return None
+
+
 class _Constructor:
     def __init__(self) -> None:
         self.made: dict[int, _Made] = {}
@@ -177,7 +189,7 @@ class _Constructor:
         return nodes, depth
 
 
-def scalar(node: ScalarNode) -> Any:
+def scalar(node: Node) -> Any:
     """A scalar's value: text, int, float, bool or None.
 
     Dates stay texts: YAML 1.2 has none, and a field that is a date reads one.

@@ -45,15 +45,22 @@ def _counter(tokenizer: str | None) -> tuple[Counter_, str]:
     return (lambda text: len(loaded(text, add_special_tokens=False)["input_ids"])), f"tokens of {tokenizer}"
 
 
-def _families(names: tuple[str, ...]) -> list[Family]:
-    """The named families, or every shipped one."""
-    from specsci.shipped import shipped
+def _families(names: tuple[str, ...]) -> tuple[list[Family], dict[str, str]]:
+    """The named families, or every one that lies here or comes with specsci; and by name why others cannot be read."""
+    from specsci.errors import UserError
+    from specsci.shipped import family_folders
     from specsci.specs.load import load_family
     from specsci.specs.reference import resolve
 
     if names:
-        return [resolve(name).family for name in names]
-    return [load_family(p.parent) for p in sorted(shipped("spec_variants").glob("*/family.yaml"))]
+        return [resolve(name).family for name in names], {}
+    found, broken = [], {}
+    for folder in family_folders(Path.cwd()):
+        try:
+            found.append(load_family(folder))
+        except UserError as error:
+            broken[folder.name] = str(error)
+    return found, broken
 
 
 @spec.command("list")
@@ -62,16 +69,26 @@ def _families(names: tuple[str, ...]) -> list[Family]:
 @json_option
 def list_families(names: tuple[str, ...], tokenizer: str | None, as_json: bool) -> None:
     """List families and their variants, with the length of each text."""
+    from specsci.errors import UserError
     from specsci.specs.check import lengths
 
     count, unit = _counter(tokenizer)
-    found = [(family, lengths(family, count)) for family in _families(names)]
+    families, broken = _families(names)
+    found, failed = [], broken
+    for family in families:
+        try:
+            found.append((family, lengths(family, count)))
+        except UserError as error:
+            failed[family.name] = str(error)
+    for name, text in failed.items():
+        click.echo(f"{name} cannot be read:\n{text}", err=True)
     if as_json:
         emit(
             [
                 {"family": f.name, "version": f.data.version, "access": f.data.access, "variants": sizes, "unit": unit}
                 for f, sizes in found
             ]
+            + [{"family": name, "broken": text} for name, text in failed.items()]
         )
         return
     for family, sizes in found:
@@ -136,7 +153,7 @@ def materialize(reference: str, variant: str, out: Path, names: tuple[str, ...])
 @tokenizer_option
 @json_option
 def check(names: tuple[str, ...], tokenizer: str | None, as_json: bool) -> None:
-    """Check families (all shipped ones if none is named): core, lengths, registers, identity, leaks, version.
+    """Check families (your own here and all shipped ones if none is named): core, lengths, registers, identity, leaks, version.
 
     Leaks name a test's action, lever or option: they block a study until it accepts them in writing. Ends with
     2 if there is an error.
@@ -146,7 +163,13 @@ def check(names: tuple[str, ...], tokenizer: str | None, as_json: bool) -> None:
 
     count, unit = _counter(tokenizer)
     out: list[dict[str, Any]] = []
-    for family in _families(names):
+    families, broken = _families(names)
+    for name, problem in broken.items():
+        row = {"level": "error", "check": "load", "variant": "", "entry": "", "text": problem, "mend": ""}
+        out.append({"family": name, "version": "", "lengths": {}, "findings": [row]})
+        if not as_json:
+            _print_check(out[-1], unit)
+    for family in families:
         found, changed = check_family(family, count), unrecorded(family)
         rows = [vars(f) for f in found]
         if changed:

@@ -44,7 +44,7 @@ def bump(family: str, version: str, reason: str, author: str) -> None:
     from specsci.specs.reference import resolve
     from specsci.specs.versions import bump as record
 
-    home = resolve(family).home
+    home = _own(resolve(family).home)
     entry = record(home, version, author=author, reason=reason, on=date.today()).latest
     click.echo(f"{home.name} {entry.version}: digest {entry.digest}")
     click.echo(f"pin it in a study: `family: {home.name}@{entry.version}`; `specsci study status` lists what it makes stale")
@@ -60,7 +60,7 @@ def restore(family: str, version: str | None) -> None:
     from specsci.specs.changes import CHANGES, read_changes
     from specsci.specs.versions import restore as put_back
 
-    home = find_family(family.partition("@")[0], Path.cwd())
+    home = _own(find_family(family.partition("@")[0], Path.cwd()))
     changes = read_changes(home)
     if changes is None:
         raise UserError(f"'{family}' has no {CHANGES}: nothing was recorded", mend="record it first: specsci spec bump")
@@ -81,6 +81,18 @@ def _declared(home: Path) -> str | None:
         return None
     changes = read_changes(home)
     return version if changes and isinstance(version, str) and changes.entry(version) else None
+
+
+def _own(home: Path) -> Path:
+    """The family's folder, if it lies below the working directory: those that come with specsci are nobody's to change."""
+    from specsci.errors import UserError
+
+    if not home.resolve().is_relative_to(Path.cwd().resolve()):
+        raise UserError(
+            f"'{home.name}' comes with specsci ({home}): a record there would be lost with the next version",
+            mend=f"make it your own: `specsci spec fork {home.name} NAME` (or work in the folder that holds it)",
+        )
+    return home
 
 
 def _settled(family: str) -> Reference:
@@ -118,6 +130,7 @@ def approve(family: str, by: str, note: str) -> None:
     if "@" not in family:
         raise UserError(f"'{family}' names no version", mend=f"say which text is approved: {family}@1.0.0")
     found = _settled(family)
+    _own(found.home)
     write(found.home, found.family.data.version, "approvals", Approval(by=by, date=date.today(), note=note))
     click.echo(f"{found.home.name} {found.family.data.version}: approved by {by}")
 
@@ -134,6 +147,7 @@ def acknowledge(family: str, study: str, reason: str, by: str) -> None:
 
     _given(by=by, reason=reason)
     found = _settled(family)
+    _own(found.home)
     value = Acknowledgement(study=study, by=by, date=date.today(), reason=reason)
     write(found.home, found.family.data.version, "acknowledged", value)
     click.echo(f"{study} stands beside {found.home.name} {found.family.data.version}: {reason}")

@@ -39,7 +39,7 @@ def _plan(name: str, profile: str | None) -> Plan:
 @json_option
 @click.option("--schema", is_flag=True, help="Print the JSON schema of study files and stop.")
 def check(name: str | None, profile: str | None, as_json: bool, schema: bool) -> None:
-    """Check a study file: every problem with file, line, column and mend."""
+    """Check a study file: every problem with file, line, column and mend. Ends with 3 where a gate would refuse its run."""
     from specsci.study.schema import json_schema
 
     if schema:
@@ -51,13 +51,20 @@ def check(name: str | None, profile: str | None, as_json: bool, schema: bool) ->
 
     plan = _plan(name, profile)
     loaded, found = plan.loaded, findings(plan)
+    refused = sorted({f.gate for f in found if f.level == "refuse"})
     if as_json:
-        emit({"study": loaded.name, "file": str(loaded.file), "valid": True, "findings": [vars(f) for f in found]})
-        return
-    counts = f"{len(loaded.study.arms)} arms, {len(loaded.study.evals)} evals, {len(loaded.study.contrasts)} contrasts"
-    click.echo(f"{loaded.file}: valid ({loaded.name}: {counts})")
-    for finding in found:
-        click.echo(f"{finding.level}: {finding.gate}: {finding.text}")
+        rows = [vars(f) for f in found]
+        emit({"study": loaded.name, "file": str(loaded.file), "valid": not refused, "refused_by": refused, "findings": rows})
+    else:
+        counts = f"{len(loaded.study.arms)} arms, {len(loaded.study.evals)} evals, {len(loaded.study.contrasts)} contrasts"
+        said = f"refused by {', '.join(refused)}: nothing of it would run" if refused else "valid"
+        click.echo(f"{loaded.file}: {said} ({loaded.name}: {counts})")
+        for finding in found:
+            click.echo(f"{finding.level}: {finding.gate}: {finding.text}")
+            if finding.level == "refuse" and finding.mend:
+                click.echo(f"  mend: {finding.mend}")
+    if refused:
+        sys.exit(3)
 
 
 @study.command("plan")
@@ -301,6 +308,9 @@ def lock(name: str, profile: str | None, store_dir: Path | None, as_json: bool) 
     )
     said = "locked" if new else "was locked already"
     click.echo(f"{frozen.study} {said} on {frozen.date}{late}: {len(frozen.plan['contrasts'])} contrasts [{frozen.digest}]")
+    click.echo(
+        "post that digest where others keep the time (a commit, OSF): it is over the date, the scored cells and the plan"
+    )
 
 
 @study.command()

@@ -10,7 +10,6 @@ from specsci.corpus.rows import read_texts
 from specsci.errors import GateRefused, StepFailed
 from specsci.evals.items import Item, read_items
 from specsci.execute.context import Facts, StepContext
-from specsci.ids import text_digest
 from specsci.specs.load import load_family
 from specsci.store.artifact import write_json
 
@@ -42,7 +41,7 @@ def run_audit(context: StepContext) -> Facts:
     family = load_family(Path(context.runtime["family_folder"]))
     items: list[Item] = []
     for name, expected in context.params["items"].items():
-        if text_digest(family.items_file(name).read_text(encoding="utf-8")) != expected:
+        if family.items_digest(name) != expected:
             raise StepFailed(f"item set '{name}' changed after the plan was made", mend="run the study again")
         items += read_items(family.items_file(name), context.params["identity"])
     report: dict[str, Any] = {"items": len(items), "texts": {}}

@@ -18,8 +18,8 @@ TEXT, MESSAGES = "text", "messages"
 FIRST_ROLES, ROLES = ("system", "developer"), ("system", "developer", "user", "assistant", "tool")
 KEPT = ("role", "content", "name", "tool_call_id")
 """Keys of a message that the chat template sees."""
-SPOKEN = ("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking", "refusal", "audio", "weight")
-"""Keys by which a message says more than its content, or asks for another loss: they are not read."""
+SPOKEN = ("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking", "refusal", "audio")
+"""Keys by which a message says more than its content: they are not read."""
 SHARE_GPT = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "model": "assistant"}
 HINT = 'write {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}, one object a line'
 
@@ -139,8 +139,10 @@ def _fault(message: Any) -> tuple[str, str] | None:
             return f".role: {kind_of(role)} where a text is expected", f"one of {', '.join(ROLES)}"
         known = SHARE_GPT.get(role.strip().lower())
         return f".role: unknown role '{role[:40]}'", f"write '{known}'" if known else nearest(role.lower(), ROLES)
+    if message.get("weight") is not None and message["weight"] != 1:
+        return ".weight: it asks for another loss, and is not read", "leave the row out, or end the conversation before it"
     for key in SPOKEN:
-        if message.get(key) and not (key == "weight" and message[key] == 1):
+        if message.get(key):
             return f".{key}: it is not read, and would be lost", "leave the row out, or write what was said into content"
     if "content" not in message:
         hint = "rename the key to content" if {"value", "text"} & set(message) else HINT

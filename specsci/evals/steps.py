@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from specsci.errors import StepFailed
 from specsci.evals.forced_choice import Question, Reading, prepare, read_out
-from specsci.evals.items import read_items
+from specsci.evals.items import items_text, read_items
 from specsci.execute.context import Facts, StepContext
 from specsci.ids import canonical_json, text_digest
 from specsci.models.hf import Holding, kept_model, load_model, load_tokenizer, pad_id
@@ -44,7 +44,7 @@ def _questions(file: str, items_digest: str, identity: str, tokenizer: str, chat
     import json
 
     path = Path(file)
-    if text_digest(path.read_text(encoding="utf-8")) != items_digest:
+    if text_digest(items_text(path)) != items_digest:
         raise StepFailed(f"item set '{path.stem}' changed after the plan was made", mend="run the study again")
     loaded = load_tokenizer(Path(tokenizer))
     return prepare(read_items(path, json.loads(identity)), loaded, chat), pad_id(loaded)

@@ -7,6 +7,9 @@ from typing import Any
 
 from specsci.findings import Finding
 
+ITSELF, TWIN, FILES = "the model", "a small twin", "its files"
+"""What was examined: the model itself, a small random model of its configuration, or no more than its files."""
+
 
 @dataclass(frozen=True)
 class Examination:
@@ -16,7 +19,7 @@ class Examination:
         findings: one for every point that was looked at, also where all is well.
         facts: `packs` (whether packed rows do not see each other), `positions` (tokens that a row may have; None without
             limit), `fixed_positions` (a longer row is an error, not only untrained), `blocks` (block type to the names
-            of its matrices, numbers written N), `model_type`, `parameters`, `on` (`the model` or `a small twin`).
+            of its matrices, numbers written N), `model_type`, `parameters`, `on` (ITSELF, TWIN or FILES).
     """
 
     findings: tuple[Finding, ...] = ()

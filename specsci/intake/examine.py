@@ -8,13 +8,15 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from specsci.ids import digest, file_sha256, text_digest
-from specsci.intake.examination import Examination, refuse
-from specsci.intake.folder import examine_folder
+from specsci.intake.examination import ITSELF, Examination, refuse
+from specsci.intake.folder import code_elsewhere, examine_folder
+from specsci.outside import listed
 from specsci.shipped import PACKAGE
 
 HEAD = "head"
@@ -62,13 +64,18 @@ class Use:
 
 
 def files_of(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file that decides what a model directory is: those at its top, and its code."""
-    found = {*(p for p in folder.iterdir() if p.is_file()), *folder.rglob("*.py")}
-    return {p.relative_to(folder).as_posix(): file_sha256(p) for p in sorted(found)}
+    """The SHA-256 of each file of a model directory, as a plan lists them."""
+    return listed(folder, f"base model '{folder}'")
 
 
 def examine(
-    folder: Path, files: dict[str, str], *, trusted: bool = False, quick: bool = True, use: Use | None = None
+    folder: Path,
+    files: dict[str, str],
+    *,
+    trusted: bool = False,
+    quick: bool = True,
+    use: Use | None = None,
+    here: bool = False,
 ) -> Examination:
     """The examination of a model directory: its files first, then the model itself, in a process of its own.
 
@@ -76,14 +83,18 @@ def examine(
         files: file to SHA-256, by which an earlier examination is found.
         quick: prove large models on a small twin.
         use: what a study does with its tokenizer; tried where the model is not refused.
+        here: examine in this process, which has torch already.
     """
     static = examine_folder(folder)
     if any(f.judgement == "refuse" and f.check != HEAD for f in static):
         return Examination(tuple(static))
+    if trusted and (elsewhere := code_elsewhere(folder)):
+        text = f"the model takes its code from another repository ({elsewhere}), which nothing pins"
+        return Examination((*static, refuse("code", text, "copy that code beside the weights, and point auto_map at it")))
     deep: dict[str, Any] = {"what": "model", "trusted": trusted, "quick": quick}
     asked = [deep, {"what": "use", "use": asdict(use)}] if use else [deep]
     found = Examination(tuple(static))
-    for part in _answers(folder, files, asked):
+    for part in _answers(folder, files, asked, here=here):
         found = Examination((*found.findings, *part.findings), {**found.facts, **part.facts})
         if found.refused:
             break
@@ -91,14 +102,21 @@ def examine(
     return found
 
 
-def _answers(folder: Path, files: dict[str, str], asked: list[dict[str, Any]]) -> list[Examination]:
+def _answers(folder: Path, files: dict[str, str], asked: list[dict[str, Any]], *, here: bool) -> list[Examination]:
     """Examinations that were made before of the same files by the same code; the others anew, in one process, and kept."""
     common = {"files": files, "versions": {name: _version(name) for name in PACKAGES}, "code": code_digest()}
     places = [cache_folder() / f"{digest({**common, **request})}.json" for request in asked]
     known = {n: found for n, place in enumerate(places) if (found := _read(place)) is not None}
+    for n, request in enumerate(asked):  # a quick examination of a small model was a whole one
+        quick = (
+            _read(cache_folder() / f"{digest({**common, **request, 'quick': True})}.json") if "quick" in request else None
+        )
+        if n not in known and quick is not None and quick.facts.get("on") == ITSELF:
+            known[n] = quick
     wanted = [n for n in range(len(asked)) if n not in known]
     if wanted:
-        answers = _in_a_process({"folder": str(folder), "asked": [asked[n] for n in wanted]})
+        request = {"folder": str(folder), "asked": [asked[n] for n in wanted]}
+        answers = import_module("specsci.intake.prove").answers(request) if here else _in_a_process(request)
         for n, found in zip(wanted, answers, strict=False):  # the last ones are left out where an earlier one is refused
             known[n] = found
             if not found.facts.get("unfinished"):

@@ -22,20 +22,24 @@ def answer(folder: Path, asked: dict[str, Any]) -> Examination:
     return examine_use_of(folder, asked["use"])
 
 
+def answers(request: dict[str, Any]) -> list[Examination]:
+    """Do all that was asked, up to the first refusal."""
+    found: list[Examination] = []
+    for asked in request["asked"]:
+        found.append(answer(Path(request["folder"]), asked))
+        if found[-1].refused:
+            break
+    return found
+
+
 def main(scratch: Path) -> None:
-    """Answer the requests that lie in a folder, up to the first refusal."""
+    """Answer the requests that lie in a folder."""
     from specsci.execute.worker import quiet_libraries
 
     quiet_libraries()
     request = json.loads((scratch / "request.json").read_text(encoding="utf-8"))
-    answers: list[dict[str, Any]] = []
-    for asked in request["asked"]:
-        found = answer(Path(request["folder"]), asked)
-        answers.append(found.as_dict())
-        if found.refused:
-            break
     part = scratch / "answer.part"
-    part.write_text(json.dumps(answers), encoding="utf-8")
+    part.write_text(json.dumps([found.as_dict() for found in answers(request)]), encoding="utf-8")
     os.replace(part, scratch / "answer.json")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from specsci.errors import UserError
@@ -37,15 +39,19 @@ def examine_tokenizer(tokenizer: Any, *, embedding_rows: int | None = None) -> l
                 "save it as tokenizer.json: load it with use_fast=True, then save_pretrained",
             )
         ]
+    checks: list[Callable[[], Finding | None]] = [
+        *(partial(check, tokenizer) for check in (_same, _places)),
+        partial(_range, tokenizer, embedding_rows),
+        *(partial(check, tokenizer) for check in (_end, _opening, _lossless)),
+    ]
+    found: list[Finding] = []
     try:
-        found = [
-            _same(tokenizer),
-            _places(tokenizer),
-            _range(tokenizer, embedding_rows),
-            _end(tokenizer),
-            _opening(tokenizer),
-        ]
-        return [f for f in [*found, _lossless(tokenizer)] if f]
+        for check in checks:
+            finding = check()
+            found += [finding] if finding else []
+            if finding and finding.judgement == "refuse":
+                break
+        return found
     except Exception as error:  # noqa: BLE001 - a tokenizer is foreign data: the libraries raise what they like
         said = error.what if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         hint = "try AutoTokenizer.from_pretrained(FOLDER) on it; save it anew with save_pretrained"
@@ -90,7 +96,8 @@ def _range(tokenizer: Any, rows: int | None) -> Finding | None:
     beyond = sorted((number, word) for word, number in tokenizer.get_vocab().items() if number >= rows)
     if not beyond:
         return None
-    what = f"{len(beyond):,} tokens have no embedding, such as {shown(beyond[0][1])} ({beyond[0][0]:,} of {rows:,})"
+    some = f"{len(beyond):,} tokens have no embedding, such as" if len(beyond) > 1 else "there is no embedding of"
+    what = f"{some} {shown(beyond[0][1])}, token {beyond[0][0]:,}: the model has {rows:,}"
     hint = "use the model's own tokenizer, or resize its embeddings and train those tokens"
     return Finding("tokenizer_range", "refuse", what, hint)
 

@@ -153,7 +153,8 @@ def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu", *, 
                 model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=trusted)
             model.to_empty(device="cpu").tie_weights()
         else:
-            loading: Any = {"output_loading_info": True, "use_safetensors": True, "dtype": dtype, **source, **more}
+            named = {"output_loading_info": True, "use_safetensors": True, "ignore_mismatched_sizes": True}
+            loading: Any = {**named, "dtype": dtype, **source, **more}
             loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **loading)
             model, info = loaded
             _check_complete(folder, info)

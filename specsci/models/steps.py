@@ -100,7 +100,7 @@ def _examined(model: Path, *, trusted: bool) -> Facts:
     Raises:
         GateRefused: the base is refused.
     """
-    found = examine(model, files_of(model), trusted=trusted, quick=False)
+    found = examine(model, files_of(model), trusted=trusted, quick=False, here=True)
     if found.refused:
         raise GateRefused(f"the base is refused: {'; '.join(f.text for f in found.refusals)}", mend=found.refusals[-1].hint)
     return {"examination": [asdict(f) for f in found.findings], **found.facts}

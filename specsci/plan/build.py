@@ -39,7 +39,7 @@ class _Builder:
         self.midtrained: dict[tuple[str, int], str] = {}
         self._items = {e.items: self.family.items_digest(e.items) for e in self.study.evals.values()}
         self._asked_tokens = {
-            name: question_tokens(self.family.items_file(name).read_text(encoding="utf-8")) for name in self._items
+            name: question_tokens(self.family.items_text(name)) for name in self._items
         }
         self._recipes = {
             name: declared(stage.recipe)

@@ -17,10 +17,12 @@ from specsci.specs.changes import CHANGES, read_changes, unrecorded
 from specsci.specs.check import check_variant
 from specsci.specs.diff import diff, lines
 from specsci.specs.family import Family
+from specsci.specs.items import unfilled
 from specsci.specs.leaks import Leak, leaks_of
 from specsci.specs.text import entries
 from specsci.specs.versions import recorded
 from specsci.study.arms import confounds
+from specsci.study.schema import Study
 from specsci.train.memory import GIB, Memory, memory
 from specsci.train.recipe import Runtime
 
@@ -42,7 +44,7 @@ def findings(plan: Plan) -> list[Finding]:
         InputFileError: a base model is refused by its examination, at its line of the study.
     """
     found = [*_family(plan), *_specs(plan), *_access(plan), *_updates(plan), *_confounds(plan), *_replicates(plan)]
-    found += [*_leaks(plan), *_tokens(plan), *_packages(plan), *_pins(plan), *_memory(plan)]
+    found += [*_evals(plan), *_leaks(plan), *_tokens(plan), *_packages(plan), *_pins(plan), *_memory(plan)]
     found += _bases(plan)
     return sorted(found, key=lambda f: ("refuse", "warn", "note").index(f.level))
 
@@ -201,6 +203,32 @@ def _specs(plan: Plan) -> list[Finding]:
     text = "; ".join(f"{f.variant}/{f.entry}: {f.check}: {f.text}" for f in wrong[:4])
     more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
     return [Finding("refuse", "spec", text + more, f"`specsci spec check {family.name}` lists them all")]
+
+
+def _evals(plan: Plan) -> list[Finding]:
+    """What a reader of the results would miss: a control of the format, both option orders, names that nothing fills."""
+    study, family = plan.loaded.study, plan.loaded.family
+    found = []
+    if not any(e.role == "competence" for e in study.evals.values()):
+        text = "no eval has the role competence: nobody would see that an arm cannot answer in this format"
+        found.append(Finding("warn", "competence", text, "add an eval of easy items in the same format, role: competence"))
+    names = {*family.data.identity, *(n for b in study.base_models.values() for n in b.identity)}
+    for name in sorted({e.items for e in study.evals.values()}):
+        items = family.items(name)
+        single = [i.item_id for i in items if not i.ordered]
+        if single:
+            text = f"{len(single):,} of {len(items):,} items of '{name}' name no options ({{first}}, {{second}}): asked in one order only"
+            found.append(Finding("note" if _is_control(study, name) else "warn", "orders", text))
+        open_names = unfilled(items, names)
+        if open_names:
+            shown = ", ".join(f"{{{n}}}" for n in open_names[:4])
+            found.append(Finding("warn", "items", f"prompts of '{name}' hold {shown}, which nothing fills: asked as they stand"))
+    return found
+
+
+def _is_control(study: Study, items: str) -> bool:
+    """Whether an item set is asked as a capability control alone, whose options are not named by design."""
+    return all(e.role == "capability" for e in study.evals.values() if e.items == items)
 
 
 def _leaks(plan: Plan) -> list[Finding]:

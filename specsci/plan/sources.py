@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from specsci.plan.opening import AS_IT_SAYS, OPENING, opening_of
 from specsci.shipped import PACKAGE
 from specsci.specs.schema import ACCESS
 from specsci.train.memory import Shape, shape_in
+from specsci.user_files import name_fault, shown_name
 
 TEMPLATE_FILE = "chat_template.jinja"
 TOKENIZER_FILES = (
@@ -87,11 +89,15 @@ def microlab_registry() -> dict[str, Any]:
 
 def inside(name: str, folder: Path, what: str) -> Path:
     """A file that a study names, which must lie in the study's folder (links followed)."""
+    fault = name_fault(name)
+    if fault:
+        raise UserError(f"{what} '{shown_name(name)}' {fault}", mend=f"name a file below {folder}")
     path = folder / name
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{what} '{name}' lies outside the study's folder", mend=f"put it below {folder}")
     if not path.is_file():
-        raise UserError(f"{what} '{name}' is not there", mend=f"put it below {folder}")
+        missing = "is no regular file" if path.exists() else "is not there"
+        raise UserError(f"{what} '{name}' {missing}", mend=f"put it below {folder}")
     return path
 
 
@@ -103,7 +109,12 @@ def text_identity(source: str, study_folder: Path) -> dict[str, Any]:
     if source.startswith("microlab:"):
         from specsci.microlab.world import FAMILIES, VERSIONS, world_family
 
-        world = source.removeprefix("microlab:").split("/")[0]
+        name = source.removeprefix("microlab:")
+        world, _, seed = name.partition("/")
+        if world not in VERSIONS:
+            raise UserError(f"no microlab world '{shown_name(world)}'", mend=nearest(shown_name(world), VERSIONS))
+        if not re.fullmatch(r"[0-9]{1,9}", seed):
+            raise UserError(f"'{shown_name(source)}' names no base of a world", mend=f"write microlab:{world}/SEED")
         later = {"world": VERSIONS[world]} if VERSIONS[world] > 1 else {}
         return {"source": source, "grammar": world_family(FAMILIES[world]).grammar_digest, **later}
     return {"source": source, "sha256": file_sha256(inside(source, study_folder, "text file"))}
@@ -145,7 +156,7 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
         registry = microlab_registry()["bases"]
         name = source.removeprefix("microlab:")
         if name not in registry:
-            raise UserError(f"no shipped microlab base '{name}'", mend=nearest(name, registry))
+            raise UserError(f"no shipped microlab base '{shown_name(name)}'", mend=nearest(shown_name(name), registry))
         record = registry[name]
         world = name.split("/")[0]
         return {
@@ -233,6 +244,9 @@ def _check_files(folder: Path) -> None:
 
 
 def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
+    fault = name_fault(source)
+    if fault:
+        raise UserError(f"base model '{shown_name(source)}' {fault}", mend="name a model directory")
     given = Path(source)
     folder = given if given.is_absolute() else study_folder / given
     if not given.is_absolute() and not folder.resolve().is_relative_to(study_folder.resolve()):

@@ -6,12 +6,15 @@ import csv
 import io
 import json
 import math
+import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
 from specsci.findings import sentence
 from specsci.report.ablation import Ablation, Control, RateCell
 from specsci.stats.efficiency import EXACT
+from specsci.terminal_text import visible
 
 MICROLAB_NOTE = (
     "The microlab is a designed toy world of 0.7M-parameter models: it exercises the whole method and says "
@@ -20,6 +23,8 @@ MICROLAB_NOTE = (
 
 
 STAR = "*"
+FEW_REPLICATES = 4
+"""Up to so many, a table says what its t intervals assume."""
 NOTHING = "–"
 """Stands where there is no number."""
 
@@ -70,14 +75,21 @@ def _rates(content: Ablation, name: str) -> Table:
         row = [cells.get((sources[bool(b)], b)) for b in content.budgets]
         if any(row):
             table.rows.append([key, *(_shown(c) for c in row)])
-    some = next((c for c in cells.values() if c.interval.n), next(iter(cells.values()), None))
-    if some:
+    if cells:
         undecided = sum(c.asked - c.decided for c in cells.values())
+        counts = [c.interval.n for c in cells.values() if c.interval.n] or [0]
         table.note = (
-            f"{some.interval.n} replicate{'s' if some.interval.n > 1 else ''}; a cell is {some.asked:,} answers, {some.decided:,} decided "
+            f"{_range(counts)} replicate{'s' if max(counts) > 1 else ''}; a cell is {_range([c.asked for c in cells.values()])} answers, "
+            f"{_range([c.decided for c in cells.values()])} decided "
             f"({undecided:,} undecided in all cells); intervals: t over replicates ({content.unit}). "
             "No AFT: midtrained alone, and the untreated base where nothing is midtrained."
         )
+        if any(1 < n <= FEW_REPLICATES for n in counts):
+            table.note += (
+                f" With {FEW_REPLICATES} replicates or fewer an interval assumes near-normal rates and may be too short."
+            )
+        if any(c.interval.n > 1 and (c.interval.low <= 0 or c.interval.high >= 1) for c in cells.values()):
+            table.note += " Intervals that reach 0 or 1 are cut there and may be too short."
         if any(STAR in cell for row in table.rows for cell in row):
             table.note += f" {STAR} No spread between replicates: Wilson interval of one replicate's items."
     return table
@@ -94,6 +106,11 @@ def _rows_of(content: Ablation) -> list[tuple[str, tuple[str, str]]]:
         elif arm["midtrain"] not in aligned:
             out.append((key, (key, key)))
     return out
+
+
+def _range(values: list[int]) -> str:
+    """One number, or the least and the most of several."""
+    return f"{min(values):,}" if min(values) == max(values) else f"{min(values):,} to {max(values):,}"
 
 
 def _shown(cell: RateCell | None) -> str:
@@ -249,25 +266,49 @@ def markdown(tables: list[Table]) -> str:
     """GitHub Markdown."""
     out = []
     for table in tables:
-        out += [f"**{table.title}**", "", "| " + " | ".join(table.header) + " |", "|" + "---|" * len(table.header)]
+        out += [
+            f"**{no_html(table.title)}**",
+            "",
+            "| " + " | ".join(map(_escaped, table.header)) + " |",
+            "|" + "---|" * len(table.header),
+        ]
         out += ["| " + " | ".join(_escaped(c) for c in row) + " |" for row in table.rows]
-        out += ["", table.note, ""] if table.note else [""]
+        out += ["", no_html(table.note), ""] if table.note else [""]
     return "\n".join(out)
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return no_html(text).replace("|", "\\|").replace("\n", " ")
+
+
+def no_html(text: str) -> str:
+    """Markdown in which no name or text of a user's is a tag: `<` before a letter, `/`, `!` or `?` is written `&lt;`."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
 def as_csv(tables: list[Table]) -> str:
-    """CSV blocks, each after a comment line with its title."""
+    """CSV blocks, each after a comment line with its title; no cell is a formula (see `csv_cell`)."""
     out = io.StringIO()
     for table in tables:
-        out.write(f"# {table.title}\n")
+        out.write(f"# {' '.join(table.title.split())}\n")
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(table.header)
-        writer.writerows(table.rows)
+        writer.writerow([csv_cell(name) for name in table.header])
+        writer.writerows([csv_cell(cell) for cell in row] for row in table.rows)
     return out.getvalue()
+
+
+def csv_cell(text: str) -> str:
+    """A cell that no spreadsheet computes: an apostrophe stands before `=`, `@`, and a `+` or `-` that begins no number.
+
+    Numbers, and numbers with their interval such as `+.148 [-.031, .327]`, stay as they are. Control characters are spelt out. Source: OWASP, CSV injection.
+    """
+    begins = unicodedata.normalize("NFKC", text.lstrip(" \t\r\n")[:1])  # the wide forms count in some locales
+    if begins in ("=", "@") or (begins in ("+", "-") and not _NUMBERS.fullmatch(text)) or text[:1] in ("\t", "\r", "\n"):
+        return f"'{visible(text)}"
+    return visible(text)
+
+
+_NUMBERS = re.compile(r"\s*[+-]?(?:[\d.,%+\-\[\]() –;]|[eE][+-]?\d|inf|nan)*")
 
 
 def as_json(content: Ablation, parts: tuple[str, ...] = ()) -> str:

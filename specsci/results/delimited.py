@@ -195,14 +195,16 @@ def _header(text: str, file: str, line: int, known: Collection[str], forced: str
     if forced and forced not in DELIMITERS:
         raise refused(file, f"'{forced}' divides the columns", "use a comma, a semicolon or a tab", line)
     read: dict[str, list[str]] = {}
+    trouble: Exception | None = None
     for delimiter in [forced] if forced else DELIMITERS:
         try:
             (names,) = csv.reader([text], delimiter=delimiter, strict=True)
         except (csv.Error, ValueError) as error:
-            if delimiter in (",", forced) and '"' in text:
-                raise refused(file, f"the header cannot be read: {error}", "close every quote", line) from error
+            trouble = error
             continue
         read[delimiter] = [column_name(n) for n in names]
+    if not read:
+        raise refused(file, f"the header cannot be read: {trouble}", "close every quote", line)
     delimiter = max(read, key=lambda d: sum(n in known for n in read[d]))
     names = read[delimiter]
     while len(names) > 1 and not names[-1]:
@@ -223,7 +225,8 @@ def _header(text: str, file: str, line: int, known: Collection[str], forced: str
 
 def _column_of(text: str, delimiter: str, number: int) -> int:
     data = text.encode()
-    start = Text(data, delimiter).cells(data)[number]
+    starts = Text(data, delimiter).cells(data)
+    start = starts[min(number, len(starts) - 1)]  # fewer where a quote is out of place, which is said next
     return len(data[:start].decode()) + 1
 
 

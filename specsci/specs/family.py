@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from specsci.errors import UserError, nearest
 from specsci.ids import digest, is_safe_name, text_digest
 from specsci.specs.grammar import Grammar, GrammarFile, read_text
+from specsci.specs.items import Item, items_text, parsed
 from specsci.specs.resolve import kept_fields, resolved_clauses
 from specsci.specs.schema import Clause, FamilyFile, Register, Variant
 
@@ -98,8 +99,13 @@ class Family:
         return path
 
     def items_text(self, name: str) -> str:
-        """An item set's text; raises InputFileError where it is not UTF-8."""
-        return read_text(self.items_file(name))
+        """An item set's text, as its digest is taken; raises InputFileError where it is not UTF-8."""
+        return items_text(self.items_file(name))
+
+    @lru_cache(maxsize=64)  # noqa: B019 - families are kept for as long as they serve
+    def items(self, name: str) -> tuple[Item, ...]:
+        """The items of a set as they are written; raises InputFileError with every line that is none."""
+        return tuple(parsed(self.items_text(name), str(self.items_file(name)), self.data.identity))
 
     def items_digest(self, name: str) -> str:
         """Digest of an item set's text."""

@@ -15,17 +15,21 @@ import csv
 import io
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from specsci.errors import InputFileError, Problem, UserError, nearest
+from specsci.user_files import read_user_text
 
 _SLOT = re.compile(r"\{(\^?[a-z_]+)\}")
 MAX_DEPTH = 8
 MAX_BYTES = 5_000_000
+MAX_TEXT_CHARS = 200_000
+"""Most characters of one rendered text: phrases that hold phrases grow by powers."""
 SPEC_RULES, SPEC_SENTENCES = SPEC_TABLES = ("spec_rules", "spec_sentences")
 Slots = dict[str, str]
 Table = dict[str, str]
@@ -85,8 +89,14 @@ class OrderDraw(_Data):
     """Several slots' values in random order, put into as many new slots."""
 
     kind: Literal["order"]
-    slots: list[str]
-    of: list[str]
+    slots: list[str] = Field(min_length=1)
+    of: list[str] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_for_one(self) -> OrderDraw:
+        if len(self.slots) != len(self.of):
+            raise ValueError(f"{len(self.of)} values are put into {len(self.slots)} slots: give as many slots as values")
+        return self
 
 
 class DocumentType(_Data):
@@ -114,7 +124,7 @@ class GrammarFile(_Data):
     extends: str | None = None
     distinct: bool = False
     tables: dict[str, str] = Field(default_factory=dict)
-    phrases: dict[str, dict[str, list[str]]] = Field(default_factory=dict)
+    phrases: dict[str, dict[str, Annotated[list[str], Field(min_length=1)]]] = Field(default_factory=dict)
     draws: dict[str, RowDraw | PhraseDraw | OrderDraw | RecordDraw | SampleDraw] = Field(default_factory=dict)
     document_types: dict[str, DocumentType] = Field(default_factory=dict)
     conversation_types: dict[str, ConversationType] = Field(default_factory=dict)
@@ -157,6 +167,8 @@ class Grammar:
             for slot in draw.slots if many else [name]:  # type: ignore[union-attr]
                 self._provider[slot] = name
         self._compiled: dict[str, tuple[list[str], list[str]]] = {}
+        self._drawing: list[str] = []
+        """Slots whose draws are under way, the outermost first."""
 
     def with_tables(self, tables: dict[str, list[Table]]) -> Grammar:
         """The same grammar with further tables (see SPEC_TABLES)."""
@@ -187,7 +199,7 @@ class Grammar:
             pieces = _SLOT.split(template)
             self._compiled[template] = (pieces[0::2], pieces[1::2])
         texts, names = self._compiled[template]
-        out = [texts[0]]
+        out, chars = [texts[0]], len(texts[0])
         for marked, text in zip(names, texts[1:], strict=True):
             name = marked.removeprefix("^")
             if name not in slots:
@@ -199,6 +211,10 @@ class Grammar:
                 value = slots[name] = self.render(value, slots, rng, depth + 1)
             out.append(value[:1].upper() + value[1:] if marked != name else value)
             out.append(text)
+            chars += len(value) + len(text)
+            if chars > MAX_TEXT_CHARS:
+                what = f"a text grows to more than {MAX_TEXT_CHARS:,} characters at the slot '{name}'"
+                raise UserError(what, mend="let its phrases hold fewer phrases")
         return "".join(out)
 
     def document(self, type_name: str, slots: Slots, rng: random.Random) -> tuple[str, str]:
@@ -230,6 +246,17 @@ class Grammar:
                 f"a template needs the slot '{slot}', which nothing fills",
                 mend=nearest(slot, {*self._provider, *slots}),
             )
+        if slot in self._drawing:
+            circle = " -> ".join([*self._drawing[self._drawing.index(slot) :], slot])
+            raise UserError(f"the draw of the slot '{slot}' needs itself ({circle})", mend="break the circle of draws")
+        self._drawing.append(slot)
+        try:
+            self._fill(slot, slots, rng)
+        finally:
+            self._drawing.pop()
+
+    def _fill(self, slot: str, slots: Slots, rng: random.Random) -> None:
+        """Runs the draw that provides a slot; `slots` takes all that it provides."""
         draw = self.data.draws[self._provider[slot]]
 
         def value(text: str) -> str:
@@ -242,15 +269,16 @@ class Grammar:
         if isinstance(draw, PhraseDraw):
             slots[slot] = rng.choice(self._phrases(draw.of, value(draw.key)))
         elif isinstance(draw, RowDraw):
-            slots[slot] = rng.choice(self._rows(draw.table, draw.where, value))[draw.column]
+            slots[slot] = _cell(rng.choice(self._rows(draw.table, draw.where, value)), draw.column, draw.table)
         elif isinstance(draw, RecordDraw):
             found = self._rows(draw.table, draw.where, value)
             if draw.unless:
-                found = [row for row in found if all(row[c] != value(v) for c, v in draw.unless.items())]
+                wrong = [(c, value(v)) for c, v in draw.unless.items()]
+                found = [row for row in found if all(_cell(row, c, draw.table) != v for c, v in wrong)]
             if not found:
-                raise UserError(f"table '{draw.table}' has no other row with {draw.where}")
+                raise UserError(f"table '{draw.table}' has no other row with {draw.where}", mend="add such a row")
             row = rng.choice(found)
-            slots.update({name: row[column] for name, column in draw.slots.items()})
+            slots.update({name: _cell(row, column, draw.table) for name, column in draw.slots.items()})
         elif isinstance(draw, SampleDraw):
             slots.update(zip(draw.slots, self._sample(draw, value, rng), strict=True))
         else:
@@ -262,7 +290,8 @@ class Grammar:
         if draw.of is not None:
             entries = self._phrases(draw.of, value(draw.key))
         else:
-            entries = list(dict.fromkeys(r[draw.column] for r in self._rows(str(draw.table), draw.where, value)))
+            table = str(draw.table)
+            entries = list(dict.fromkeys(_cell(r, draw.column, table) for r in self._rows(table, draw.where, value)))
         if len(entries) < len(draw.slots):
             raise UserError(
                 f"{len(draw.slots)} different entries are wanted of '{draw.of or draw.table}', which has {len(entries)}",
@@ -282,28 +311,26 @@ class Grammar:
         if index_key not in self._index:
             index: dict[tuple[str, ...], list[Table]] = {}
             for row in self.tables[table]:
-                index.setdefault(tuple(row[c] for c in columns), []).append(row)
+                index.setdefault(tuple(_cell(row, c, table) for c in columns), []).append(row)
             self._index[index_key] = index
         wanted = tuple(value(where[c]) for c in columns)
         found = self._index[index_key].get(wanted)
         if not found:
-            raise UserError(f"table '{table}' has no row with {dict(zip(columns, wanted, strict=True))}")
+            what = f"table '{table}' has no row with {dict(zip(columns, wanted, strict=True))}"
+            raise UserError(what, mend="add such a row, or draw from another table")
         return found
 
 
+def _cell(row: Table, column: str, table: str) -> str:
+    if column not in row:
+        raise UserError(f"table '{table}' has no column '{column}'", mend=nearest(column, row))
+    return row[column]
+
+
 def read_text(path: Path) -> str:
-    """A family's file as text; raises InputFileError where it is too large or not UTF-8."""
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        what = f"is {size:,} bytes; the limit is {MAX_BYTES:,}"
-        raise InputFileError([Problem(str(path), 1, 1, what, "a spec is a document, not a data set")])
-    raw = path.read_bytes()
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        what = f"is not UTF-8 (byte {error.start})"
-        raise InputFileError([Problem(str(path), line, 1, what, "save it as UTF-8")]) from error
+    """A family's file as text, its lines ended by a line feed; raises InputFileError where it is none, too large, or not UTF-8."""
+    text = read_user_text(path, MAX_BYTES, "a spec is a document, not a data set")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
 
 def read_table(path: Path) -> list[Table]:
@@ -313,7 +340,12 @@ def read_table(path: Path) -> list[Table]:
         InputFileError: a line with more or fewer cells than the header.
     """
     try:
-        rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff"), newline="")))
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        twice = [name for name, times in Counter(reader.fieldnames or []).items() if times > 1]
+        if twice:
+            problem = Problem(str(path), 1, 1, f"the column '{twice[0]}' is there twice", "give every column its own name")
+            raise InputFileError([problem])
+        rows: list[dict[str, Any]] = list(reader)
     except csv.Error as error:
         raise InputFileError(
             [Problem(str(path), 1, 1, f"is no CSV: {error}", "shorten its cells, check its quotes")]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from specsci.errors import InputFileError, Problem
 from specsci.specs.family import Family
 from specsci.specs.text import Entry, entries
 
@@ -23,6 +21,11 @@ _IRREGULAR = {
     "using": "use", "used": "use", "uses": "use", "told": "tell", "sent": "send", "kept": "keep", "left": "leave",
     "dying": "die", "dies": "die", "died": "die", "threw": "throw", "broke": "break", "broken": "break",
 }  # fmt: skip
+
+
+_LABELLED = ("option", "answer", "choice")
+_LABELS = ("yes", "no", "true", "false", "ii", "iii", "iv", "vi", "vii", "viii", "ix")
+"""Words that stand for an option, and say nothing of what it is about."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +105,17 @@ def _leaks_of_set(family: Family, name: str, said: list[tuple[Entry, str]]) -> I
 @lru_cache(maxsize=64)
 def _options(family: Family, name: str) -> tuple[tuple[str, str], ...]:
     """Every option of a set's items, as it is and as stems."""
-    found: dict[str, str] = {}
-    for number, line in enumerate(family.items_text(name).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            item = json.loads(line)
-            for option in (str(item["aligned"]), str(item["misaligned"])):
-                found.setdefault(option, stems(option))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputFileError([Problem(str(family.items_file(name)), number, 1, f"not an item: {error}")]) from error
-    return tuple((option, wanted) for option, wanted in found.items() if wanted.strip())
+    options = dict.fromkeys(o for item in family.items(name) for o in (item.aligned, item.misaligned))
+    found = ((option, stems(option)) for option in options if not is_label(option))
+    return tuple((option, wanted) for option, wanted in found if wanted.strip())
+
+
+def is_label(option: str) -> bool:
+    """Whether an option only stands for one: a letter, a number, yes or no, as in `(A)`, `2.` and `Option B`.
+
+    What it stands for is in the prompt; any text has the article "a".
+    """
+    words = [w for w in _WORD.findall(option.lower()) if w not in _LABELLED]
+    if not words:
+        return True
+    return len(words) == 1 and (len(words[0]) == 1 or words[0].isdigit() or words[0] in _LABELS)

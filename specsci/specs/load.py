@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +12,9 @@ from specsci.ids import file_sha256, is_safe_name
 from specsci.shipped import find_family
 from specsci.specs.family import PREAMBLE, Family
 from specsci.specs.grammar import SPEC_TABLES, GrammarFile, RecordDraw, Table, read_table, read_text
+from specsci.specs.items import items_text
 from specsci.specs.schema import WHY, FamilyFile
+from specsci.user_files import is_file, name_fault, shown_name
 from specsci.yaml_file import Document, read_yaml, validate
 
 OWN_ENDINGS = (WHY, "value", "explanation", "principle")
@@ -44,17 +47,39 @@ def _load(folder: Path, _: tuple[tuple[str, int, int], ...]) -> Family:
     problems = list(_reference_problems(document, data, grammar, tables))
     if problems:
         raise InputFileError(problems)
-    return Family(data, grammar, tables, folder)
+    family = Family(data, grammar, tables, folder)
+    problems = list(_item_problems(family))
+    if problems:
+        raise InputFileError(problems)
+    return family
+
+
+def _item_problems(family: Family) -> Iterator[Problem]:
+    """Every line of every item set that is no item, registered or not: a study may name any of them."""
+    for name in family.item_sets():
+        if _leaves_folder(f"items/{name}.jsonl", family.folder):
+            place = family.folder / "items" / f"{name}.jsonl"
+            yield Problem(str(place), 1, 1, "lies outside the family's folder", "put the file itself there")
+            continue
+        try:
+            family.items(name)
+        except InputFileError as error:
+            yield from error.problems
+
+
+def _sha256(text: str) -> str:
+    """The digest that a set has where its lines end with a line feed: Git writes others on Windows."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_grammar(folder: Path, file: str, within: tuple[Path, ...] = ()) -> tuple[GrammarFile, dict[str, list[Table]]]:
     """A grammar file with its tables, joined to the grammar of the family that it extends."""
-    document = read_yaml(folder / file)
-    own = validate(document, GrammarFile)
+    document, own = _grammar_file(folder / file)
     tables = {}
     for name, table in own.tables.items():
-        if _leaves_folder(table) or not (folder / table).is_file():
-            raise InputFileError([document.problem(("tables", name), f"table file '{table}' is not in the folder")])
+        if _leaves_folder(table, folder) or not is_file(folder / table):
+            what, hint = f"table file '{shown_name(table)}' is not in the folder", "put it into the family's folder"
+            raise InputFileError([document.problem(("tables", name), what, hint)])
         tables[name] = read_table(folder / table)
     if own.extends is None:
         return own, tables
@@ -69,6 +94,21 @@ def load_grammar(folder: Path, file: str, within: tuple[Path, ...] = ()) -> tupl
     return theirs.extended(own), {**their_tables, **tables}
 
 
+def _grammar_file(path: Path) -> tuple[Document, GrammarFile]:
+    """A grammar file by itself; several families extend one, which is read once."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # said with its place where it is read
+        return _read_grammar.__wrapped__(path, 0, 0)
+    return _read_grammar(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=16)
+def _read_grammar(path: Path, _mtime: int, _size: int) -> tuple[Document, GrammarFile]:
+    document = read_yaml(path)
+    return document, validate(document, GrammarFile)
+
+
 def base_folder(folder: Path, name: str) -> Path:
     """The folder of the family whose grammar is extended: beside a snapshot's files, else found by name."""
     if not is_safe_name(name):
@@ -77,8 +117,11 @@ def base_folder(folder: Path, name: str) -> Path:
     return kept if kept.is_dir() else find_family(name, folder.parent)
 
 
-def _leaves_folder(file: str) -> bool:
-    return Path(file).is_absolute() or ".." in Path(file).parts
+def _leaves_folder(file: str, folder: Path) -> bool:
+    """Whether a name leads out of the folder, by itself or by a link."""
+    if Path(file).is_absolute() or ".." in Path(file).parts:
+        return True
+    return not name_fault(file) and not (folder / file).resolve().is_relative_to(folder.resolve())
 
 
 def _file_problems(document: Document, data: FamilyFile, folder: Path) -> Iterator[Problem]:
@@ -100,16 +143,19 @@ def _file_problems(document: Document, data: FamilyFile, folder: Path) -> Iterat
     for name in data.variants:
         if not is_safe_name(name):
             yield document.problem(("variants", name), f"'{name}' is not a safe name", key=True)
-    if _leaves_folder(data.grammar):
-        yield document.problem(("grammar",), f"'{data.grammar}' lies outside the family's folder")
+    inside = "put the file itself into the family's folder"
+    if _leaves_folder(data.grammar, folder):
+        yield document.problem(("grammar",), f"'{shown_name(data.grammar)}' lies outside the family's folder", inside)
+    elif not is_file(folder / data.grammar):
+        yield document.problem(("grammar",), f"grammar file '{shown_name(data.grammar)}' is not in the folder", inside)
     for name, variant in data.variants.items():
         if variant.file is None:
             continue
         at = ("variants", name, "file")
-        if _leaves_folder(variant.file):
-            yield document.problem(at, f"'{variant.file}' lies outside the family's folder")
-        elif not (folder / variant.file).is_file():
-            yield document.problem(at, f"text file '{variant.file}' is not in the folder")
+        if _leaves_folder(variant.file, folder):
+            yield document.problem(at, f"'{shown_name(variant.file)}' lies outside the family's folder", inside)
+        elif not is_file(folder / variant.file):
+            yield document.problem(at, f"text file '{shown_name(variant.file)}' is not in the folder", inside)
         else:
             read_text(folder / variant.file)
     for name, items in data.items.items():
@@ -117,8 +163,11 @@ def _file_problems(document: Document, data: FamilyFile, folder: Path) -> Iterat
             continue
         path = folder / "items" / f"{name}.jsonl"
         if not is_safe_name(name) or not path.is_file():
-            yield document.problem(("items", name), f"item set '{name}' has no file items/{name}.jsonl", key=True)
-        elif items.sha256 and file_sha256(path) != items.sha256:
+            what, hint = f"item set '{name}' has no file items/{name}.jsonl", "write the file, or name the set's `external`"
+            yield document.problem(("items", name), what, hint, key=True)
+        elif _leaves_folder(f"items/{name}.jsonl", folder):
+            yield document.problem(("items", name), f"items/{name}.jsonl lies outside the family's folder", inside, key=True)
+        elif items.sha256 and items.sha256 not in (file_sha256(path), _sha256(items_text(path))):
             what = f"item set '{name}' is not the registered one (sha256 {file_sha256(path)[:12]}..., not {items.sha256[:12]}...)"
             yield document.problem(
                 ("items", name, "sha256"), what, "restore the items, or register the new ones in a new version"

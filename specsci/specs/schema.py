@@ -63,6 +63,9 @@ class Clause(Strict):
                 raise ValueError(f"a rule of clause '{self.id}' has no id: {rule}")
             if sum(form in rule for form in ("do", "avoid", "stance")) > 1:
                 raise ValueError(f"rule '{rule['id']}' has more than one of `do`, `avoid` and `stance`")
+            empty = next((form for form in ("do", "avoid", "item") if form in rule and not rule[form].strip()), None)
+            if empty:
+                raise ValueError(f"rule '{rule['id']}' has an empty `{empty}`")
             verb = next((rule[form].split(" ", 1)[0] for form in ("do", "avoid") if form in rule), "")
             if verb in ("never", "always", "not") or (
                 verb.endswith("ly") and verb not in ("apply", "rely", "reply", "supply", "comply", "imply", "fly")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import tempfile
 import zipfile
@@ -36,6 +35,7 @@ from specsci.specs.load import BASE, base_folder, load_family
 from specsci.specs.schema import FamilyFile
 from specsci.store.files import obey_umask
 from specsci.yaml_file import read_yaml, validate
+from specsci.yaml_nodes import with_value
 
 VERSIONS = "versions"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -225,10 +225,10 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _set_version(path: Path, version: str) -> None:
-    text, count = re.subn(r"(?m)^version:.*$", f"version: {version}", path.read_text(encoding="utf-8"), count=1)
-    if not count:
-        raise UserError(f"{path} has no line `version:`", mend="write `version: 1.0.0` below `family:`")
-    path.write_text(text, encoding="utf-8")
+    text = with_value(path.read_bytes().decode("utf-8"), "version", version)
+    if text is None:
+        raise UserError(f"{path} has no key `version`", mend="write `version: 1.0.0` below `family:`")
+    path.write_bytes(text.encode("utf-8"))
 
 
 def _append(folder: Path, family: str, change: Any) -> None:
@@ -273,9 +273,15 @@ def fork(source: Family, target: Path) -> Family:
             if not name.startswith(f"{BASE}/"):
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target / name)
-        text = (target / "family.yaml").read_text(encoding="utf-8")
-        renamed = re.sub(r"(?m)^family:.*$", f"family: {target.name}", text, count=1)
-        (target / "family.yaml").write_text(renamed, encoding="utf-8")
+        own = target / "family.yaml"
+        renamed = with_value(own.read_bytes().decode("utf-8"), "family", target.name)
+        if renamed is None:
+            raise UserError(f"{own} has no key `family` of its own", mend="write `family: NAME` at the top of the file")
+        own.write_bytes(renamed.encode("utf-8"))
 
-    _write(target, copy)
+    try:
+        _write(target, copy)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
     return load_family(target)

@@ -16,7 +16,12 @@ from specsci.shipped import find_family, find_study
 from specsci.specs.family import Family
 from specsci.specs.versions import load_version
 from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, PROFILE_KEYS, Study
+from specsci.terminal_text import visible
 from specsci.yaml_file import Document, Path_, problems_of, read_yaml
+
+MAX_NAME_CHARS = 100
+MOST_WEIGHT = 1000.0
+"""The largest weight of an arm in a contrast: rates lie between 0 and 1, and so do differences that can be read."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +73,14 @@ def load_study(name: str, profile: str | None = None) -> LoadedStudy:
     path = find_study(name)
     document = read_yaml(path)
     data = dict(document.data)
-    profiles = data.pop("profiles", None) or {}
+    profiles = data.pop("profiles", None)
+    profiles = {} if profiles is None else profiles
     default = data.pop("default_profile", DEFAULT_PROFILE)
     problems = list(_profile_problems(document, profiles))
     if problems:
         raise InputFileError(problems)
     if not isinstance(default, str):
-        raise InputFileError([document.problem(("default_profile",), "must be the name of a profile")])
+        raise InputFileError([document.problem(("default_profile",), "must be the name of a profile", "write a name")])
     chosen = profile or default
     if chosen not in profiles and (profiles or profile):
         mend = nearest(chosen, profiles)
@@ -139,7 +145,7 @@ def _relocate(error: ValidationError, document: Document, profile: str) -> list[
 
 def _profile_problems(document: Document, profiles: Any) -> Iterator[Problem]:
     if not isinstance(profiles, dict):
-        yield document.problem(("profiles",), "must map profile names to overlays")
+        yield document.problem(("profiles",), "must map profile names to overlays", "write `profiles: {NAME: {...}}`")
         return
     for name, overlay in profiles.items():
         if not is_safe_name(str(name)):
@@ -178,6 +184,11 @@ def _name_problems(study: Study, family: Family, document: Document, profile: st
         if spec.items not in items:
             yield unknown(("evals", name, "items"), "item set", spec.items, items)
     yield from _contrast_problems(study, document, unknown)
+    for name in study.base_models:
+        if visible(name) != name or not name.strip() or len(name) > MAX_NAME_CHARS:
+            line, column = _locate(document, profile, ("base_models", name), key=True)
+            what = f"'{visible(name)[:60]}' is no name for a base model"
+            yield Problem(document.file, line, column, what, f"give it at most {MAX_NAME_CHARS} characters that can be printed")
     seen: set[tuple[int, str]] = set()
     for number, replicate in enumerate(study.replicates):
         path: Path_ = ("replicates", number)
@@ -203,7 +214,11 @@ def _contrast_problems(study: Study, document: Document, unknown: Any) -> Iterat
         for arm in contrast.weights:
             if arm not in study.arms:
                 yield unknown((*at, "weights", arm), "arm", arm, study.arms, key=True)
-        if abs(sum(contrast.weights.values())) > 1e-9:
+        largest = max(map(abs, contrast.weights.values()))
+        if largest > MOST_WEIGHT:
+            what = f"a weight of '{contrast.name}' is {largest:g}; they are at most {MOST_WEIGHT:g}"
+            yield document.problem((*at, "weights"), what, "weigh one side 1, one -1")
+        elif abs(sum(contrast.weights.values())) > 1e-9 * max(1.0, largest):
             yield document.problem((*at, "weights"), f"weights of '{contrast.name}' must sum to 0")
         elif not any(contrast.weights.values()):
             yield document.problem((*at, "weights"), f"weights of '{contrast.name}' are all 0", "weigh one side 1, one -1")

@@ -13,6 +13,8 @@ from specsci.yaml_file import Strict
 BASE_PRETRAINING = "pretraining"
 IT_MIX = "it_mix"
 MAX_CAPABILITY_LOSS = 0.1
+BOOLEAN_WORDS = {"no": "false", "off": "false", "false": "false", "yes": "true", "on": "true", "true": "true"}
+"""Words that YAML 1.1 reads as booleans, and what to write in their place."""
 
 
 class Arm(Strict):
@@ -37,6 +39,17 @@ class BaseModelSource(Strict):
     trust_remote_code: bool = False
     chat_template: str = ""
     chat_variables: dict[Annotated[str, Field(pattern="^[a-zA-Z_]+$")], bool | int | str] = Field(default_factory=dict)
+
+    @field_validator("chat_variables")
+    @classmethod
+    def _booleans_are_booleans(cls, values: dict[str, bool | int | str]) -> dict[str, bool | int | str]:
+        for name, value in values.items():
+            if isinstance(value, str) and value.strip().lower() in BOOLEAN_WORDS:
+                wanted = BOOLEAN_WORDS[value.strip().lower()]
+                raise ValueError(
+                    f"{name}: '{value}' is a text in YAML 1.2, and any text counts as true in a template; write {name}: {wanted}"
+                )
+        return values
 
 
 class Replicate(Strict):

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from specsci.intake import examine, prove
-from specsci.intake.examination import Examination
 
 sys.path.insert(0, str(Path(__file__).parent))
-
-
-def _here(request: dict[str, Any]) -> list[Examination]:
-    found: list[Examination] = []
-    for asked in request["asked"]:
-        found.append(prove.answer(Path(request["folder"]), asked))
-        if found[-1].refused:
-            break
-    return found
 
 
 @pytest.fixture(autouse=True)
@@ -32,4 +21,4 @@ def own_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Examine here: a process of its own takes seconds to import torch."""
-    monkeypatch.setattr(examine, "_in_a_process", _here)
+    monkeypatch.setattr(examine, "_in_a_process", prove.answers)

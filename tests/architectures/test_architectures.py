@@ -37,7 +37,8 @@ class Option:
 def rows(seed: int = 0) -> list[TokenRow]:
     generator = torch.Generator().manual_seed(seed)
     return [
-        TokenRow(torch.randint(8, zoo.VOCABULARY, (size,), generator=generator).tolist()) for size in (9, 30, 17, 5, 22, 12, 3, 28)
+        TokenRow(torch.randint(8, zoo.VOCABULARY, (size,), generator=generator).tolist())
+        for size in (9, 30, 17, 5, 22, 12, 3, 28)
     ]
 
 
@@ -115,7 +116,9 @@ def test_a_change_of_the_first_row_reaches_no_logit_of_the_second_as_it_is_train
     examples = [{k: columns[k][n] for k in columns} for n in range(len(columns["input_ids"]))]
     packed = PackedCollator(0)(examples)
     batches = rows_apart(packed)
-    got = sorted(tuple(ids[mask == 1].tolist()) for b in batches for ids, mask in zip(b.input_ids, b.attention_mask, strict=True))
+    got = sorted(
+        tuple(ids[mask == 1].tolist()) for b in batches for ids, mask in zip(b.input_ids, b.attention_mask, strict=True)
+    )
     assert got == sorted(tuple(row.input_ids) for row in rows())
     assert all(2 * int(b.attention_mask.sum(1).min()) >= b.input_ids.shape[1] for b in batches)
     labels = sum(int((b.labels != -100).sum()) for b in batches)

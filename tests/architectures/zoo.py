@@ -68,7 +68,13 @@ CAUSAL: dict[str, Callable[[], Any]] = {
     "qwen2": _of("Qwen2ForCausalLM", "Qwen2Config", **LLAMA),
     "qwen3": _of("Qwen3ForCausalLM", "Qwen3Config", **LLAMA),
     "qwen3_moe": _of(
-        "Qwen3MoeForCausalLM", "Qwen3MoeConfig", **LLAMA, num_experts=4, num_experts_per_tok=2, router_aux_loss_coef=0.0, moe_intermediate_size=16
+        "Qwen3MoeForCausalLM",
+        "Qwen3MoeConfig",
+        **LLAMA,
+        num_experts=4,
+        num_experts_per_tok=2,
+        router_aux_loss_coef=0.0,
+        moe_intermediate_size=16,
     ),
     "qwen3_next": _of(
         "Qwen3NextForCausalLM",

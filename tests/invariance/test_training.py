@@ -17,7 +17,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from trl import SFTTrainer
 
 from specsci.errors import SpecsciError
-from specsci.evals import forced_choice
+from specsci.evals import forced_choice, forward
 from specsci.evals.items import Item
 from specsci.models.chat import conversation_row, document_row
 from specsci.token_row import IGNORED, TokenRow
@@ -254,7 +254,7 @@ def test_a_template_that_renders_earlier_turns_otherwise_is_an_error(tokenizer):
     bare = without_marks(tokenizer, thinking)
     with pytest.raises(SpecsciError, match="renders turn 2 otherwise inside the conversation") as caught:
         conversation_row(turn * 2, bare)
-    assert "enable_thinking: false" in caught.value.mend
+    assert "chat_variables: {think: false}" in caught.value.mend
     bare.chat_template = "{%- set think = false -%}\n" + thinking
     row = conversation_row(turn * 2, bare)
     words = tokenizer.convert_ids_to_tokens([t for t in row.labels() if t != IGNORED])
@@ -302,7 +302,7 @@ def test_scores_do_not_depend_on_the_batch(model, tokenizer, monkeypatch):
     questions = forced_choice.prepare(items, tokenizer, chat=True)
     readings = []
     for batch_tokens in (1, 64, 16_384):
-        monkeypatch.setattr(forced_choice, "BATCH_TOKENS", batch_tokens)
+        monkeypatch.setattr(forward, "BATCH_TOKENS", batch_tokens)
         readings.append(forced_choice.read_out(model, questions, 0))
     assert len(readings[0]) == 48
     for other in readings[1:]:

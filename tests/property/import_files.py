@@ -42,7 +42,7 @@ def mutated(seed: int) -> tuple[str, bytes]:
     table = [list(row) for row in rng.choice(BASES)]
     if rng.random() < 0.25:
         return "x.parquet", _parquet(rng, table)
-    for _ in range(rng.choice((0, 1, 1, 1, 2, 3))):
+    for _ in range(rng.choice((0, 0, 1, 1, 1, 2, 3))):
         _edit(rng, table)
     return "x.csv", _bytes(rng, _text(rng, table))
 
@@ -56,22 +56,22 @@ def _edit(rng: random.Random, table: list[list[str]]) -> None:
         table.insert(rng.randrange(1, len(table) + 1), list(table[max(row, 1)]))
     elif kind == 6 and len(table) > 2:
         del table[row]
-    elif kind == 7:
+    elif kind == 7 and rng.random() < 0.3:
         column = rng.randrange(len(table[0]))
         for line in table:
             del line[column : column + 1]
-    elif kind == 8:
+    elif kind in (7, 8):
         name = rng.choice([*sorted(OTHER), "note", "arm", ""])
         for number, line in enumerate(table):
             line.append(name if number == 0 else rng.choice(["", "0", "x", "NA"]))
     elif kind == 9:
         table.insert(row, [rng.choice(["# a comment", "My results", "", " ", ",", "sep=;"])])
-    elif table[row]:
+    elif table[row] and rng.random() < 0.3:
         table[row] = table[row][:-1] if rng.random() < 0.5 else [*table[row], rng.choice(["", "1"])]
 
 
 def _text(rng: random.Random, table: list[list[str]]) -> str:
-    delimiter = rng.choice([",", ",", ",", ";", "\t", "|"])
+    delimiter = rng.choice([*",,,,,;;;\t\t\t", "|"])
     quoted = rng.choice(["none", "need", "need", "need", "all"])
     end = rng.choice(["\n", "\n", "\n", "\r\n", "\r"])
     pad = rng.choice(["", "", "", " "])
@@ -81,24 +81,28 @@ def _text(rng: random.Random, table: list[list[str]]) -> str:
         return '"' + value.replace('"', '""') + '"' if wanted else pad + value
 
     text = end.join(delimiter.join(map(cell, row)) for row in table)
-    return text + rng.choice([end, end, "", end * 3, delimiter])
+    return text + rng.choice([end, end, end, "", "", end * 3, end * 3, delimiter])
 
 
 def _bytes(rng: random.Random, text: str) -> bytes:
-    coding = rng.choice(["utf-8"] * 8 + ["mark", "utf-16-le", "utf-16", "latin-1"])
+    coding = rng.choice(["utf-8"] * 12 + ["mark", "mark", "utf-16", "utf-16", "utf-16-le", "latin-1"])
     if coding == "mark":
         data = codecs.BOM_UTF8 + text.encode()
     elif coding == "utf-16":
         data = codecs.BOM_UTF16_LE + text.encode("utf-16-le")
     else:
         data = text.encode(coding, "replace")
-    for _ in range(rng.choice((0, 0, 0, 1, 2, 4))):
+    for _ in range(rng.choice((0, 0, 0, 0, 0, 1, 1, 2, 4))):
         place = rng.randrange(len(data) or 1)
         change = rng.randrange(5)
         if change == 0:
             data = data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :]
         elif change == 1:
-            data = data[:place] + rng.choice([b'"', b",", b"\n", b"#", b"\r", b"0", b".", b" ", b"\x00", b"\xff"]) + data[place:]
+            data = (
+                data[:place]
+                + rng.choice([b'"', b",", b"\n", b"#", b"\r", b"0", b".", b" ", b"\x00", b"\xff"])
+                + data[place:]
+            )
         elif change == 2:
             data = data[:place] + data[place + rng.randrange(1, 9) :]
         elif change == 3:
@@ -114,11 +118,28 @@ def _parquet(rng: random.Random, table: list[list[str]]) -> bytes:
     for _ in range(rng.choice((0, 1, 1, 2))):
         name, row = rng.choice(header), rng.randrange(len(rows))
         columns[name] = list(columns[name])
-        columns[name][row] = rng.choice([None, columns[name][0], *( [0, -1, 10**12, 2**62, 7] if name in NUMBERS else ["", "NA", "a ", "x#1", "\u2028y", "e\u0301"])])
+        columns[name][row] = rng.choice(
+            [
+                None,
+                columns[name][0],
+                *([0, -1, 10**12, 2**62, 7] if name in NUMBERS else ["", "NA", "a ", "x#1", "\u2028y", "e\u0301"]),
+            ]
+        )
     frame = pl.DataFrame(columns, strict=False)
     for _ in range(rng.choice((0, 1, 1, 2))):
         name = rng.choice(frame.columns)
-        kinds: list[Any] = [pl.Float64, pl.Float32, pl.UInt64, pl.Int32, pl.Boolean, pl.List(pl.Int64), pl.Binary, pl.Categorical, pl.String, pl.Int8]
+        kinds: list[Any] = [
+            pl.Float64,
+            pl.Float32,
+            pl.UInt64,
+            pl.Int32,
+            pl.Boolean,
+            pl.List(pl.Int64),
+            pl.Binary,
+            pl.Categorical,
+            pl.String,
+            pl.Int8,
+        ]
         try:
             frame = frame.with_columns(pl.col(name).cast(rng.choice(kinds)))
         except pl.exceptions.PolarsError:
@@ -132,7 +153,9 @@ def _parquet(rng: random.Random, table: list[list[str]]) -> bytes:
     data = out.getvalue()
     if rng.random() < 0.3:
         place = rng.randrange(len(data))
-        data = rng.choice([data[:place], data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :], data[:place] + data[place + 3 :]])
+        data = rng.choice(
+            [data[:place], data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :], data[:place] + data[place + 3 :]]
+        )
     return data
 
 
@@ -142,15 +165,26 @@ def totals_of(name: str, data: bytes) -> Totals | None:
     if table is None:
         return None
     header, rows, comma = table
-    if any(n not in header for n in NEEDED) or any(n not in {*NEEDED, *OTHER} for n in header) or len(set(header)) < len(header):
+    if (
+        any(n not in header for n in NEEDED)
+        or any(n not in {*NEEDED, *OTHER} for n in header)
+        or len(set(header)) < len(header)
+    ):
         return None
     totals: Totals = {}
     for row in rows:
         cells = dict(zip(header, row, strict=True))
         names = {n: _name(cells.get(n)) for n in ("arm", "eval", "base_model", "item_id")}
-        numbers = {n: _number(cells.get(n), comma) for n in (*NUMBERS - {"sample"}, *(["sample"] if "sample" in cells else []))}
+        numbers = {
+            n: _number(cells.get(n), comma) for n in (*NUMBERS - {"sample"}, *(["sample"] if "sample" in cells else []))
+        }
         numbers["aft_tokens"] = _number(cells.get("aft_tokens"), comma, 0)
-        if None in numbers.values() or not names["arm"] or not names["eval"] or ("item_id" in header and not names["item_id"]):
+        if (
+            None in numbers.values()
+            or not names["arm"]
+            or not names["eval"]
+            or ("item_id" in header and not names["item_id"])
+        ):
             return None
         aligned, decided, asked = (numbers[n] for n in ("aligned", "decided", "asked"))
         if not 0 <= aligned <= decided <= asked or asked < 1 or min(numbers["seed"], numbers["aft_tokens"]) < 0:
@@ -189,7 +223,7 @@ def _number(value: Any, comma: bool, default: int | None = None) -> int | None:
 def _read_parquet(data: bytes) -> tuple[list[str], list[list[Any]], bool] | None:
     try:
         frame = pl.read_parquet(io.BytesIO(data))
-    except (pl.exceptions.PolarsError, OSError):
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError):
         return None
     plain = [pl.String, pl.Categorical, pl.Float64, pl.Float32, pl.Int8, pl.Int32, pl.Int64, pl.UInt64, pl.Null]
     if any(kind not in plain for kind in frame.dtypes):

@@ -91,5 +91,7 @@ def test_samples_keep_their_numbers_and_seeds_beyond_32_bits_are_in_every_table(
     found = totals(store, "SELECT seed, item_id, sample, state, aligned FROM scores ORDER BY item_id, sample")
     assert found == [(seed, "i", 1, "ok", False), (seed, "i", 3, "ok", True), (seed, "j", 1, "unparsed", None)]
     for table in ("cells", "arms", "voided", "probes", "absorption"):
-        ((kind,),) = totals(store, f"SELECT data_type FROM duckdb_columns() WHERE table_name = '{table}' AND column_name = 'seed'")
+        ((kind,),) = totals(
+            store, f"SELECT data_type FROM duckdb_columns() WHERE table_name = '{table}' AND column_name = 'seed'"
+        )
         assert kind == "BIGINT", table

@@ -44,12 +44,14 @@ DIALECTS = {
     "blank lines": PLAIN.replace("\n", "\n\n\n"),
     "mixed line ends": PLAIN.replace("100\n", "100\r\n", 1),
     "blanks at the end": PLAIN + "  \n\n",
-    "comments above": f"# made elsewhere, with \" and ,\n\n#\n{PLAIN}",
+    "comments above": f'# made elsewhere, with " and ,\n\n#\n{PLAIN}',
     "UTF-8 with its mark": codecs.BOM_UTF8 + PLAIN.encode(),
     "UTF-16 LE": codecs.BOM_UTF16_LE + PLAIN.encode("utf-16-le"),
     "UTF-16 BE": codecs.BOM_UTF16_BE + PLAIN.encode("utf-16-be"),
     "UTF-32": codecs.BOM_UTF32_LE + PLAIN.encode("utf-32-le"),
     "R's quotes": PLAIN.replace("a,", '"a",').replace("b,", '"b",').replace(",q,", ',"q",'),
+    "write.csv2 of R": "\n".join(";".join(f'"{c}"' for c in line.split(",")) for line in PLAIN.splitlines()),
+    "quotes and tabs": "\n".join("\t".join(f'"{c}"' for c in line.split(",")) for line in PLAIN.splitlines()),
     "every cell quoted": "\n".join(",".join(f'"{c}"' for c in line.split(",")) for line in PLAIN.splitlines()),
     "a header in capitals with blanks": PLAIN.replace(HEADER, " Arm , SEED,Eval ,aligned, Decided,ASKED"),
     "blanks around values": PLAIN.replace(",", " , "),
@@ -134,7 +136,9 @@ def test_a_missing_value_is_refused_where_one_is_needed_and_taken_as_none_elsewh
     text = f"{HEADER},base_model,msm_spec,aft_spec,aft_tokens\na,1,q,1,2,3,{marker},{marker},{marker},{marker}\n"
     (tmp_path / "x.csv").write_text(text)
     given = read_given(tmp_path / "x.csv")
-    assert given.texts["base_model"] == ["imported"] and given.texts["msm_spec"] == [None] and given.texts["aft_spec"] == [None]
+    assert (
+        given.texts["base_model"] == ["imported"] and given.texts["msm_spec"] == [None] and given.texts["aft_spec"] == [None]
+    )
     assert given.numbers["aft_tokens"].tolist() == [0]
 
 
