@@ -260,7 +260,9 @@ def written(store: Path, finished_toy, cli, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("place", ["studies/mine.json", "claims/one.json", "locks/tiny.json", "retired/*.json", "steps/base/*/record.json"])
+@pytest.mark.parametrize(
+    "place", ["studies/mine.json", "claims/one.json", "locks/tiny.json", "retired/*.json", "steps/base/*/record.json"]
+)
 def test_one_damaged_file_is_named_and_the_rest_is_served(place, damage, written, finished_toy, cli) -> None:
     (path, *_) = sorted(written.glob(place))
     spoil(path, damage)
@@ -281,7 +283,9 @@ def test_one_damaged_file_is_named_and_the_rest_is_served(place, damage, written
         assert len(found) == 1
         assert named in found[0][1]
         stamps = db.execute("SELECT DISTINCT registration FROM contrasts WHERE study = 'tiny'").fetchall()
-        assert stamps == [("exploratory" if place.startswith("locks") else "late",)], "a lock that cannot be read registers nothing"
+        assert stamps == [("exploratory" if place.startswith("locks") else "late",)], (
+            "a lock that cannot be read registers nothing"
+        )
         assert db.execute("SELECT count(*) FROM voided").fetchall() == [(1,)], "what was retired stays retired"
         assert db.execute("SELECT count(*) FROM claims").fetchall() == [(1 if place.startswith("claims") else 2,)]
     assert not is_current(Store(written))
@@ -367,7 +371,9 @@ def flipped(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("harm", [other_format, foreign, cut, flipped, lambda p: p.write_bytes(b""), lambda p: p.write_bytes(b"rubbish" * 999)])
+@pytest.mark.parametrize(
+    "harm", [other_format, foreign, cut, flipped, lambda p: p.write_bytes(b""), lambda p: p.write_bytes(b"rubbish" * 999)]
+)
 def test_a_database_of_another_version_cut_short_or_foreign_says_rebuild(harm, store, cli, finished_toy) -> None:
     harm(store / "results.duckdb")
     commands = (
