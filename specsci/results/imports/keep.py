@@ -99,7 +99,9 @@ def _check_former(store: Store, place: Path, source: dict[str, str], study: str,
     if before is None:
         if place.exists() and not (replace and (store.root / FOLDER / study).is_dir()):
             raise StoreError(
-                f"the manifest of '{study}' cannot be read", where=str(place), mend="give the import another name, or --replace"
+                f"the manifest of '{study}' cannot be read",
+                where=str(place),
+                mend="give the import another name, or --replace",
             )
         return
     if before["profile"] != PROFILE:
