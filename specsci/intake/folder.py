@@ -130,6 +130,13 @@ def _architecture(config: dict[str, Any], kind: str) -> Finding:
     return ok("config", f"{CONFIG} describes {names[0] if names else kind}")
 
 
+def code_elsewhere(folder: Path) -> str:
+    """The first module that a configuration takes from another repository; empty where it takes none."""
+    auto_map = read_config(folder).get("auto_map") or {}
+    places = auto_map.values() if isinstance(auto_map, dict) else []
+    return next((str(place) for place in places if "--" in str(place)), "")
+
+
 def header_of(path: Path) -> dict[str, Any]:
     """The header of a safetensors file: name to dtype, shape and place, held against the file's size.
 

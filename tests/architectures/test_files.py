@@ -322,3 +322,11 @@ def test_a_head_for_ppo_beside_the_model_is_left_out_with_a_word(
     said = json.loads(out)
     assert code == 0 and said["judgement"] == "warn"
     assert any("v_head.summary.weight" in f["text"] for f in said["findings"] if f["judgement"] == "warn")
+
+
+def test_code_of_another_repository_is_not_fetched_for_an_examination(place: Path) -> None:
+    from specsci.intake.examine import examine, files_of
+
+    config(place, auto_map={"AutoModelForCausalLM": "somebody/else--own.Model"})
+    found = examine(place / "my_model", files_of(place / "my_model"), trusted=True)
+    assert found.refusals[0].check == "code" and "somebody/else--own.Model" in found.refusals[0].text

@@ -19,6 +19,7 @@ from small_family import STUDY, write
 from specsci.shipped import shipped
 from specsci.yaml_file import read_yaml
 
+
 def sources(folder: Path) -> list[Path]:
     """Families with recorded versions: the small one several times, and the smallest of those that are shipped."""
     write(folder / "made")

@@ -91,7 +91,7 @@ def test_links_out_of_the_folder_are_refused(family: Path, file: str, tmp_path: 
     (tmp_path / "outside").write_bytes((family / file).read_bytes())
     (family / file).unlink()
     (family / file).symlink_to(tmp_path / "outside")
-    with pytest.raises(InputFileError, match="outside the family's folder|is not in the folder"):
+    with pytest.raises(InputFileError, match=r"outside the family's folder|is not in the folder"):
         load_family(family)
 
 

@@ -15,7 +15,7 @@ from specsci.errors import InputFileError
 from specsci.plan.build import build_plan
 from specsci.study.load import load_study
 from specsci.user_files import name_fault, read_user_text
-from specsci.yaml_file import Strict, read_yaml, validate
+from specsci.yaml_file import Strict, read_yaml
 from specsci.yaml_nodes import with_value
 
 
