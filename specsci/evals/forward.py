@@ -93,7 +93,10 @@ def _prove_sharing(model: Any, pad: int) -> bool:
     from specsci.intake.proofs import sample_for
 
     sample = sample_for(model)
-    prompts = [tuple(sample.row(length, length)) for length in (7, 12, sample.longest - 4)]
+    room = sample.longest - 4
+    if room < 2:
+        return False
+    prompts = [tuple(sample.row(min(length, room), length)) for length in (7, 12, room)]
     tails = [tuple(sample.row(length, 90 + length)) for length in (2, 3, 4)]
     options = [_Option(prompt + tail, len(prompt)) for prompt in prompts for tail in tails]
     whole = read_whole(model, options, pad)

@@ -15,7 +15,7 @@ from typing import Any
 
 from specsci.ids import digest, file_sha256, text_digest
 from specsci.intake.examination import ITSELF, Examination, refuse
-from specsci.intake.folder import examine_folder
+from specsci.intake.folder import code_elsewhere, examine_folder
 from specsci.outside import listed
 from specsci.shipped import PACKAGE
 
@@ -88,6 +88,9 @@ def examine(
     static = examine_folder(folder)
     if any(f.judgement == "refuse" and f.check != HEAD for f in static):
         return Examination(tuple(static))
+    if trusted and (elsewhere := code_elsewhere(folder)):
+        text = f"the model takes its code from another repository ({elsewhere}), which nothing pins"
+        return Examination((*static, refuse("code", text, "copy that code beside the weights, and point auto_map at it")))
     deep: dict[str, Any] = {"what": "model", "trusted": trusted, "quick": quick}
     asked = [deep, {"what": "use", "use": asdict(use)}] if use else [deep]
     found = Examination(tuple(static))

@@ -10,8 +10,10 @@ from typing import Any
 from specsci.findings import Finding
 from specsci.intake.examination import ok, refuse, some, warn
 
-CONFIG, TOKENIZER, INDEX, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors.index.json", "model.safetensors"
+CONFIG, TOKENIZER, GENERATION = "config.json", "tokenizer.json", "generation_config.json"
+INDEX, WEIGHTS = "model.safetensors.index.json", "model.safetensors"
 LFS = b"version https://git-lfs"
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 FLOATS = ("F64", "F32", "F16", "BF16")
 MOST_HEADER_BYTES = 200 * 2**20
 OTHER_HEADS = ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MaskedLM", "MultipleChoice", "Reward")
@@ -75,6 +77,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def inner_config(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration with that of its language model laid over it."""
+    return {**config, **(config.get("text_config") or {})}
+
+
 def examine_folder(folder: Path) -> list[Finding]:
     """What the files of a model directory tell without loading it."""
     try:
@@ -82,7 +89,12 @@ def examine_folder(folder: Path) -> list[Finding]:
     except Unreadable as error:
         return [refuse("config", str(error), "save the model with save_pretrained, or fetch its files again")]
     found = examine_config(config)
-    weights, names = _examine_weights(folder)
+    if (folder / GENERATION).is_file():
+        try:
+            read_mapping(folder / GENERATION)
+        except Unreadable as error:
+            found.append(refuse("generation_config", str(error), "put the file right, or remove it"))
+    weights, names = _examine_weights(folder, config)
     return [*found, *weights, *_examine_tokenizer_files(folder, config, names)]
 
 
@@ -116,6 +128,13 @@ def _architecture(config: dict[str, Any], kind: str) -> Finding:
         text = f"the checkpoint is a {other[0]}, which predicts no next token"
         return refuse("head", text, "name the language model that it was made of")
     return ok("config", f"{CONFIG} describes {names[0] if names else kind}")
+
+
+def code_elsewhere(folder: Path) -> str:
+    """The first module that a configuration takes from another repository; empty where it takes none."""
+    auto_map = read_config(folder).get("auto_map") or {}
+    places = auto_map.values() if isinstance(auto_map, dict) else []
+    return next((str(place) for place in places if "--" in str(place)), "")
 
 
 def header_of(path: Path) -> dict[str, Any]:
@@ -205,7 +224,7 @@ def headers(folder: Path) -> dict[str, Any]:
     return out
 
 
-def _examine_weights(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
+def _examine_weights(folder: Path, config: dict[str, Any]) -> tuple[list[Finding], dict[str, Any]]:
     if (folder / "adapter_config.json").is_file():
         text = "the directory holds an adapter (adapter_config.json), which would be laid over the weights unasked"
         return [refuse("weights", text, "merge the adapter into its model and name that, or remove its files")], {}
@@ -219,6 +238,10 @@ def _examine_weights(folder: Path) -> tuple[list[Finding], dict[str, Any]]:
     if whole and not any(names[n]["dtype"] in FLOATS for n in names if n not in whole):
         text = f"its weights are integers of 8 bits: {some(whole)}"
         return [refuse("weights", text, "name the unquantised model")], names
+    layers = next((n for name in LAYERS if isinstance(n := inner_config(config).get(name), int)), 0)
+    if layers > len(names):
+        text = f"{CONFIG} says {layers:,} layers, and the weight files hold {len(names):,} tensors"
+        return [refuse("weights", text, "put config.json right, or fetch the weights again")], names
     count = sum(_size(tensor["shape"]) for tensor in names.values())
     return [ok("weight_files", f"{len(names):,} tensors of {count:,} numbers, their files whole")], names
 
@@ -275,8 +298,7 @@ def largest_token(tokenizer: dict[str, Any]) -> tuple[int, str] | None:
 
 def embedding_rows(config: dict[str, Any], weights: dict[str, Any]) -> int | None:
     """Rows of the input embedding: what the weights have, else what the configuration says."""
-    inner = {**config, **(config.get("text_config") or {})}
-    said = inner.get("vocab_size")
+    said = inner_config(config).get("vocab_size")
     ends = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight", "backbone.embeddings.weight")
     found = [t["shape"][0] for n, t in weights.items() if n.endswith(ends) and len(t["shape"]) == 2]
     rows = [*found[:1], *([said] if isinstance(said, int) else [])]

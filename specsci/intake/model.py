@@ -19,6 +19,7 @@ from specsci.errors import SpecsciError
 from specsci.findings import Finding
 from specsci.intake import proofs
 from specsci.intake.examination import FILES, ITSELF, TWIN, Examination, ok, refuse, some, warn
+from specsci.intake.folder import weight_files
 from specsci.intake.structure import blocks_of, positions_of
 from specsci.intake.twin import twin_of
 from specsci.models.generation import settle_generation
@@ -62,7 +63,7 @@ def examine_model(folder: Path, *, trusted: bool = False, quick: bool = False) -
     free_gib = psutil.virtual_memory().available / GIB
     if need_gib <= (QUICK_GIB if quick else MEMORY_SHARE * free_gib):
         return _on_itself(folder, config, facts, trusted=trusted)
-    return _on_twin(folder, config, facts, need_gib, trusted=trusted)
+    return _on_twin(folder, config, facts, need_gib, trusted=trusted, quick=quick)
 
 
 def _shapes(config: Any, trusted: bool) -> Any:
@@ -193,12 +194,34 @@ def _belongs(name: str, modules: set[str]) -> bool:
     return bool(numbered and numbered[1] in modules)
 
 
-def _on_twin(folder: Path, config: Any, facts: dict[str, Any], need_gib: float, *, trusted: bool) -> Examination:
-    later = "not examined here, is examined in the base step where memory allows"
+def not_finite(folder: Path) -> list[str]:
+    """Names of weights that hold NaN or infinity, read one after another."""
+    from safetensors import safe_open
+
+    found = []
+    for file in weight_files(folder):
+        with safe_open(folder / file, framework="pt") as weights:
+            for name in weights.keys():
+                tensor = weights.get_tensor(name)
+                if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                    found.append(name)
+    return found
+
+
+def _on_twin(
+    folder: Path, config: Any, facts: dict[str, Any], need_gib: float, *, trusted: bool, quick: bool
+) -> Examination:
+    later = (
+        "not examined here, is examined in the base step" if quick else "not examined: this machine has too little memory"
+    )
     found = [_names_finding(folder, config, trusted)]
     if found[0].judgement == "refuse":
         return Examination(tuple(found), facts)
-    found.append(warn("finite", f"whether its weights are finite is {later} ({need_gib:.0f} GiB in fp32)"))
+    if quick:
+        found.append(warn("finite", f"whether its weights are finite is {later} ({need_gib:.1f} GiB in fp32)"))
+    elif bad := not_finite(folder):
+        hint = "the checkpoint is damaged: fetch it again"
+        return Examination((*found, refuse("finite", f"weights hold NaN or infinity: {some(bad)}", hint)), facts)
     twin = twin_of(config, trusted=trusted)
     if twin is None:
         found.append(warn("structure", f"causal attention, packing and padding are {later}: no small twin can be made"))
@@ -226,7 +249,7 @@ def _names_finding(folder: Path, config: Any, trusted: bool) -> Finding:
 def _proved(model: Any, facts: dict[str, Any], *, on: str) -> list[Finding]:
     """The proofs on a model; what it may do and what not is added to `facts`."""
     try:
-        sample = proofs.sample_for(model, facts["positions"])
+        sample = proofs.sample_for(model)
         noise = proofs.rounding(model, sample)
     except Exception as error:  # noqa: BLE001 - a model that cannot run a row of tokens cannot be used, whatever it raises
         return [refuse("forward", f"{on} cannot run a row of tokens ({_first(error)})", "choose another base")]

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from specsci.intake.structure import positions_of
+
 NOISE = 2e-5
 """Differences of logits below this share of their size are those of rounding in fp32, whatever the model."""
 TIMES_ROUNDING = 30
@@ -34,8 +36,9 @@ class Sample:
         return torch.randint(low, self.vocabulary, (min(length, self.longest),), generator=generator).tolist()
 
 
-def sample_for(model: Any, positions: int | None = None) -> Sample:
+def sample_for(model: Any) -> Sample:
     """A sample that the model's positions hold, longer than a short attention window."""
+    positions, _ = positions_of(model)
     config = model.config.get_text_config()
     windows = [w for name in WINDOWS if isinstance(w := getattr(config, name, None), int) and 0 < w <= 256]
     longest = max([LONGEST_TOKENS, *(w + 9 for w in windows)])

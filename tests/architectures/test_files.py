@@ -211,6 +211,30 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "larger tokenizer": (small_embedding, "token 260.*200 rows"),
     "tokenizer is no JSON": (write_text("tokenizer.json", "nope"), "tokenizer.json is no JSON"),
     "code of its own": (own_code, "code of its own"),
+    "layers as a text": (lambda p: config(p, num_hidden_layers="two"), r"config\.json"),
+    "ten million layers": (lambda p: config(p, num_hidden_layers=10**7), "10,000,000 layers"),
+    "a width beyond all memory": (lambda p: config(p, hidden_size=10**9), "shape"),
+    "an attention that is not installed": (lambda p: config(p, attn_implementation="flash_attention_2"), "FlashAttention2"),
+    "a dtype that there is not": (lambda p: config(p, dtype="float99"), "float99|config"),
+    "generation settings as a list": (write_text("generation_config.json", "[1]"), r"generation_config\.json"),
+    "weights as a folder": (
+        lambda p: (model_file(p, "model.safetensors").unlink(), model_file(p, "model.safetensors").mkdir()),
+        "weights|neither",
+    ),
+    "a vocabulary larger than the weights": (lambda p: config(p, vocab_size=300), "shape"),
+    "an index that is a list": (
+        lambda p: (sharded(p), model_file(p, "model.safetensors.index.json").write_text("[]")),
+        r"index\.json holds a list",
+    ),
+    "an index that names what no file has": (
+        lambda p: (
+            sharded(p),
+            model_file(p, "model.safetensors.index.json").write_text(
+                '{"weight_map": {"a": "a.safetensors", "x": "a.safetensors"}}'
+            ),
+        ),
+        "no weight file has",
+    ),
     "sizes that make no model": (lambda p: config(p, num_attention_heads=0), "config.json|cannot|built"),
 }
 
@@ -298,3 +322,11 @@ def test_a_head_for_ppo_beside_the_model_is_left_out_with_a_word(
     said = json.loads(out)
     assert code == 0 and said["judgement"] == "warn"
     assert any("v_head.summary.weight" in f["text"] for f in said["findings"] if f["judgement"] == "warn")
+
+
+def test_code_of_another_repository_is_not_fetched_for_an_examination(place: Path) -> None:
+    from specsci.intake.examine import examine, files_of
+
+    config(place, auto_map={"AutoModelForCausalLM": "somebody/else--own.Model"})
+    found = examine(place / "my_model", files_of(place / "my_model"), trusted=True)
+    assert found.refusals[0].check == "code" and "somebody/else--own.Model" in found.refusals[0].text

@@ -11,7 +11,7 @@ import pytest
 import torch
 import zoo
 from test_architectures import RECIPE, rows
-from test_files import STUDY, call, config, place, refused, weights
+from test_files import STUDY, call, config, nan, place, refused, weights
 
 from specsci.errors import GateRefused, SpecsciError
 from specsci.execute.context import StepContext
@@ -219,6 +219,25 @@ def test_a_small_twin_shows_what_the_model_itself_shows(name: str, tmp_path: Pat
     assert (one.facts["on"], two.facts["on"]) == (ITSELF, TWIN) and not two.refused
     assert all(one.facts[k] == two.facts[k] for k in ("packs", "positions", "fixed_positions", "blocks", "shares_cache"))
     assert any(f.check == "finite" and "not examined here" in f.text for f in two.findings)
+
+
+def test_a_model_too_big_for_memory_is_read_for_damage_all_the_same(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("specsci.intake.model.MEMORY_SHARE", 0.0)
+    assert not examine_model(place / "my_model").refused
+    weights(place, nan)
+    found = examine_model(place / "my_model")
+    assert found.refusals[0].check == "finite" and "model.layers.1.mlp.up_proj.weight" in found.refusals[0].text
+
+
+@pytest.mark.parametrize("positions", [4, 8, 20])
+def test_very_few_positions(positions: int, tmp_path: Path) -> None:
+    """The proofs' own rows must fit as well."""
+    import transformers as tf
+
+    few = {**zoo.GPT, "n_positions": positions}
+    folder = zoo.write(lambda: tf.GPT2LMHeadModel(tf.GPT2Config(**few)), tmp_path / "base")
+    found = examine_model(folder)
+    assert not found.refused and found.facts["positions"] == positions and found.facts["packs"] is True, found.findings
 
 
 def test_a_twin_still_names_missing_weights(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
