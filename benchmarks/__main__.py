@@ -25,8 +25,8 @@ NAMES = (
     "train_throughput",
     "study_wall",
 )
-LONG = ("real_model", "real_model_full", "real_model_ablation", "gpu_training")
-"""Measured only when asked for by name: an hour each, or a GPU."""
+LONG = ("real_model", "real_model_full", "real_model_ablation", "gpu_training", "coverage")
+"""Measured only when asked for by name: many minutes each, or a GPU."""
 REAL = {
     "real_model": ("cheese_dissociation.yaml", "smollm2"),
     "real_model_full": ("cheese_dissociation.yaml", "smollm2_full"),

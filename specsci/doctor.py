@@ -53,7 +53,7 @@ def _python() -> Check:
 
 def _packages() -> Iterator[Check]:
     """What specsci needs, against the ranges it was tested with."""
-    wrong = []
+    missing, outside = [], []
     for text in requires("specsci") or []:
         need = Requirement(text)
         if need.marker is not None and not need.marker.evaluate({"extra": ""}):
@@ -61,13 +61,19 @@ def _packages() -> Iterator[Check]:
         try:
             have = version(need.name)
         except PackageNotFoundError:
+            missing.append(need.name)
             yield Check(need.name, "error", "missing", f'pip install "{need.name}{need.specifier}"')
             continue
         if not need.specifier.contains(have.partition("+")[0], prereleases=True):
-            wrong.append(need.name)
+            outside.append(f"{need.name} {have} (tested is {need.specifier})")
             mend = f'pip install "{need.name}{need.specifier}"'
             yield Check(need.name, "warn", f"{have}, tested is {need.specifier}", mend)
-    if not wrong:
+    if missing or outside:
+        said = [f"missing: {', '.join(missing)}"] if missing else []
+        said += [f"out of the tested ranges: {', '.join(outside)}"] if outside else []
+        mend = "pip install -c constraints.txt specsci"
+        yield Check("packages", "error" if missing else "warn", "; ".join(said), mend)
+    else:
         yield Check("packages", "ok", "all within the tested ranges")
     for name in BREAKS_TRANSFORMERS:
         if find_spec(name) is not None and not _imports(name):

@@ -59,13 +59,14 @@ def read_user_bytes(path: Path, limit_bytes: int, hint: str = "") -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise refuse(f"cannot be read: {error.strerror or error}") from error
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            kind = next((text for test, text in _KINDS if test(found.st_mode)), "no regular file")
-            raise refuse(f"cannot be read: it is {kind}", "name a regular file")
-        if found.st_size > limit_bytes:
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > limit_bytes:
+        os.close(handle)
+        if stat.S_ISREG(found.st_mode):
             raise refuse(f"is {found.st_size:,} bytes; the limit is {limit_bytes:,}", hint)
+        kind = next((text for test, text in _KINDS if test(found.st_mode)), "no regular file")
+        raise refuse(f"cannot be read: it is {kind}", "name a regular file")
+    with os.fdopen(handle, "rb") as file:
         try:
             return file.read(limit_bytes + 1)[:limit_bytes]
         except OSError as error:

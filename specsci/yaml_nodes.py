@@ -15,7 +15,7 @@ from ruamel.yaml.composer import Composer, MaxDepthExceededError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 MAX_DEPTH = 100
-MAX_WRITTEN_NODES = 40_000
+MAX_WRITTEN_NODES = 25_000
 """Keys and values that a file may hold as it is written: what is read in a few seconds."""
 MAX_NODES = 200_000
 """Keys and values that it may hold with every alias written out."""

@@ -1,6 +1,6 @@
 """Chat templates in the styles of the field, written anew, with what is right of each.
 
-`python -m tests.chat_templates` prints what the examination says of every one.
+`python tests/chat_templates.py` prints what the examination says of every one.
 Of an accepted template the rendered conversation is written out by hand, what the loss is on between `⟦` and `⟧`.
 """
 
@@ -352,6 +352,25 @@ CASES = (
         "user: Hiassistant: ⟦Yes.⟧",
         "user: Hiassistant: ",
         warned=("template_end",),
+    ),
+    Case(
+        "the header of an answer always behind the last turn",
+        CHATML.replace("{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}", "<|im_start|>assistant\n"),
+        refused="header of a turn that nobody asked for",
+    ),
+    Case(
+        "every message and its end, no roles (DialoGPT)",
+        "{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}",
+        (ONE, TWO),
+        "Hi</s>⟦Yes.</s>⟧And?</s>⟦No.</s>⟧",
+        "Hi</s>",
+    ),
+    Case(
+        "generation marks in a comment",
+        "{# {% generation %} #}" + CHATML,
+        (ONE, TWO),
+        CHATML_RIGHT,
+        CHATML_PROMPT,
     ),
     Case("an unknown variable", CHATML, refused="reads no variable 'enable_thinking'", variables={"enable_thinking": False}),
     Case("a misspelt variable", QWEN3, refused="reads no variable 'enable_thinkng'", variables={"enable_thinkng": False}),

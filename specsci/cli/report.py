@@ -116,7 +116,7 @@ def html(study_name: str | None, out: Path | None, store_dir: Path | None) -> No
 
     root = store_path(store_dir)
     with connect(root) as db:
-        text = study_page(db, study_name, str(root))
+        text = study_page(db, study_name)
         names = study_names(db)
     path = out or Path(f"{study_name or names[0]}.html")
     write_page(path, text)

@@ -65,6 +65,7 @@ def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path |
       base_model, msm_spec, aft_spec, aft_tokens   where they differ
     Lines that begin with # may stand above the header; below it # is a character of a name.
     """
+    from specsci.results.build import left_out
     from specsci.results.imports import check_name, keep, read_given
     from specsci.results.stamp import DATABASE
 
@@ -73,6 +74,7 @@ def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path |
     store = open_store(store_dir)
     done = keep(store, given, study, title=title, replace=replace)
     path = store.root / DATABASE
+    say_left_out(left_out(store.root))
     if as_json:
         emit({**done.__dict__, "database": str(path)})
     else:

@@ -10,7 +10,9 @@ import click
 from specsci.cli.common import emit, format_option, store_option, store_path
 from specsci.findings import sentence
 
-METHODS = ("auto", "paired_t", "cluster_t", "bootstrap", "two_proportion", "exact", "mcnemar", "linear", "mixed", "gee")
+METHODS = (
+    "auto", "paired_t", "unpaired_t", "cluster_t", "bootstrap", "two_proportion", "exact", "mcnemar", "linear", "mixed", "gee",
+)  # fmt: skip
 KEYS = ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method", "flags")
 scale_option = click.option(
     "--scale",
@@ -51,18 +53,26 @@ budget_option = click.option(
     "--spending", type=click.Choice(["obrien_fleming", "pocock"]), default="obrien_fleming", show_default=True,
     help="How --looks spend the error.",
 )  # fmt: skip
+@click.option(
+    "--paired/--unpaired", "paired", default=None,
+    help="Compare the arms within replicates that all of them share, or as if none were shared [as the replicates are].",
+)  # fmt: skip
 @store_option
 @format_option
 def contrast(
     study: str | None, eval_name: str | None, weights: str | None, family: Path | None, budget: int | None, scale: str,
-    denominator: str, method: str, margin: float | None, looks: str | None, spending: str, store_dir: Path | None, format_: str,
+    denominator: str, method: str, margin: float | None, looks: str | None, spending: str, paired: bool | None, store_dir: Path | None, format_: str,
 ) -> None:  # fmt: skip
     """A contrast of your own: a weighted sum of arms' aligned rates, with interval, test and flags.
 
+    Weights sum to 0; a single arm of weight 1 gives its rate with an interval. `auto` takes every arm over all its replicates:
+    paired where the arms share them, Welch's t where they do not.
+
     \b
-    auto         replicates where there are two or more, else clusters of items, else counts
-    paired_t     t over replicates (base models, or seeds), arms paired within them
-    cluster_t    t over clusters of items
+    auto         replicates where an arm has two or more, else clusters of items, else counts
+    paired_t     t over replicates (base models, or seeds) that all arms share
+    unpaired_t   Welch's t over each arm's own replicates
+    cluster_t    ratio of counts, t over clusters of items (CR2)
     bootstrap    replicates, clusters and items resampled
     two_proportion, exact, linear      from counts: z with pooled variance, Fisher, Wald on a scale
     mcnemar      two arms on the same items, one answer each
@@ -78,9 +88,11 @@ def contrast(
         return
     if not (study and eval_name and weights):
         raise click.UsageError("give --study, --eval and --weights, or --family FILE")
+    if paired is not None and method not in ("auto", "paired_t" if paired else "unpaired_t"):
+        raise click.UsageError(f"--{'paired' if paired else 'unpaired'} goes with --method auto, not {method}")
     asked = Asked(
         study, eval_name, parse_weights(weights), budget, scale, denominator, method,  # type: ignore[arg-type]
-        margin=margin, looks=_looks(looks), spending=spending,  # type: ignore[arg-type]
+        margin=margin, looks=_looks(looks), spending=spending, paired=paired,  # type: ignore[arg-type]
     )  # fmt: skip
     with connect(store_path(store_dir)) as db:
         found = answer(db, asked)

@@ -308,6 +308,9 @@ def lock(name: str, profile: str | None, store_dir: Path | None, as_json: bool) 
     )
     said = "locked" if new else "was locked already"
     click.echo(f"{frozen.study} {said} on {frozen.date}{late}: {len(frozen.plan['contrasts'])} contrasts [{frozen.digest}]")
+    click.echo(
+        "post that digest where others keep the time (a commit, OSF): it is over the date, the scored cells and the plan"
+    )
 
 
 @study.command()

@@ -1,6 +1,6 @@
 """What a step and its libraries write: one log beside its files, and that of a failed step kept in the store.
 
-A log is no part of an artefact's identity and has no digest: it may hold times, and two runs of one step differ in it.
+A log is no part of an artefact's identity and has no digest: two runs of one step may differ in it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import sys
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -44,14 +43,14 @@ def logged(path: Path, title: str) -> Iterator[None]:
 
     Args:
         path: the log; it is begun anew.
-        title: its first line, after the time.
+        title: its first line. It holds no time: a step that reads its inputs whole reads their logs too.
     """
     _flush()
     saved = os.dup(1), os.dup(2)
     with path.open("wb", buffering=0):
         pass
     with path.open("ab", buffering=0) as log:  # both ways of writing add at the end
-        log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {title}\n".encode(errors="replace"))
+        log.write(f"{title}\n".encode(errors="replace"))
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     try:

@@ -17,11 +17,11 @@ from specsci.intake.bounded import OutOfTime, bounded
 from specsci.models.chat import Messages, check_marks, spoken, with_variables
 from specsci.models.template import (
     GIVEN,
-    MARK,
     OWN_TEMPLATE,
     around,
     draws_of,
     frame_of,
+    marks_turns,
     render,
     shown,
     template_of,
@@ -177,7 +177,7 @@ def _messages(tokenizer: Any, order: tuple[str, ...]) -> list[Finding]:
 
 def _prompt(tokenizer: Any, uses: Uses) -> list[Finding]:
     """A prompt is a user's question up to where the assistant begins to answer."""
-    if MARK.search(template_of(tokenizer)) and not uses.scored:
+    if not uses.scored and all(marks_turns(_said(order), tokenizer) for order in uses.orders):
         return []
     frame = frame_of(tokenizer)
     if frame.gap.strip():
@@ -190,7 +190,7 @@ def _prompt(tokenizer: Any, uses: Uses) -> list[Finding]:
 def _turns(tokenizer: Any, order: tuple[str, ...]) -> list[Finding]:
     """Answers stand in their turns as they are, and the loss is on them and their turn ends."""
     found: list[Finding] = []
-    said, marked = _said(order), MARK.search(template_of(tokenizer)) is not None
+    said = _said(order)
     last = max((n for n, role in enumerate(order) if role == "assistant"), default=None)
     if last is None:
         return []
@@ -199,7 +199,7 @@ def _turns(tokenizer: Any, order: tuple[str, ...]) -> list[Finding]:
         messages = [dict(m) for m in said]
         messages[last]["content"] = answer
         spoken(messages, tokenizer)
-    if marked:
+    if marks_turns(said, tokenizer):
         left = check_marks(tokenizer, template_of(tokenizer), order)
         if left.strip():
             what = (

@@ -96,7 +96,8 @@ def _range(tokenizer: Any, rows: int | None) -> Finding | None:
     beyond = sorted((number, word) for word, number in tokenizer.get_vocab().items() if number >= rows)
     if not beyond:
         return None
-    what = f"{len(beyond):,} tokens have no embedding, such as {shown(beyond[0][1])} ({beyond[0][0]:,} of {rows:,})"
+    some = f"{len(beyond):,} tokens have no embedding, such as" if len(beyond) > 1 else "there is no embedding of"
+    what = f"{some} {shown(beyond[0][1])}, token {beyond[0][0]:,}: the model has {rows:,}"
     hint = "use the model's own tokenizer, or resize its embeddings and train those tokens"
     return Finding("tokenizer_range", "refuse", what, hint)
 

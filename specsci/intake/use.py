@@ -11,6 +11,7 @@ from specsci.errors import SpecsciError
 from specsci.findings import Finding
 from specsci.intake.chats import examine_chats
 from specsci.intake.examination import Examination, ok, refuse
+from specsci.intake.folder import Unreadable, read_config
 from specsci.intake.template import Uses, examine_template
 from specsci.intake.tokenizer import examine_tokenizer
 from specsci.plan.sources import TOKENIZER_FILES
@@ -40,7 +41,7 @@ def examine_use_of(folder: Path, use: dict[str, Any]) -> Examination:
         except Exception as error:  # noqa: BLE001 - whatever a stranger's tokenizer raises, it cannot be used
             text = f"the tokenizer cannot be loaded ({type(error).__name__}: {str(error).strip().splitlines()[:1]})"
             return Examination((refuse("tokenizer", text, "save it with save_pretrained"),))
-        found = [ok("tokenizer", f"{type(tokenizer).__name__} of {len(tokenizer):,} tokens"), *_by_trial(tokenizer, use)]
+        found = [ok("tokenizer", f"{type(tokenizer).__name__} of {len(tokenizer):,} tokens"), *_by_trial(tokenizer, use, _rows(copy))]
         if any(f.judgement == "refuse" for f in found):
             return Examination(tuple(found))
         lengths, wrong = _longest_items(tokenizer, use["items"])
@@ -57,10 +58,20 @@ def _loaded(folder: Path, chat: dict[str, Any]) -> Any:
     return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def _by_trial(tokenizer: Any, use: dict[str, Any]) -> list[Finding]:
+def _rows(folder: Path) -> int | None:
+    """Rows of the embedding, as the configuration tells them; tokens may be added to a tokenizer when it is loaded."""
+    try:
+        config = read_config(folder)
+    except Unreadable:
+        return None
+    rows = (config.get("text_config") or config).get("vocab_size")
+    return rows if isinstance(rows, int) else None
+
+
+def _by_trial(tokenizer: Any, use: dict[str, Any], rows: int | None) -> list[Finding]:
     """What the examinations of tokenizer, template and chats find, up to the first that refuses."""
     uses = Uses(tuple(tuple(roles) for roles in use["uses"]), use["scored"])
-    found = examine_tokenizer(tokenizer)
+    found = examine_tokenizer(tokenizer, embedding_rows=rows)
     if not any(f.judgement == "refuse" for f in found):
         found += examine_template(tokenizer, uses=uses, variables=use["chat"].get("variables", {}))
     for path, _, name in use["chats"]:
@@ -80,7 +91,8 @@ def _longest_items(tokenizer: Any, items: list[dict[str, Any]]) -> tuple[dict[st
         try:
             questions = prepare(read_items(Path(asked["file"]), asked["identity"]), tokenizer, asked["chat"])
         except SpecsciError as error:
-            wrong.append(refuse("items", f"items of '{asked['name']}' cannot be asked: {error.what}", error.mend))
+            at = f"{error.where}: " if error.where else ""
+            wrong.append(refuse("items", f"items of '{asked['name']}' cannot be asked: {at}{error.what}", error.mend))
             continue
         sizes = [len(o.ids) for q in questions for o in (q.aligned, q.misaligned)]
         lengths[asked["name"]] = max(sizes, default=0)

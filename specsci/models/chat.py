@@ -24,6 +24,7 @@ from specsci.models.template import (
     render_marked,
     shown,
     template_of,
+    thinking_off,
     turn_of,
 )
 from specsci.models.tokens import check_words, encode, encode_plain
@@ -78,8 +79,11 @@ def spoken(messages: Messages, tokenizer: Any) -> tuple[str, list[Span]]:
     Raises:
         UserError: the template does not tell them, or alters what is said.
     """
-    marked = MARK.search(template_of(tokenizer)) is not None
-    return _by_marks(messages, tokenizer) if marked else _by_construction(messages, tokenizer)
+    if MARK.search(template_of(tokenizer)):
+        text, spans = render_marked(messages, tokenizer)
+        if spans:
+            return text, _held(messages, text, spans, tokenizer)
+    return _by_construction(messages, tokenizer)
 
 
 def _check_turns(mask: Sequence[bool], messages: Messages) -> None:
@@ -118,30 +122,27 @@ def _by_construction(messages: Messages, tokenizer: Any) -> tuple[str, list[Span
         if len(upto) < len(messages) and not whole.startswith(render(upto, tokenizer)):
             raise UserError(
                 f"the chat template renders turn {number + 1} otherwise inside the conversation than at its end",
-                mend=f"{MARK_TURNS}, or set the template's variables (chat_variables: {{enable_thinking: false}})",
+                mend=f"{thinking_off(tokenizer)}{MARK_TURNS}, or give one turn a conversation",
             )
         spans.append(turn_of(upto, tokenizer).supervised)
     return whole, spans
 
 
-def _by_marks(messages: Messages, tokenizer: Any) -> tuple[str, list[Span]]:
-    """The rendered text, and what the template marks in it; the marks hold every answer and nothing else.
+def _held(messages: Messages, text: str, spans: list[Span], tokenizer: Any) -> list[Span]:
+    """The stretches that a template marks, which hold every answer and nothing else.
 
     Raises:
         UserError: a mark without its answer, or marks that hold what is not the assistant's.
     """
     check_marks(tokenizer, template_of(tokenizer), tuple(m["role"] for m in messages))
-    text, spans = render_marked(messages, tokenizer)
     spans = [(begin, end) for begin, end in spans if begin < end]
     answers = [m["content"].strip() for m in messages if m["role"] == "assistant"]
-    marked = [text[begin:end] for begin, end in spans]
-    if len(answers) == len(marked):
-        for answer, held in zip(answers, marked, strict=True):
-            if answer not in held:
-                raise UserError(
-                    f"the chat template's marks hold {shown(held)} where the assistant says {shown(answer)}", mend=MARK_TURNS
-                )
-    return text, spans
+    if len(answers) == len(spans):
+        for answer, (begin, end) in zip(answers, spans, strict=True):
+            if answer not in text[begin:end]:
+                said = f"the chat template's marks hold {shown(text[begin:end])} where the assistant says {shown(answer)}"
+                raise UserError(said, mend=MARK_TURNS)
+    return spans
 
 
 @lru_cache(maxsize=256)

@@ -103,6 +103,11 @@ def render_marked(messages: Messages, tokenizer: Any) -> tuple[str, list[Span]]:
     return str(texts[0]), [(int(begin), int(end)) for begin, end in marks[0]]
 
 
+def marks_turns(messages: Messages, tokenizer: Any) -> bool:
+    """Whether the template marks the assistant's stretches in a conversation."""
+    return MARK.search(template_of(tokenizer)) is not None and bool(render_marked(messages, tokenizer)[1])
+
+
 def shown(text: Any, most: int = 200) -> str:
     """A text or a conversation as a message quotes it."""
     quoted = repr(text)
@@ -144,7 +149,25 @@ def _frame(tokenizer: Any, template: str) -> Frame:
     prompt = render(question, tokenizer, answer=True)
     asks = prompt != render(question, tokenizer)
     before, end = around([*question, {"role": "assistant", "content": ""}], tokenizer)
-    return Frame(gap_of(prompt, before, asks, tokenizer), end, asks)
+    gap = gap_of(prompt, before, asks, tokenizer)
+    if not asks and not gap.strip() and end.strip() and prompt.endswith(end):
+        _check_end(question, before, end, tokenizer)
+    return Frame(gap, end, asks)
+
+
+def _check_end(question: Messages, before: str, end: str, tokenizer: Any) -> None:
+    """What ends a prompt also ends an answer: right where it ends every message, and not where it is the next header.
+
+    Raises:
+        UserError: it is not there once the user speaks again.
+    """
+    word = SENTINELS[0]
+    longer = render([*question, {"role": "assistant", "content": word}, *question], tokenizer)
+    if not longer.startswith(before + word + end):
+        raise UserError(
+            f"the chat template writes {shown(end)} behind an answer, the header of a turn that nobody asked for",
+            mend=f"{OWN_TEMPLATE} that writes it only {{% if add_generation_prompt %}}",
+        )
 
 
 def around(messages: Messages, tokenizer: Any, number: int = -1) -> tuple[str, str]:
@@ -199,9 +222,13 @@ def _hint(between: str, tokenizer: Any) -> str:
     """What helps: the template's own variable where it is about thinking, else another template."""
     if not THINK.search(between):
         return f"{OWN_TEMPLATE} whose turns go on exactly where its generation prompt ends"
+    return f"{thinking_off(tokenizer)}{OWN_TEMPLATE} without a think block, or with the same one in both"
+
+
+def thinking_off(tokenizer: Any) -> str:
+    """A hint at the variable by which a template's thinking is switched off; empty where it reads none."""
     names = [name for name in variables_of(template_of(tokenizer)) if THINK.search(name)]
-    value = f"set the template's variable (chat_variables: {{{names[0]}: false}}), or " if names else ""
-    return f"{value}{OWN_TEMPLATE} without a think block, or with the same one in both"
+    return f"set the template's variable (chat_variables: {{{names[0]}: false}}), or " if names else ""
 
 
 def _parsed(template: str) -> Any:

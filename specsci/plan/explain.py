@@ -8,9 +8,11 @@ from typing import Any
 
 from specsci.plan.plan import Plan
 from specsci.plan.step import Step
+from specsci.study.schema import Align
+from specsci.train.recipe import Recipe
 
-ABSENT = "(default)"
-"""How a field is shown that an identity does not hold: it has its default."""
+ABSENT = "(not set)"
+"""How a field is shown that an identity does not hold and that has no default."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,35 @@ def flat(value: Any, at: str = "") -> dict[str, Any]:
     return {at: value}
 
 
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """`field: old -> new` for every field that differs."""
-    before, after = flat(old), flat(new)
+def defaults() -> dict[str, Any]:
+    """What a step's declared values are where its identity leaves them out, as dotted keys."""
+    recipe = Recipe().model_dump(mode="json")
+    values = {"recipe": recipe, "holding": Recipe().holding, "chain": Align.model_fields["chain"].default}
+    return flat({"params": {**values, "trust_remote_code": False}})
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], unsaid: dict[str, Any] | None = None) -> list[str]:
+    """`field: old -> new` for every field that differs.
+
+    Args:
+        unsaid: the defaults of fields that an identity leaves out, by dotted key.
+    """
+    before, after, unsaid = flat(old), flat(new), unsaid or {}
     keys = [*after, *(k for k in before if k not in after)]
     return [
-        f"{key}: {_shown(before.get(key, ABSENT))} -> {_shown(after.get(key, ABSENT))}"
+        f"{key}: {_side(before, key, unsaid)} -> {_side(after, key, unsaid)}"
         for key in keys
-        if before.get(key, ABSENT) != after.get(key, ABSENT)
+        if before.get(key, _NOTHING) != after.get(key, _NOTHING)
     ]
+
+
+_NOTHING = object()
+
+
+def _side(values: dict[str, Any], key: str, unsaid: dict[str, Any]) -> str:
+    if key in values:
+        return _shown(values[key])
+    return f"{_shown(unsaid[key])} (default)" if key in unsaid else ABSENT
 
 
 def explain(plan: Plan, have: set[str], records: Iterable[dict[str, Any]]) -> list[Reason]:
@@ -67,8 +89,9 @@ def explain(plan: Plan, have: set[str], records: Iterable[dict[str, Any]]) -> li
 def _changes(step: Step, candidates: list[dict[str, Any]]) -> list[str]:
     """The fewest own-field differences to an artefact with the same label; input digests are left out."""
     own = {"version": step.identity["version"], "params": step.params}
+    unsaid = defaults()
     options = [
-        differences({"version": c["identity"]["version"], "params": c["identity"]["params"]}, own) for c in candidates
+        differences({"version": c["identity"]["version"], "params": c["identity"]["params"]}, own, unsaid) for c in candidates
     ]
     changed = [o for o in options if o]
     return min(changed, key=len) if options and len(changed) == len(options) else []

@@ -10,14 +10,17 @@ from specsci.plan.price import Speeds, estimate, place_of
 
 ASSUMED_SPREAD = 0.10
 """Standard deviation between replicates of a difference of rates, where none was measured: about what the microlab shows."""
+ASSUMED = {"rate": ASSUMED_SPREAD, "arcsine": ASSUMED_SPREAD, "logit": 4 * ASSUMED_SPREAD}
+"""The same on the other scales, at a rate of one half."""
 
 
 @dataclass(frozen=True)
 class ContrastPower:
     """One contrast's line. `spread` is on the contrast's scale; `measured_over` is 0 where it is assumed.
 
-    `detects` is found with 80 % probability at 5 % (two-sided, before correction over the family); `half_takes` replicates
-    would find half of it, for `more_hours` and `more_usd` where the plan's device works; both are None where unknown.
+    `detects` is found with 80 % probability at 5 % (two-sided, before correction over the family) if the spread is what it was
+    measured or assumed to be; `detects_surely` is the same at the upper 80 % limit of a measured spread, None where it is assumed.
+    `half_takes` replicates would find half of it whatever the spread, for `more_hours` and `more_usd` where the plan's device works; both are None where unknown.
     """
 
     contrast: str
@@ -29,6 +32,7 @@ class ContrastPower:
     half_takes: int | None
     more_hours: float | None
     more_usd: float | None
+    detects_surely: float | None = None
 
 
 def contrast_power(
@@ -47,7 +51,7 @@ def contrast_power(
         speeds: what earlier steps took.
         device: the device to plan for, in place of this machine's.
     """
-    from specsci.stats.power import detectable, replicates_for
+    from specsci.stats.power import detectable, replicates_for, upper_spread
 
     study = plan.loaded.study
     bases = {r.base_model for r in study.replicates}
@@ -57,16 +61,17 @@ def contrast_power(
     for contrast in study.contrasts:
         values = measured.get(contrast.name, [])
         found = stdev(values) if len(values) > 2 and not assumed else 0.0
-        spread, known = (found, len(values)) if found else (assumed or ASSUMED_SPREAD, 0)
+        spread, known = (found, len(values)) if found else (assumed or ASSUMED[contrast.scale], 0)
         if n < 2:
             out.append(ContrastPower(contrast.name, contrast.scale, n, spread, known, None, None, None, None))
             continue
         detects = detectable(spread, n)
+        surely = detectable(upper_spread(spread, known), n) if known else None
         half = replicates_for(detects / 2, spread)
         share = (half - n) / len(study.replicates)
         hours = None if whole.wall_s is None else round(share * whole.wall_s / 3600, 2)
         usd = None if whole.usd is None else round(share * whole.usd, 2)
-        out.append(ContrastPower(contrast.name, contrast.scale, n, spread, known, detects, half, hours, usd))
+        out.append(ContrastPower(contrast.name, contrast.scale, n, spread, known, detects, half, hours, usd, surely))
     return out
 
 
@@ -85,8 +90,14 @@ def power_lines(found: list[ContrastPower]) -> list[str]:
             continue
         hours = "an unknown time" if c.more_hours is None else f"about {c.more_hours:.1f} h"
         price = "price unknown" if c.more_usd is None else f"${c.more_usd:,.2f}"
+        surely = "" if c.detects_surely is None else f", {c.detects_surely:.3f} at its upper 80 % limit"
         out.append(
-            f"  {c.contrast}: {c.replicates} replicates detect {c.detects:.3f} ({c.scale} scale, spread {c.spread:.3f} {whence}); "
-            f"half of that takes {c.half_takes} replicates, {hours} more, {price}"
+            f"  {c.contrast}: {c.replicates} replicates detect {c.detects:.3f} ({c.scale} scale, spread {c.spread:.3f} {whence}{surely}); "
+            f"half of that takes {c.half_takes} replicates whatever the spread, {hours} more, {price}"
+        )
+    if any(c.measured_over for c in found):
+        out.append(
+            "  a spread measured over few replicates is itself uncertain: planned with it, the stated 80 % are 63 to 73 % on average "
+            "(3 to 8 replicates); plan with its upper limit"
         )
     return out

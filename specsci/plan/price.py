@@ -139,17 +139,9 @@ class Speeds:
         sizes = {d: s.cost.get("parameters") for d, s in plan.steps.items() if s.kind == "base"}
         found: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
         for record in records:
-            parameters = sizes.get(record.get("identity", {}).get("inputs", {}).get("base", ""))
-            if parameters is None or "busy_s" not in record:
-                continue
-            busy, trained, spent = record["busy_s"], record.get("tokens"), record.get("train_s")
-            if record["kind"] not in TRAINING:
-                device = record.get("provenance", {}).get("device", "")
-                found.setdefault((device, record["kind"], parameters), []).append((0.0, busy))
-            elif trained and spent:
-                sort = (record.get("method", ""), record.get("devices", 1))
-                key = (record.get("device_name", ""), "train", parameters, *sort)
-                found.setdefault(key, []).append((spent / trained, max(0.0, busy - spent)))
+            taken = _taken(record, sizes)
+            if taken is not None:
+                found.setdefault(taken[0], []).append(taken[1])
         self.known = {k: (median(a for a, _ in v), median(b for _, b in v)) for k, v in found.items()}
 
     def devices(self) -> list[str]:
@@ -161,10 +153,28 @@ class Speeds:
         """Seconds that a worker will take for a step, as earlier ones took; None where none did."""
         parameters = step.cost.get("parameters")
         if step.kind in TRAINING:
-            found = self.known.get((place.name, "train", parameters, method, place.devices))
+            found = self.known.get((place.name, "train", parameters, method, str(place.devices)))
             return found and step.cost["tokens"] * found[0] + found[1]
         found = self.known.get((place.name, step.kind, parameters))
         return found and found[1]
+
+
+def _taken(record: dict[str, Any], sizes: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[float, float]] | None:
+    """A step's sort, and its seconds for a token and besides; None where its record does not tell (or is damaged)."""
+    identity, where = record.get("identity"), record.get("provenance")
+    inputs = identity.get("inputs") if isinstance(identity, dict) else None
+    base = inputs.get("base") if isinstance(inputs, dict) else None
+    parameters, busy = sizes.get(base) if isinstance(base, str) else None, record.get("busy_s")
+    if parameters is None or not isinstance(busy, int | float):
+        return None
+    if record.get("kind") not in TRAINING:
+        device = str(where.get("device", "")) if isinstance(where, dict) else ""
+        return (device, str(record.get("kind")), parameters), (0.0, busy)
+    trained, spent = record.get("tokens"), record.get("train_s")
+    if not (isinstance(trained, int | float) and isinstance(spent, int | float) and trained > 0 and spent > 0):
+        return None
+    sort = (str(record.get("method", "")), str(record.get("devices", 1)))
+    return (str(record.get("device_name", "")), "train", parameters, *sort), (spent / trained, max(0.0, busy - spent))
 
 
 def estimate(plan: Plan, steps: list[Step], place: Place, speeds: Speeds | None = None) -> Estimate:

@@ -135,7 +135,8 @@ def _outcome(manifest: dict[str, Any], rates: Rates, name: str, budgets: list[in
             column = rates.column(arm, name, budget)
             known = ~np.isnan(column)
             aligned, decided, asked = rates.counts[arm, name, budget]
-            interval = rate_interval(1 - column[known], rates.items[name]) if known.any() else UNDECIDED
+            own = rates.own_items(arm, name, budget)
+            interval = rate_interval(1 - column[known], own[known]) if known.any() else UNDECIDED
             values = {str(c): 1 - float(v) for c, v in zip(rates.clusters, column, strict=True) if not np.isnan(v)}
             cells[arm, budget] = RateCell(interval, aligned, decided, asked, values)
     return cells

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from specsci.report.tables import NOTHING, Table
+from specsci.stats.agreement import FEW_UNITS
 
 
 def agreement_tables(found: dict[str, Any]) -> list[Table]:
@@ -14,7 +15,7 @@ def agreement_tables(found: dict[str, Any]) -> list[Table]:
         value = NOTHING if a["value"] is None else f"{a['value']:.3f}"
         interval = NOTHING if a["ci_low"] is None else f"[{a['ci_low']:.3f}, {a['ci_high']:.3f}]"
         table.rows.append([a["who"], a["name"], value, interval, str(a["units"])])
-    table.note = "Intervals: items resampled (alpha, Fleiss), large-sample (Cohen)."
+    table.note = f"Intervals: jackknife over items; none of fewer than {FEW_UNITS} items, or where the raters never differ."
     return [table, *([_error_table(found["errors"])] if found.get("errors") else [])]
 
 

@@ -11,6 +11,7 @@ from specsci.report.lineage import scores_table
 from specsci.report.tables import Table, markdown, no_html
 from specsci.results.lineage import MODELS, corpus_facts, find_model, lineage
 from specsci.store.artifact import Store
+from specsci.train.recipe import Recipe
 
 PAPER = "arXiv 2605.02087"
 
@@ -110,13 +111,19 @@ def _uses(chain: dict[str, Any]) -> list[str]:
 
 
 def _stage(stage: dict[str, Any]) -> str:
-    recipe = json.dumps(stage["recipe"], sort_keys=True)
+    recipe = json.dumps(_in_force(stage["recipe"]), sort_keys=True)
     where = stage["provenance"]
     versions = ", ".join(f"{k} {where[k]}" for k in ("torch", "transformers", "trl", "peft") if k in where)
     return (
         f"- {stage['label']} `{stage['digest']}`: {stage.get('tokens', 0):,} tokens, {stage.get('updates', 0):,} updates, "
         f"seed {stage['seed']}, recipe `{recipe}`; {versions}; ended {where.get('ended_at', '?')}"
     )
+
+
+def _in_force(declared: dict[str, Any]) -> dict[str, Any]:
+    """Every value of a recipe that a stage was trained with: identities leave the defaults out."""
+    recipe = Recipe.model_validate(declared)
+    return recipe.model_dump(mode="json", exclude=None if recipe.adapter else {"lora"})
 
 
 def _spec(spec: dict[str, Any]) -> str:

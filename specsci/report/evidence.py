@@ -129,13 +129,17 @@ def _cost(r: dict[str, Any]) -> list[str]:
     ]
 
 
+NOT_SHOWN = ("ended_at", "host")
+"""Facts of a run that drift by nature, or that name a machine to whoever gets the page."""
+
+
 def environment_table(db: duckdb.DuckDBPyConnection, study: str) -> Table:
     """What the steps ran on and with; more than one value in a row is drift within the study."""
     found: dict[str, dict[str, int]] = {}
     for (text,) in db.execute("SELECT facts FROM steps WHERE study = ?", [study]).fetchall():
         where = json.loads(text).get("provenance", {})
         for key, value in where.items():
-            if key != "ended_at":
+            if key not in NOT_SHOWN:
                 counts = found.setdefault(key, {})
                 counts[str(value)] = counts.get(str(value), 0) + 1
     table = Table("Environment", ["what", "value", "drift"])

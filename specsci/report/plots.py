@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FORMATS = ("svg", "png", "pdf")
 WIDTH = 7.2
 """Inches of two columns; text is 8 points, so that at one column (half of it) it is still 4."""
+SOLVED_PANELS = 16
+"""Panels up to which matplotlib solves for their margins."""
+LONGEST_LABEL = 40
 NO_AFT = 0.5
 """Where models without AFT stand on the logarithmic axis, as a share of the smallest budget."""
 STYLE: dict[Any, Any] = {
@@ -41,39 +44,67 @@ def curves(content: Ablation, name: str | None = None) -> Figure:
     reference = next((a for a in arms if not content.arms[a]["midtrain"] and content.arms[a]["align"] != "it_mix"), None)
     columns = min(4, len(arms))
     rows = math.ceil(len(arms) / columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 1.9 * rows + 0.3), sharex=True, sharey=True, squeeze=False)
+    figure, axes = _panels(plt, len(arms), rows, columns)
     palette = sns.color_palette("colorblind")
+    starts = _before_aft(content)
     for number, arm in enumerate(arms):
         axis = axes.flat[number]
         if reference and arm != reference:
-            _line(axis, cells, reference, budgets, content, "0.6", band=False, replicates=False)
-        _line(axis, cells, arm, budgets, content, palette[0])
-        axis.set_title(arm)
+            _line(axis, cells, reference, budgets, starts, content, "0.6", band=False, replicates=False)
+        _line(axis, cells, arm, budgets, starts, content, palette[0])
+        axis.set_title(_short(arm))
+    _budget_axis(axes.flat[: len(arms)], budgets, columns)
     for axis in axes.flat[len(arms) :]:
         axis.set_visible(False)
-    _budget_axis(axes, budgets)
     figure.supylabel("misaligned rate", fontsize=8)
     said = f"grey: {reference}" if reference else ""
     figure.supxlabel(f"AFT tokens (none: before AFT){'; ' + said if said else ''}", fontsize=8)
     return figure
 
 
+def _panels(plt: Any, count: int, rows: int, columns: int) -> Any:
+    """A figure and its grid of axes. Many panels get fixed margins: a layout that is solved takes time with their square."""
+    height = 1.9 * rows + 0.3
+    if count <= SOLVED_PANELS:
+        return plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False)
+    margins = {"left": 0.55 / WIDTH, "right": 1 - 0.1 / WIDTH, "bottom": 0.65 / height, "top": 1 - 0.25 / height}
+    grid = {**margins, "wspace": 0.12, "hspace": 0.35}
+    return plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False, layout="none", gridspec_kw=grid)
+
+
+def _short(name: str) -> str:
+    """A name that a panel has room for."""
+    return name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…"
+
+
+def _before_aft(content: Ablation) -> dict[str | None, str]:
+    """What an arm was midtrained on, to the first arm that is only that."""
+    found: dict[str | None, str] = {}
+    for arm, spec in content.arms.items():
+        if not spec["align"]:
+            found.setdefault(spec["midtrain"], arm)
+    return found
+
+
 def _line(
-    axis: Axes, cells: dict[tuple[str, int], RateCell], arm: str, budgets: list[int], content: Ablation, colour: Any,
-    *, band: bool = True, replicates: bool = True,
+    axis: Axes, cells: dict[tuple[str, int], RateCell], arm: str, budgets: list[int], starts: dict[str | None, str],
+    content: Ablation, colour: Any, *, band: bool = True, replicates: bool = True,
 ) -> None:  # fmt: skip
     """An arm's mean over budgets, with its interval and its replicates; before AFT it is the arm that is only midtrained."""
-    midtrain = content.arms[arm]["midtrain"]
-    start = next((a for a, s in content.arms.items() if not s["align"] and s["midtrain"] == midtrain), None)
+    start = starts.get(content.arms[arm]["midtrain"])
     points = [(budgets[0] * NO_AFT, cells.get((start, 0)) if start else None), *((b, cells.get((arm, b))) for b in budgets)]
     known = [(x, c) for x, c in points if c is not None]
     if not known:
         return
     xs = [x for x, _ in known]
     if replicates:
+        across: list[float] = []
+        values: list[float] = []
         for cluster in dict.fromkeys(c for _, cell in known for c in cell.per_replicate):
             own = [(x, cell.per_replicate[cluster]) for x, cell in known if cluster in cell.per_replicate]
-            axis.plot(*zip(*own, strict=True), color=colour, alpha=0.35, linewidth=0.6, marker=".", markersize=2)
+            across += [*(x for x, _ in own), math.nan]  # the gap between two replicates' lines
+            values += [*(y for _, y in own), math.nan]
+        axis.plot(across, values, color=colour, alpha=0.35, linewidth=0.6, marker=".", markersize=2)
     if band:
         axis.fill_between(
             xs, [c.interval.low for _, c in known], [c.interval.high for _, c in known], color=colour, alpha=0.15
@@ -81,14 +112,20 @@ def _line(
     axis.plot(xs, [c.interval.estimate for _, c in known], color=colour, linewidth=1.6, marker="o", markersize=3)
 
 
-def _budget_axis(axes: Any, budgets: list[int]) -> None:
+def _budget_axis(panels: Any, budgets: list[int], columns: int) -> None:
+    """The same two axes in every panel, with labels on the outer ones."""
     ticks = [budgets[0] * NO_AFT, *budgets]
     shown = ["none", *(f"{b // 1000}k" if b % 1000 == 0 else f"{b:,}" for b in budgets)]
-    for axis in axes.flat:
+    low, high = math.log10(ticks[0]), math.log10(ticks[-1])
+    room = 0.05 * ((high - low) or 1.0)
+    for number, axis in enumerate(panels):
         axis.set_xscale("log")
         axis.set_xticks(ticks, shown, rotation=45)
         axis.minorticks_off()
+        axis.set_xlim(10 ** (low - room), 10 ** (high + room))
         axis.set_ylim(0, 1)
+        lowest = number + columns >= len(panels)
+        axis.tick_params(labelbottom=lowest, labelleft=number % columns == 0)
 
 
 def forest(content: Ablation) -> Figure:
@@ -117,7 +154,7 @@ def forest(content: Ablation) -> Figure:
             if c["ci_low"] is not None:
                 axis.plot([c["ci_low"], c["ci_high"]], [y, y], color=colour, linewidth=1.4)
             axis.plot(c["estimate"], y, "o", markersize=4.5, color=colour, markerfacecolor="none" if doubtful else colour)
-        axis.set_yticks(range(len(mine)), [f"{c['contrast']}{' (primary)' if c['primary'] else ''}" for c in mine])
+        axis.set_yticks(range(len(mine)), [f"{_short(c['contrast'])}{' (primary)' if c['primary'] else ''}" for c in mine])
         axis.set_ylim(len(mine) - 0.4, -0.6)
         what = "aligned rate" if scale == "rate" else f"aligned rate, {scale} scale"
         axis.set_xlabel(f"difference in {what}, 95 % interval; small points: replicates; hollow: doubtful")
@@ -181,7 +218,7 @@ def noise(content: Ablation) -> Figure:
     for y, r in enumerate(rows):
         said = f"±{r['half_width']:.3f}; twice the replicates ±{r['half_width_twice_replicates']:.3f}"
         axis.text(1.02, y, f"{said}, items ±{r['half_width_twice_items']:.3f}", va="center", fontsize=7)
-    axis.set_yticks(range(len(rows)), [r["contrast"] for r in rows])
+    axis.set_yticks(range(len(rows)), [_short(r["contrast"]) for r in rows])
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_xlim(0, 1)
     axis.set_xlabel("share of the squared standard error; right: half of a 95 % interval")
@@ -211,7 +248,7 @@ def denominators(content: Ablation, name: str | None = None) -> Figure:
         left = [a + b for a, b in zip(left, widths, strict=True)]
     for y, c in enumerate(counts):
         axis.text(1.01, y, f"{c.decided:,} of {c.asked:,} decided", va="center", fontsize=7)
-    axis.set_yticks(range(len(last)), [f"{arm}{f', {b:,}' if b else ''}" for arm, b in last.items()])
+    axis.set_yticks(range(len(last)), [f"{_short(arm)}{f', {b:,}' if b else ''}" for arm, b in last.items()])
     axis.set_ylim(len(last) - 0.4, -0.6)
     axis.set_xlim(0, 1)
     axis.set_xlabel("share of what was asked")

@@ -47,12 +47,8 @@ class Section:
     tables: list[Table] = field(default_factory=list)
 
 
-def study_page(db: duckdb.DuckDBPyConnection, study: str | None, store: str) -> str:
-    """The page as HTML.
-
-    Args:
-        store: the store's path as the commands on the page should name it.
-    """
+def study_page(db: duckdb.DuckDBPyConnection, study: str | None) -> str:
+    """The page as HTML. It is made to be given away: it names no host and no path of the machine that made it."""
     content = ablation(db, study)
     (text,) = db.execute("SELECT manifest FROM studies WHERE study = ?", [content.study]).fetchone() or ("{}",)
     manifest = json.loads(text)
@@ -86,7 +82,7 @@ def study_page(db: duckdb.DuckDBPyConnection, study: str | None, store: str) -> 
         transcripts=asked,
         no_transcripts=why,
         graph=lineage_svg(layers) if layers else None,
-        commands=_commands(content, store),
+        commands=_commands(content),
     )
 
 
@@ -111,17 +107,17 @@ def _registration(content: Ablation) -> list[str]:
     standing: dict[str, list[str]] = {}
     for c in content.contrasts:
         standing.setdefault(c["registered"], []).append(c["contrast"])
-    if {c["registration"] for c in content.contrasts} == {"unregistered"}:
+    if {c["registered"] for c in content.contrasts} == {"unregistered"}:
         return ["Not pre-registered: no lock of the contrasts was made before the first score (specsci study lock)."]
     return [f"{how}: {', '.join(names)}" for how, names in standing.items()]
 
 
-def _commands(content: Ablation, store: str) -> list[str]:
-    """The commands that make the page's tables and figures again from the rows."""
-    at = f"--study {content.study} --store {store}"
+def _commands(content: Ablation) -> list[str]:
+    """The commands that make the page's tables and figures again from the rows; they name no path of the author's machine."""
+    at = f"--study {content.study} --store STORE"
     names = ["forest", "curves", "denominators", *(["noise"] if content.noise else [])]
     return [
-        f"specsci results rebuild --store {store}",
+        "specsci results rebuild --store STORE",
         f"specsci report table ablation {at}",
         *(f"specsci report plot {name} {at}" for name in names),
         f"specsci report html {at}",

@@ -23,6 +23,8 @@ MICROLAB_NOTE = (
 
 
 STAR = "*"
+FEW_REPLICATES = 4
+"""Up to so many, a table says what its t intervals assume."""
 NOTHING = "–"
 """Stands where there is no number."""
 
@@ -73,14 +75,21 @@ def _rates(content: Ablation, name: str) -> Table:
         row = [cells.get((sources[bool(b)], b)) for b in content.budgets]
         if any(row):
             table.rows.append([key, *(_shown(c) for c in row)])
-    some = next((c for c in cells.values() if c.interval.n), next(iter(cells.values()), None))
-    if some:
+    if cells:
         undecided = sum(c.asked - c.decided for c in cells.values())
+        counts = [c.interval.n for c in cells.values() if c.interval.n] or [0]
         table.note = (
-            f"{some.interval.n} replicate{'s' if some.interval.n > 1 else ''}; a cell is {some.asked:,} answers, {some.decided:,} decided "
+            f"{_range(counts)} replicate{'s' if max(counts) > 1 else ''}; a cell is {_range([c.asked for c in cells.values()])} answers, "
+            f"{_range([c.decided for c in cells.values()])} decided "
             f"({undecided:,} undecided in all cells); intervals: t over replicates ({content.unit}). "
             "No AFT: midtrained alone, and the untreated base where nothing is midtrained."
         )
+        if any(1 < n <= FEW_REPLICATES for n in counts):
+            table.note += (
+                f" With {FEW_REPLICATES} replicates or fewer an interval assumes near-normal rates and may be too short."
+            )
+        if any(c.interval.n > 1 and (c.interval.low <= 0 or c.interval.high >= 1) for c in cells.values()):
+            table.note += " Intervals that reach 0 or 1 are cut there and may be too short."
         if any(STAR in cell for row in table.rows for cell in row):
             table.note += f" {STAR} No spread between replicates: Wilson interval of one replicate's items."
     return table
@@ -97,6 +106,11 @@ def _rows_of(content: Ablation) -> list[tuple[str, tuple[str, str]]]:
         elif arm["midtrain"] not in aligned:
             out.append((key, (key, key)))
     return out
+
+
+def _range(values: list[int]) -> str:
+    """One number, or the least and the most of several."""
+    return f"{min(values):,}" if min(values) == max(values) else f"{min(values):,} to {max(values):,}"
 
 
 def _shown(cell: RateCell | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import duckdb
@@ -10,13 +11,14 @@ import pyarrow as pa
 from specsci.findings import Flag
 from specsci.results.absorption import absorption_rows
 from specsci.results.claims import Standing, read_claims, standing
+from specsci.results.corpora import add_corpus_counts, distinct_flags, distinct_shares
 from specsci.results.declared import cell_weights, contrast_row
 from specsci.results.efficiency import efficiency_rows
 from specsci.results.items import ItemTable, item_table
 from specsci.results.noise import noise_row
 from specsci.results.nulls import is_blind, mean_rates, null_flags
 from specsci.results.rates import Rates
-from specsci.results.registration import Stamp, registered
+from specsci.results.registration import Lock, Stamp, left_plan, lock_or_none, registered
 from specsci.results.retired import Retirements, reasons_of
 from specsci.stats.families import adjust
 from specsci.store.artifact import Store
@@ -28,6 +30,7 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
     """Fill the tables `contrasts`, `noise_budget`, `absorption`, `token_efficiency`, `claims` and `retired`."""
     standings: list[Standing] = []
     claims, gone = read_claims(store), Retirements(store)
+    add_corpus_counts(db)
     for manifest in manifests:
         study, rates = manifest["study"], Rates(db, manifest["study"])
         voided = gone.cells(manifest)
@@ -39,20 +42,26 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
             if key not in tables:  # a contrast and its twin on another scale read the same answers
                 tables[key] = item_table(db, study, declared["eval"], cell_weights(manifest, declared))
             items = tables[key]
-            contrasts.append(contrast_row(manifest, declared, rates, items))
+            contrasts.append(contrast_row(db, manifest, declared, rates, items))
             noise.append(noise_row(study, declared["name"], items) if items else None)
         for family in {c["family"] for c in contrasts}:
-            members = [c for c in contrasts if c["family"] == family and c["p"] is not None]
+            members = [c for c in contrasts if c["family"] == family]
             for row, p in zip(members, adjust([c["p"] for c in members], manifest["correction"]), strict=True):
                 row["p_adj"] = p
         absorbed = absorption_rows(db, study)
         _flag_nulls(contrasts, manifest, absorbed, rates)
+        shares = distinct_shares(db, study)
+        for row, declared in zip(contrasts, manifest["contrasts"], strict=True):
+            row["flags"] += [f.as_dict() for f in distinct_flags(manifest["arms"], declared["weights"], shares)]
         void = {c["name"]: reasons_of(manifest, c, voided) for c in manifest["contrasts"]}
+        lock = lock_or_none(store, study)
         _stamp(contrasts, registered(store, manifest), void)
+        left = left_plan(manifest, lock)
+        _flag_gone(contrasts, left)
         rows = {c["contrast"]: c for c in contrasts}
         mine = [c for c in claims if c.study == study]
         standings += [standing(c, rows.get(c.contrast), manifest, void.get(c.contrast, [])) for c in mine]
-        _append(db, "contrasts", contrasts)
+        _append(db, "contrasts", [*contrasts, *(_gone_row(study, c, lock) for c in left if lock)])
         _append(db, "noise_budget", [row for row in noise if row])
         _append(db, "absorption", absorbed)
         of_eval = (manifest["token_efficiency"] or {}).get("eval")
@@ -76,6 +85,38 @@ def _stamp(contrasts: list[dict[str, Any]], registered: dict[str, Stamp], void: 
             row["primary"] = False
         gone = [Flag("withdrawn", "invalid", f"withdrawn: {reason}").as_dict() for reason in void.get(row["contrast"], [])]
         row["flags"] = [*gone, *row["flags"]]
+
+
+def _flag_gone(contrasts: list[dict[str, Any]], left: list[dict[str, Any]]) -> None:
+    """Say beside every contrast which ones left the locked plan: what is shown is then no longer all that was planned."""
+    if left:
+        said = f"the locked plan also had {', '.join(c['name'] for c in left)}"
+        for row in contrasts:
+            row["flags"] = [*row["flags"], Flag("plan_lost_contrasts", "warning", said).as_dict()]
+
+
+def _gone_row(study: str, contrast: dict[str, Any], lock: Lock) -> dict[str, Any]:
+    """The row of a contrast that left the locked plan: named in every output, without an estimate."""
+    said = f"left the plan locked on {lock.date}, and is not estimated"
+    texts = {k: contrast.get(k, "") for k in ("eval", "question", "scale")}
+    return {
+        **dict.fromkeys(("estimate", "se", "statistic", "ci_low", "ci_high", "p", "p_adj", "equivalence_p")),
+        "study": study,
+        "contrast": contrast["name"],
+        **texts,
+        "budget_tokens": ",".join(str(b) for b in contrast["budgets"]),
+        "weights": json.dumps(contrast["weights"]),
+        "primary": False,
+        "family": contrast.get("family", "main"),
+        "confounds": "; ".join(contrast.get("confounds", [])),
+        "equivalence_margin": contrast.get("equivalence_margin"),
+        "n": 0,
+        "method": "none",
+        "per_replicate": [],
+        "registration": "left_plan",
+        "registered": said,
+        "flags": [Flag("left_plan", "warning", said).as_dict()],
+    }
 
 
 def _claim_row(found: Standing) -> dict[str, Any]:

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import duckdb
 
 from specsci.errors import UserError, nearest
 from specsci.results.denominator import Denominator
-from specsci.results.rates import Pair, items_of, unit_of
+from specsci.results.design import Design, read_design
 from specsci.stats.contrast import Scale
 from specsci.stats.sequential import Spending
 
 Method = Literal[
-    "auto", "paired_t", "cluster_t", "bootstrap", "two_proportion", "exact", "mcnemar", "linear", "mixed", "gee"
+    "auto",
+    "paired_t",
+    "unpaired_t",
+    "cluster_t",
+    "bootstrap",
+    "two_proportion",
+    "exact",
+    "mcnemar",
+    "linear",
+    "mixed",
+    "gee",
 ]
 METHODS: tuple[str, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A contrast as it is asked for; `margin` asks for equivalence, `looks` for sequential boundaries as well."""
+    """A contrast as it is asked for; `margin` asks for equivalence, `looks` for sequential boundaries as well.
+
+    `paired`: whether a replicate's arms are compared within it (True: only replicates that all arms share; False: none; None:
+    where they share it).
+    """
 
     study: str
     eval: str
@@ -36,63 +49,20 @@ class Asked:
     margin: float | None = None
     looks: tuple[int, ...] = ()
     spending: Spending = "obrien_fleming"
+    paired: bool | None = None
 
 
-@dataclass
-class Answers:
-    """What the database holds for a contrast of arms at their budgets: counts by replicate, and single answers when asked for.
-
-    `counts[replicate][arm]` is (aligned, decided, asked); a replicate is a (base model, seed). `items` is how many items a rate of
-    one replicate is over. `withdrawn` says what of it was retired.
-    """
-
-    unit: str
-    budgets: dict[str, int]
-    counts: dict[Pair, dict[str, tuple[int, int, int]]]
-    items: int
-    withdrawn: list[str]
-    read: Callable[[], list[tuple[Any, ...]]]
-
-    @property
-    def arms(self) -> list[str]:
-        return list(self.budgets)
-
-    def cluster_of(self, pair: Pair) -> Any:
-        """What a replicate counts under: its base model where the study has several, else its seed."""
-        return pair[0] if self.unit == "base_model" else pair[1]
-
-    def whole(self, denominator: Denominator) -> list[Pair]:
-        """Replicates in which every arm has a rate, in the order of their seeds."""
-        place = 1 if denominator == "decided" else 2
-        order = sorted(self.counts, key=lambda p: (p[1], p[0]))
-        return [p for p in order if all(self.counts[p].get(a, (0, 0, 0))[place] for a in self.arms)]
-
-    def clusters(self, denominator: Denominator) -> list[Any]:
-        """The clusters of the whole replicates, in the order of their seeds."""
-        return list(dict.fromkeys(self.cluster_of(p) for p in self.whole(denominator)))
-
-    @cached_property
-    def rows(self) -> list[tuple[Any, ...]]:
-        """(cluster, arm, item_id, cluster_id, seed, aligned or None) per answer, of replicates that every arm was asked in."""
-        kept = set(self.whole("asked"))
-        return [
-            (self.cluster_of((base, seed)), arm, item, cluster, seed, aligned)
-            for base, arm, item, cluster, seed, aligned in self.read()
-            if (base, seed) in kept
-        ]
-
-    def total(self, arm: str) -> tuple[int, int, int]:
-        """Counts of an arm over the replicates that every arm was asked in; over all where they share none."""
-        shared = self.whole("asked") or [p for p in self.counts if arm in self.counts[p]]
-        found = [self.counts[p][arm] for p in shared]
-        return tuple(sum(x) for x in zip(*found, strict=True))
+IMPORTED = "imported"
+"""The profile of imported studies."""
+NO_SUM = 1e-9
+"""Weights add up to 0 within this, as those of a study file."""
 
 
 def parse_weights(text: str) -> dict[str, float]:
     """`a=1,b=-1` as weights.
 
     Raises:
-        UserError: it is not of that form, names an arm twice, or all weights are 0.
+        UserError: it is not of that form, names an arm twice, all weights are 0, or they do not add up to 0.
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
@@ -106,12 +76,37 @@ def parse_weights(text: str) -> dict[str, float]:
         if name.strip() in weights:
             raise UserError(f"'{name.strip()}' has two weights", mend="give each arm one")
         weights[name.strip()] = value
-    if not any(weights.values()):
+    return check_weights(weights)
+
+
+def check_weights(weights: dict[str, float]) -> dict[str, float]:
+    """Weights without those that are 0. They add up to 0; a single arm has weight 1, and its rate is asked for.
+
+    Raises:
+        UserError: they do neither, as where a minus was forgotten.
+    """
+    found = {name: float(value) for name, value in weights.items() if value}
+    said = ", ".join(f"{name}={value:g}" for name, value in found.items())
+    if not all(math.isfinite(value) for value in found.values()):
+        raise UserError(f"a weight is no number ({said})", mend='write --weights "arm=1,other=-1"')
+    if not found:
         raise UserError("every weight is 0", mend='write --weights "arm=1,other=-1"')
-    return {name: value for name, value in weights.items() if value}
+    if len(found) == 1:
+        if next(iter(found.values())) != 1:
+            raise UserError(
+                f"the rate of a single arm has weight 1 ({said})", mend='write --weights "arm=1", or compare two arms'
+            )
+        return found
+    total = sum(found.values())
+    if abs(total) > NO_SUM:
+        raise UserError(
+            f"the weights of a contrast must sum to 0, and these sum to {total:g} ({said})",
+            mend="give one side of the comparison negative weights, such as arm=1,other=-1",
+        )
+    return found
 
 
-def read_answers(db: duckdb.DuckDBPyConnection, asked: Asked) -> Answers:
+def read_answers(db: duckdb.DuckDBPyConnection, asked: Asked) -> Design:
     """The counts of every arm at its budget, and how to read its single answers.
 
     Raises:
@@ -128,24 +123,14 @@ def read_answers(db: duckdb.DuckDBPyConnection, asked: Asked) -> Answers:
         "SELECT DISTINCT arm, aft_tokens FROM rates WHERE study = ? AND eval = ?", [asked.study, asked.eval]
     ).fetchall():
         budgets.setdefault(arm, set()).add(budget)
-    at = {arm: _budget(arm, budgets, asked.budget_tokens) for arm in asked.weights}
-    bases = db.execute("SELECT DISTINCT base_model FROM rates WHERE study = ?", [asked.study]).fetchall()
-    unit = unit_of({base for (base,) in bases})
+    cells = {arm: [(arm, _budget(arm, budgets, asked.budget_tokens))] for arm in asked.weights}
+    return read_design(db, asked.study, asked.eval, asked.weights, cells, _declared(db, asked.study))
 
-    def of_arms(columns: str, source: str, end: str) -> list[tuple[Any, ...]]:
-        """Rows of every arm at its budget: base model, arm, and the columns."""
-        query = f"SELECT base_model, arm, {columns} FROM {source} WHERE study = ? AND eval = ? AND arm = ? AND aft_tokens = ? {end}"
-        return [r for arm, b in at.items() for r in db.execute(query, [asked.study, asked.eval, arm, b]).fetchall()]
 
-    counts: dict[Pair, dict[str, tuple[int, int, int]]] = {}
-    for base, arm, seed, *three in of_arms("seed, sum(aligned), sum(decided), sum(asked)", "rates", "GROUP BY ALL"):
-        aligned, decided, out_of = (int(n) for n in three)
-        counts.setdefault((base, seed), {})[arm] = (aligned, decided, out_of)
-    decided_each = [c[1] for by_arm in counts.values() for c in by_arm.values()]
-    items = items_of(db, asked.study).get(asked.eval, max(1, round(sum(decided_each) / len(decided_each))))
-    withdrawn = sorted({r for *_, r in of_arms("reason", "voided", "")})
-    columns = "item_id, coalesce(cluster_id, item_id), seed, aligned"
-    return Answers(unit, at, counts, items, withdrawn, lambda: of_arms(columns, "scores", "AND item_id IS NOT NULL"))
+def _declared(db: duckdb.DuckDBPyConnection, study: str) -> int | None:
+    """How many replicates a study declares; None for imported results, which declare none."""
+    [(profile, manifest)] = db.execute("SELECT profile, manifest FROM studies WHERE study = ?", [study]).fetchall()
+    return None if profile == IMPORTED else len(json.loads(manifest)["replicates"])
 
 
 def _budget(arm: str, budgets: dict[str, set[int]], wanted: int | None) -> int:

@@ -131,7 +131,7 @@ def standing(claim: Claim, row: dict[str, Any] | None, manifest: dict[str, Any] 
     if row["ci_low"] is None or any(f.code == "incomplete" for f in flags):
         return Standing(claim, "draft", ["the contrast is not complete"])
     weak = [f.text for f in flags if f.severity != "note"]
-    weak += [row["registered"]] if row["registration"] in ("exploratory", "late") else []
+    weak += [row["registered"]] if row["registration"] != "registered" else []
     weak += [f"confounded: {row['confounds']}"] if row["confounds"] else []
     if row["ci_low"] <= 0 <= row["ci_high"]:
         weak.append("the interval covers 0")

@@ -225,7 +225,8 @@ def _header(text: str, file: str, line: int, known: Collection[str], forced: str
 
 def _column_of(text: str, delimiter: str, number: int) -> int:
     data = text.encode()
-    start = Text(data, delimiter).cells(data)[number]
+    starts = Text(data, delimiter).cells(data)
+    start = starts[min(number, len(starts) - 1)]  # fewer where a quote is out of place, which is said next
     return len(data[:start].decode()) + 1
 
 

@@ -91,19 +91,18 @@ def export(store: Store, study: str, target: Path, *, access: str | None = None,
 
 
 def _write_tables(store: Store, study: str, folder: Path) -> dict[str, int]:
-    rows = {}
+    rows: dict[str, int] = {}
     with connect(store.root) as db:
         there = {name for (name,) in db.execute("SELECT table_name FROM information_schema.tables").fetchall()}
         for name in TABLES:
             if name not in there:
                 continue
             chosen = f"SELECT * FROM {name} WHERE {_where(name)}"
-            (count,) = db.execute(f"SELECT count(*) FROM ({chosen})", [study]).fetchone() or (0,)
-            batches = db.sql(chosen, params=[study]).to_arrow_reader()
+            batches, rows[name] = db.sql(chosen, params=[study]).to_arrow_reader(), 0
             with (folder / f"{name}.parquet").open("wb") as handle, _writer(handle, batches.schema) as out:
                 for batch in batches:
                     out.write_batch(batch)
-            rows[name] = count
+                    rows[name] += batch.num_rows
     return rows
 
 

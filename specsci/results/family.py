@@ -26,6 +26,7 @@ class FamilyContrast(Strict):
     denominator: Literal["decided", "asked"] = "decided"
     method: Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")] = "auto"
     equivalence_margin: float | None = Field(default=None, gt=0)
+    paired: bool | None = None
 
 
 class ContrastFamily(Strict):
@@ -45,7 +46,7 @@ class ContrastFamily(Strict):
 
 
 def family_contrasts(db: duckdb.DuckDBPyConnection, path: Path, study: str | None = None) -> dict[str, Any]:
-    """All contrasts of a family with `p_adj`; those without a test keep their place and count in none.
+    """All contrasts of a family with `p_adj`; those without a test have none and count as members.
 
     Raises:
         InputFileError: the file is wrong, or names what the results do not have (with the contrast's line).
@@ -56,7 +57,7 @@ def family_contrasts(db: duckdb.DuckDBPyConnection, path: Path, study: str | Non
     for index, c in enumerate(family.contrasts):
         asked = Asked(
             study or family.study, c.eval, dict(c.weights), c.budget_tokens, c.scale, c.denominator, c.method,  # type: ignore[arg-type]
-            margin=c.equivalence_margin,
+            margin=c.equivalence_margin, paired=c.paired,
         )  # fmt: skip
         try:
             rows.append({"name": c.name, **contrast(db, asked), "p_adj": None})
@@ -64,7 +65,6 @@ def family_contrasts(db: duckdb.DuckDBPyConnection, path: Path, study: str | Non
             problems.append(document.problem(("contrasts", index), error.what, error.mend))
     if problems:
         raise InputFileError(problems)
-    tested = [row for row in rows if row["p"] is not None]
-    for row, p in zip(tested, adjust([r["p"] for r in tested], family.correction), strict=True):
+    for row, p in zip(rows, adjust([r["p"] for r in rows], family.correction), strict=True):
         row["p_adj"] = p
     return {"family": family.family, "study": study or family.study, "correction": family.correction, "contrasts": rows}

@@ -15,7 +15,7 @@ from specsci.results.claims import CLAIMS, Claim
 from specsci.results.imports import load_imports
 from specsci.results.manifest import damaged_manifests
 from specsci.results.parquet import ingest
-from specsci.results.registration import LOCKS, Lock
+from specsci.results.registration import edited_locks
 from specsci.results.retired import RETIRED, Retired
 from specsci.results.written import damaged
 from specsci.store.artifact import Store
@@ -57,14 +57,14 @@ def fill(db: duckdb.DuckDBPyConnection, store: Store, found: list[dict[str, Any]
 
 
 def damaged_files(store: Store) -> list[LeftOut]:
-    """Manifests, claims, locks and retirements of a store that cannot be read."""
+    """Manifests, claims, locks and retirements of a store that cannot be read, and locks that are not as they were made."""
     out = [_row("manifest", error, Path(error.where).stem) for error in damaged_manifests(store)]
     written: tuple[tuple[str, str, type], ...] = (
-        ("claim", CLAIMS, Claim), ("lock", LOCKS, Lock), ("retirement", RETIRED, Retired),
+        ("claim", CLAIMS, Claim), ("retirement", RETIRED, Retired),
     )  # fmt: skip
     for what, folder, kind in written:
         out += [_row(what, error, Path(error.where).stem) for error in damaged(store.root / folder, kind, what)]
-    return out
+    return out + [_row("lock", error, Path(error.where).stem) for error in edited_locks(store)]
 
 
 def _row(kind: str, error: SpecsciError, study: str) -> LeftOut:

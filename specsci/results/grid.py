@@ -40,8 +40,8 @@ def grid_effects(
         for e in found
     ]
     for kind in ("main", "interaction"):
-        tested = [r for r in rows if r["kind"] == kind and r["p"] is not None]
-        for row, p in zip(tested, adjust([r["p"] for r in tested], "holm"), strict=True):
+        members = [r for r in rows if r["kind"] == kind]
+        for row, p in zip(members, adjust([r["p"] for r in members], "holm"), strict=True):
             row["p_adj"] = p
     return {"study": study, "eval": name, "cells": {f"{r} + {c}": arm for (r, c), arm in grid.items()}, "effects": rows}
 

@@ -79,10 +79,16 @@ class ItemTable:
         """Items without any one of which the paired t over clusters has another verdict, each rate over its decided answers."""
         clusters = [b if unit == "base_model" else s for b, s in zip(self.bases, self.seeds, strict=True)]
         aligned, decided = self.aligned.sum(axis=3), self.decided.sum(axis=3)
+        own = by_cells(decided.sum(axis=2, keepdims=True) / self.decided.shape[3], clusters)  # each arm's own items
         found = deciding_items(
-            aligned, decided, self.weights, lambda rows: by_cluster(rows, clusters), scale=scale, items=len(self.items)
+            aligned, decided, self.weights, lambda rows: by_cluster(rows, clusters), scale=scale, items=own
         )
         return [self.items[i] for i in found]
+
+
+def by_cells(counts: np.ndarray, clusters: list[str]) -> np.ndarray:
+    """Counts by cell, replicate and one more axis, averaged over the replicates of a cluster."""
+    return np.stack([by_cluster(cell, clusters) for cell in counts])
 
 
 def item_table(db: duckdb.DuckDBPyConnection, study: str, name: str, weights: CellWeights) -> ItemTable | None:

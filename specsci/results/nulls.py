@@ -31,8 +31,8 @@ def null_flags(
     if contrast["ci_low"] is None or not contrast["ci_low"] <= 0 <= contrast["ci_high"]:
         return []
     flags = []
-    detects = detected(contrast)
-    if detects > _margin(contrast):
+    detects = detected(contrast) if contrast["se"] else None
+    if detects is not None and detects > _margin(contrast):
         shown = "nothing" if contrast["scale"] == "rate" and detects > 1 else f"{detects:.2f}"
         flags.append(Flag("null_too_few", "warning", f"null: too few replicates to tell (detects {shown})"))
     specs = sorted({manifest["arms"][arm]["midtrain"] for arm in contrast["weights"]} - {None, NEUTRAL})

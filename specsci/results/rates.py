@@ -30,20 +30,21 @@ class Rates:
 
     def __init__(self, db: duckdb.DuckDBPyConnection, study: str) -> None:
         rows = db.execute(
-            "SELECT arm, eval, aft_tokens, base_model, seed, aligned, decided, asked, rate_decided, rate_asked FROM rates WHERE study = ?",
+            "SELECT arm, eval, aft_tokens, base_model, seed, aligned, decided, asked, rate_decided, rate_asked, items "
+            "FROM rates WHERE study = ?",
             [study],
         ).fetchall()
         self.unit = unit_of({r[3] for r in rows})
         self.clusters: list[Any] = sorted({self.cluster_of((r[3], r[4])) for r in rows})
         self.values: dict[Denominator, dict[RateKey, dict[Pair, float]]] = {"decided": {}, "asked": {}}
         self.counts: dict[RateKey, tuple[int, int, int]] = {}
-        self.scored: dict[RateKey, set[Pair]] = {}
-        for arm, name, budget, base, seed, aligned, decided, asked, of_decided, of_asked in rows:
+        self.decided_items: dict[RateKey, dict[Pair, float]] = {}
+        for arm, name, budget, base, seed, aligned, decided, asked, of_decided, of_asked, items in rows:
             key = (arm, name, budget)
             if of_decided is not None:
                 self.values["decided"].setdefault(key, {})[base, seed] = of_decided
             self.values["asked"].setdefault(key, {})[base, seed] = of_asked
-            self.scored.setdefault(key, set()).add((base, seed))
+            self.decided_items.setdefault(key, {})[base, seed] = decided * (items / asked if items else 1.0)
             old = self.counts.get(key, (0, 0, 0))
             self.counts[key] = (old[0] + aligned, old[1] + decided, old[2] + asked)
         self.items = items_of(db, study)
@@ -61,8 +62,13 @@ class Rates:
     def by_replicate(self, arm: str, name: str, budget: int, pairs: list[Pair]) -> dict[Pair, float | None]:
         """Rates of decided answers of the named replicates: NaN where nothing was decided, None where nothing was scored."""
         key = (arm, name, budget)
-        found, scored = self.values["decided"].get(key, {}), self.scored.get(key, set())
+        found, scored = self.values["decided"].get(key, {}), self.decided_items.get(key, {})
         return {p: found.get(p, math.nan if p in scored else None) for p in pairs}
+
+    def own_items(self, arm: str, name: str, budget: int) -> np.ndarray:
+        """What the rates of `column` are over, by cluster: items that this arm decided, answers where only counts are known."""
+        found = self.decided_items.get((arm, name, budget), {})
+        return np.array([mean_or_nan([v for p, v in found.items() if self.cluster_of(p) == c and v]) for c in self.clusters])
 
     def paired(
         self, name: str, arms: list[list[tuple[str, int]]], denominator: Denominator = "decided"

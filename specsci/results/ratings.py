@@ -71,7 +71,9 @@ def read_ratings(path: Path) -> Ratings:
         if stratum is None:
             continue
         if not _is_size(size) or population.get(stratum, int(size)) != int(size):
-            problems.add(row, "population", f"population '{size or ''}' of stratum '{stratum}'", "one whole number per stratum")
+            problems.add(
+                row, "population", f"population '{size or ''}' of stratum '{stratum}'", "one whole number per stratum"
+            )
         elif strata.get(item, stratum) != stratum:
             problems.add(row, "stratum", f"'{item}' is in two strata", "an item has one stratum")
         else:
@@ -117,6 +119,8 @@ def agreement(ratings: Ratings, human: str | None = None, level: Level = "nomina
         raise UserError("agreement needs at least two raters", mend="a row per item and rater")
     if human is not None and human not in ratings.raters:
         raise UserError(f"no rater '{human}'", mend=nearest(human, ratings.raters))
+    if not any(len(by) > 1 for by in ratings.labels.values()):
+        raise UserError("no item has two ratings, so that there is nothing to compare", mend="let two raters rate the same items")
     found = [("all", krippendorff_alpha(_codes(ratings, level), level))]
     everyone = ratings.of(ratings.raters)
     if len(ratings.raters) > 2 and len(everyone) > 1:

@@ -23,7 +23,8 @@ them it freezes what is trained and asked, as one digest over the steps of all c
 class Lock:
     """A frozen analysis plan: when it was frozen, and how many cells had been scored by then (0, or it came late).
 
-    `earlier` are the locks that it replaced, each with its date and digest.
+    `earlier` are the locks that it replaced, each with its date and digest. `sealed` is the digest of all of it as it was made:
+    one line to post elsewhere (a commit, OSF, a time stamp), since whoever edits the file can edit this as well.
     """
 
     study: str
@@ -31,17 +32,30 @@ class Lock:
     scored_cells: int
     plan: dict[str, Any]
     earlier: list[dict[str, str]] = field(default_factory=list)
+    sealed: str = ""
 
     @property
     def digest(self) -> str:
-        return digest(self.plan)
+        """Over date, scored cells, plan and the locks before it."""
+        return digest({k: v for k, v in vars(self).items() if k != "sealed"})
+
+    @property
+    def edited(self) -> str:
+        """What speaks against the file being the lock that was made; empty where nothing does."""
+        if not self.sealed:
+            return "it has no digest: an older version made it, or it was edited"
+        return (
+            ""
+            if self.sealed == self.digest
+            else f"it was edited: its digest is {self.digest}, it was made with {self.sealed}"
+        )
 
 
 @dataclass(frozen=True)
 class Stamp:
     """How a contrast stands to the lock: a code for programs, a sentence for people."""
 
-    code: Literal["unregistered", "registered", "late", "exploratory"]
+    code: Literal["unregistered", "registered", "late", "exploratory", "left_plan"]
     text: str
 
 
@@ -77,7 +91,13 @@ def lock_study(store: Store, manifest: dict[str, Any]) -> tuple[Lock, bool]:
     study, scored = manifest["study"], scored_cells(store, manifest)
     before = read_lock(store, study)
     lock = Lock(study, datetime.date.today().isoformat(), scored, plan_of(manifest))
-    if before and before.digest == lock.digest:
+    if before and before.edited and scored:
+        raise GateRefused(
+            f"the lock of '{study}' is not as it was made: {before.edited}; {scored:,} of its cells are scored",
+            where=str(lock_path(store, study)),
+            mend="restore the file from a copy; until then nothing is registered",
+        )
+    if before and not before.edited and before.plan == lock.plan:
         return before, False
     if before and scored:
         raise GateRefused(
@@ -87,6 +107,7 @@ def lock_study(store: Store, manifest: dict[str, Any]) -> tuple[Lock, bool]:
         )
     if before:
         lock = replace(lock, earlier=[*before.earlier, {"date": before.date, "digest": before.digest}])
+    lock = replace(lock, sealed=lock.digest)
     write_one(lock_path(store, study), lock)
     return lock, True
 
@@ -115,6 +136,9 @@ def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, Stamp]:
     names = [c["name"] for c in manifest["contrasts"]]
     if lock is None:
         return dict.fromkeys(names, Stamp("unregistered", "unregistered"))
+    if lock.edited:
+        said = f"unregistered: the lock of {lock.date} does not count, {lock.edited}"
+        return dict.fromkeys(names, Stamp("unregistered", said))
     whole = _changed_for_all(manifest, lock)
     found: dict[str, Stamp] = {}
     for contrast in manifest["contrasts"]:
@@ -130,13 +154,45 @@ def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, Stamp]:
     return found
 
 
+def left_plan(manifest: dict[str, Any], lock: Lock | None) -> list[dict[str, Any]]:
+    """Contrasts of the locked plan, of whatever family, that the study no longer declares."""
+    if lock is None:
+        return []
+    now = {c["name"] for c in manifest["contrasts"]}
+    return [c for c in lock.plan["contrasts"] if c["name"] not in now]
+
+
+def edited_locks(store: Store) -> list[StoreError]:
+    """What `doctor --verify` says of the locks of a store: those that cannot be read or are not as they were made."""
+    found = []
+    for path in sorted((store.root / LOCKS).glob("*.json")):
+        try:
+            lock = read_lock(store, path.stem)
+        except StoreError as error:
+            found.append(error)
+            continue
+        if lock and lock.edited:
+            found.append(
+                StoreError(f"the lock of '{path.stem}': {lock.edited}", where=str(path), mend="restore the file from a copy")
+            )
+    return found
+
+
+def lock_or_none(store: Store, study: str) -> Lock | None:
+    """A study's lock; None where it has none, or one that cannot be read."""
+    try:
+        return read_lock(store, study)
+    except StoreError:
+        return None
+
+
 def registered(store: Store, manifest: dict[str, Any]) -> dict[str, Stamp]:
     """The stamps of a study by the lock that the store has of it; with one that cannot be read, nothing is registered."""
     try:
         return stamps(manifest, read_lock(store, manifest["study"]))
     except StoreError as error:
-        said = f"exploratory: its lock cannot be read ({error.what})"
-        return dict.fromkeys([c["name"] for c in manifest["contrasts"]], Stamp("exploratory", said))
+        said = f"unregistered: its lock cannot be read ({error.what})"
+        return dict.fromkeys([c["name"] for c in manifest["contrasts"]], Stamp("unregistered", said))
 
 
 def _changed_for_all(manifest: dict[str, Any], lock: Lock) -> list[str]:

@@ -42,6 +42,10 @@ CREATE TABLE documents (
   step_digest VARCHAR, row INTEGER, text VARCHAR, tokens INTEGER, spec_digest VARCHAR, clause_id VARCHAR, unit_id VARCHAR,
   cell VARCHAR, backend VARCHAR, template_id VARCHAR, seed BIGINT, prompt_digest VARCHAR, family VARCHAR, msm_spec VARCHAR,
   access VARCHAR);
+-- Distinct documents of a study's corpora by spec, means over the corpora; repetitions: how often a document is there.
+CREATE TABLE corpus_counts (
+  study VARCHAR, msm_spec VARCHAR, corpora BIGINT, documents DOUBLE, distinct_documents DOUBLE, distinct_share DOUBLE,
+  repetitions DOUBLE);
 -- Claims and how they stand (draft, holds, fragile, withdrawn); what was retired, and why.
 CREATE TABLE claims (
   claim VARCHAR, study VARCHAR, contrast VARCHAR, text VARCHAR, "by" VARCHAR, made_on VARCHAR, status VARCHAR, why VARCHAR);

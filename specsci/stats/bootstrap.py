@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from specsci.stats.intervals import expanded_level
 
 Array = np.ndarray
+RESOLVED = 10
+"""So many draws lie beyond a percentile that may be read."""
 
 
 @dataclass(frozen=True)
 class Draws:
-    """The bootstrap distribution of a mean."""
+    """The bootstrap distribution of a mean; `p` is two-sided, the level at which the limits meet 0; `limits` says what they are."""
 
     estimate: float
     se: float
     low: float
     high: float
+    p: float
     draws: int
+    limits: str
 
 
 def hierarchical_bootstrap(
@@ -32,7 +38,8 @@ def hierarchical_bootstrap(
             answers (a difference of paired arms). A cluster weighs by its items.
 
     What an item adds to a resampled cluster depends on its value alone, so that items of equal value are drawn together: the
-    number of each distinct value in a resample is multinomial. Limits are expanded percentiles over the replicates.
+    number of each distinct value in a resample is multinomial. Limits are expanded percentiles over the replicates; where these
+    lie beyond what the draws resolve (four replicates and fewer), they are those of a t with the bootstrap's standard error.
 
     Raises:
         ValueError: fewer than two replicates, or a replicate without items.
@@ -48,9 +55,23 @@ def hierarchical_bootstrap(
         totals += np.bincount(chosen, weights=_resampled_means(clusters, len(chosen), rng), minlength=draws)
     means = totals / n
     tail = expanded_level(n, confidence)
-    low, high = np.quantile(means, [tail, 1 - tail])
-    estimate = float(np.mean([np.concatenate(clusters).mean() for clusters in values]))
-    return Draws(estimate, float(means.std(ddof=1)), float(low), float(high), draws)
+    estimate, se = float(np.mean([np.concatenate(clusters).mean() for clusters in values])), float(means.std(ddof=1))
+    wide = se * math.sqrt(n / (n - 1))
+    p_of_t = float(2 * stats.t.sf(abs(estimate) / wide, n - 1)) if wide > 0 else math.nan
+    if tail * draws >= RESOLVED:
+        low, high = np.quantile(means, [tail, 1 - tail])
+        return Draws(estimate, se, float(low), float(high), _level(means, n, p_of_t), draws, "expanded percentiles")
+    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * wide
+    return Draws(estimate, se, estimate - half, estimate + half, p_of_t, draws, "t of the bootstrap's standard error")
+
+
+def _level(means: Array, n: int, p_of_t: float) -> float:
+    """The two-sided level at which an expanded percentile limit meets 0; beyond what the draws resolve, that of the t."""
+    beyond = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    share = min(0.5, max(beyond, RESOLVED) / len(means))
+    statistic = float(stats.norm.ppf(share)) / math.sqrt(n / (n - 1))
+    level = float(2 * stats.t.cdf(statistic, n - 1))
+    return level if beyond >= RESOLVED else min(p_of_t, level)
 
 
 def _resampled_means(clusters: list[Array], copies: int, rng: np.random.Generator) -> Array:

@@ -40,8 +40,11 @@ class ContrastResult:
         return 1 if self.ci_low > 0 else -1 if self.ci_high < 0 else 0
 
 
-def transform(rates: Array, scale: Scale, items: int) -> Array:
-    """Rates on the declared scale; the logit adds half an item to both counts, so 0 and 1 are finite."""
+def transform(rates: Array, scale: Scale, items: Array | float) -> Array:
+    """Rates on the declared scale; the logit adds half an item to both counts, so 0 and 1 are finite.
+
+    `items` is what each rate is over: one number, or one for every rate.
+    """
     if scale == "rate":
         return rates
     if scale == "arcsine":
@@ -50,15 +53,25 @@ def transform(rates: Array, scale: Scale, items: int) -> Array:
     return np.log(smoothed / (1 - smoothed))
 
 
+def slope(rates: Array, scale: Scale, items: Array | float) -> Array:
+    """The derivative of a rate's value on the scale, for the delta method; that of the arcsine is held within half an item."""
+    smoothed = (rates * items + 0.5) / (items + 1)
+    if scale == "rate":
+        return np.ones_like(rates)
+    if scale == "arcsine":
+        return np.asarray(1 / (2 * np.sqrt(smoothed * (1 - smoothed))))
+    return np.asarray(items / (items + 1) / (smoothed * (1 - smoothed)))
+
+
 def paired_contrast(
-    rates: Array, weights: Array, items: int, scale: Scale = "rate", confidence: float = 0.95
+    rates: Array, weights: Array, items: Array | float, scale: Scale = "rate", confidence: float = 0.95
 ) -> ContrastResult:
     """A weighted sum of arms in each replicate, and a one-sample t over the replicates.
 
     Args:
         rates: shape (replicates, arms); the arms of a row share base model and data draw.
         weights: shape (arms,).
-        items: items that a rate is over.
+        items: items that a rate is over: one number, or one for every rate.
 
     Where all replicates agree exactly there is no test: statistic, p and interval are NaN.
 
@@ -84,7 +97,7 @@ def paired_contrast(
     return ContrastResult(mean, se, statistic, p, mean - half, mean + half, n, method, per_replicate, n - 1)
 
 
-def leave_one_out(rates: Array, weights: Array, items: int, scale: Scale = "rate") -> bool:
+def leave_one_out(rates: Array, weights: Array, items: float, scale: Scale = "rate") -> bool:
     """Whether dropping any single replicate makes the interval cover 0 that did not, or the reverse.
 
     Of two replicates either is needed for an interval at all, so that any verdict hangs on one.
@@ -93,10 +106,10 @@ def leave_one_out(rates: Array, weights: Array, items: int, scale: Scale = "rate
     if len(rates) < 3:
         return full.verdict != 0
     parts = (paired_contrast(np.delete(rates, dropped, axis=0), weights, items, scale) for dropped in range(len(rates)))
-    return any(_leaning(part) != _leaning(full) for part in parts)
+    return any(leaning(part) != leaning(full) for part in parts)
 
 
-def _leaning(result: ContrastResult) -> int:
+def leaning(result: ContrastResult) -> int:
     """The verdict; where all replicates agree exactly and there is no test, the side that they are on."""
     if result.se > 0 or abs(result.estimate) < NO_SPREAD:
         return result.verdict
@@ -110,7 +123,7 @@ def deciding_items(
     clustered: Callable[[Array], Array],
     *,
     scale: Scale = "rate",
-    items: int = 1,
+    items: Array | float = 1,
     confidence: float = 0.95,
 ) -> list[int]:
     """Items without any one of which the paired t over clusters of replicates has another verdict.
@@ -119,7 +132,7 @@ def deciding_items(
         aligned, decided: counts by cell, replicate and item, shape (cells, replicates, items).
         weights: weight of each cell, shape (cells,).
         clustered: averages rows of replicates into rows of clusters.
-        items: items that a rate is over (for the logit).
+        items: items that a rate is over (for the logit): one number, or by cell and cluster, shape (cells, clusters, 1).
 
     Returns:
         Indices of such items; empty where the verdict stands whichever item is dropped.

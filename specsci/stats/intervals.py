@@ -36,17 +36,17 @@ def wilson(successes: float, trials: float, confidence: float = 0.95) -> tuple[f
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def rate_interval(rates: Array, items: int, confidence: float = 0.95) -> Interval:
+def rate_interval(rates: Array, items: Array | float, confidence: float = 0.95) -> Interval:
     """A mean rate over replicates with a t interval, the replicate being the unit.
 
     Args:
         rates: one rate per replicate, shape (replicates,).
-        items: items that one replicate was scored on.
+        items: items that this arm decided in one replicate, or in each, shape (replicates,).
 
     Where all replicates agree exactly the t interval has no width; there, and with a single replicate,
     the Wilson interval of one replicate's items is given instead, and the method says so.
     """
-    rates = np.asarray(rates, float)
+    rates, items = np.asarray(rates, float), float(np.mean(items))
     n, mean = len(rates), float(rates.mean())
     spread = float(rates.std(ddof=1)) if n > 1 else 0.0
     if spread < NO_SPREAD:

@@ -58,6 +58,16 @@ def detectable_by(se: float, freedom: float, power: float = POWER, alpha: float 
     return se * float(brentq(lambda shift: power_of_t(shift, freedom, alpha) - power, 0.0, most))
 
 
+def upper_spread(spread: float, replicates: int, confidence: float = POWER) -> float:
+    """The upper limit of a standard deviation that was measured over normal replicates (one-sided, chi-square).
+
+    A difference planned with the measured spread itself is found in .63 to .73 of studies for a stated .80, where the spread is of
+    three to eight replicates; with this limit in .80 or more of them, with this confidence.
+    """
+    freedom = replicates - 1
+    return spread * math.sqrt(freedom / float(stats.chi2.ppf(1 - confidence, freedom)))
+
+
 def replicates_for(difference: float, spread: float, power: float = POWER, alpha: float = ALPHA) -> int:
     """Replicates that a difference takes to be found with a given probability; at least two.
 

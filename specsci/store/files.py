@@ -45,10 +45,11 @@ def writing(path: Path, what: str = "") -> Iterator[None]:
 def temporary_beside(path: Path) -> Path:
     """A name beside a file or folder for what becomes it in one rename; it tells whose it is (see `leftovers`).
 
-    It keeps the ending, by which some writers choose the format.
+    It keeps the ending, by which some writers choose the format; not `.json`, by which readers of a folder find its files.
     """
+    ending = "" if path.suffix == ".json" else path.suffix[:20]
     kept = path.stem.lstrip(".").encode()[:80].decode(errors="ignore")  # a name has 255 bytes at most
-    return path.with_name(f".{kept}~{process_name()}{TEMPORARY}{path.suffix[:20]}")
+    return path.with_name(f".{kept}~{process_name()}{TEMPORARY}{ending}")
 
 
 def leftovers(folder: Path, name: str = "") -> list[Path]:

@@ -254,7 +254,7 @@ def test_a_template_that_renders_earlier_turns_otherwise_is_an_error(tokenizer):
     bare = without_marks(tokenizer, thinking)
     with pytest.raises(SpecsciError, match="renders turn 2 otherwise inside the conversation") as caught:
         conversation_row(turn * 2, bare)
-    assert "enable_thinking: false" in caught.value.mend
+    assert "chat_variables: {think: false}" in caught.value.mend
     bare.chat_template = "{%- set think = false -%}\n" + thinking
     row = conversation_row(turn * 2, bare)
     words = tokenizer.convert_ids_to_tokens([t for t in row.labels() if t != IGNORED])

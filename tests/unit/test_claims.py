@@ -26,7 +26,7 @@ MANIFEST: dict[str, Any] = {
     ],
 }
 ROW: dict[str, Any] = {
-    "ci_low": 0.1, "ci_high": 0.3, "p_adj": 0.01, "flags": [], "confounds": "", "registration": "unregistered", "registered": "unregistered",
+    "ci_low": 0.1, "ci_high": 0.3, "p_adj": 0.01, "flags": [], "confounds": "", "registration": "registered", "registered": "registered 2026-01-01",
 }  # fmt: skip
 
 
@@ -66,6 +66,11 @@ def test_free_text_never_changes_how_a_claim_stands(text: str, severity: str, st
         ),
         ({"flags": [flag("replicate_decides", "warning", "fragile: one replicate decides the verdict")]}, "fragile"),
         ({"confounds": "aft_tokens (0 against 4000)"}, "confounded: aft_tokens"),
+        ({"registration": "unregistered", "registered": "unregistered"}, "unregistered"),
+        (
+            {"registration": "unregistered", "registered": "unregistered: the lock of 2026-01-01 does not count"},
+            "does not count",
+        ),
         ({"registration": "late", "registered": "late: locked on 2026-01-01 with 3 cells already scored"}, "late"),
         (
             {"registration": "exploratory", "registered": "exploratory: changed after the lock of 2026-01-01: scale"},

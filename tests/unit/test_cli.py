@@ -51,6 +51,7 @@ FROZEN = {
     "report table": "NAME --study --store --format --replicates/--no-replicates",
     "microlab list": "--json",
     "microlab pretrain": "WORLD SEEDS --out --unique-tokens --threads",
+    "model check": "SOURCE --trust-remote-code --json",
     "model export": "MODEL_DIGEST DIR --store --precision --adapter --json",
     "init": "DIR",
     "doctor": "--store --json --verify --repair",

@@ -37,7 +37,24 @@ def test_a_missing_and_an_untested_package_are_named(monkeypatch) -> None:
     assert (found["trl"].level, found["trl"].text) == ("error", "missing")
     assert found["trl"].mend.startswith('pip install "trl')
     assert found["peft"].level == "warn" and found["peft"].text.startswith("99.1, tested is ")
-    assert "packages" not in found
+    assert found["packages"].level == "error"
+    assert found["packages"].text.startswith("missing: trl; out of the tested ranges: peft 99.1 (tested is ")
+
+
+@pytest.mark.parametrize(("have", "level", "said"), [(None, "error", "missing: trl"), ("99.1", "warn", "trl 99.1 (tested is ")])
+def test_one_wrong_package_alone_is_not_all_within_the_tested_ranges(monkeypatch, have, level, said) -> None:
+    real = doctor.version
+
+    def version(name: str) -> str:
+        if name != "trl":
+            return real(name)
+        if have is None:
+            raise doctor.PackageNotFoundError(name)
+        return have
+
+    monkeypatch.setattr(doctor, "version", version)
+    (summary,) = [c for c in doctor._packages() if c.name == "packages"]
+    assert summary.level == level and said in summary.text and "all within" not in summary.text
 
 
 def test_a_full_and_an_unwritable_disk(monkeypatch, tmp_path) -> None:

@@ -43,7 +43,14 @@ def test_the_changed_field_is_named_with_old_and_new_value_and_what_follows_from
 
 def test_a_value_set_for_the_first_time_is_shown_against_its_default(plan_of) -> None:
     found = reasons(plan_of(), plan_of(("learning_rate: 1.0e-4", "clip_norm: 0.5, learning_rate: 1.0e-4")))
-    assert found["align aft at 150 tokens, replicate 1"] == ["params.recipe.clip_norm: (default) -> 0.5"]
+    assert found["align aft at 150 tokens, replicate 1"] == ["params.recipe.clip_norm: 1.0 (default) -> 0.5"]
+
+
+def test_the_old_number_is_shown_where_it_is_the_default_that_the_study_wrote_down(plan_of) -> None:
+    found = reasons(plan_of(), plan_of(("learning_rate: 1.0e-4", "learning_rate: 2.0e-4")))
+    assert found["align aft at 150 tokens, replicate 1"] == ["params.recipe.learning_rate: 0.0001 (default) -> 0.0002"]
+    every = [b for because in found.values() for b in because]
+    assert not any("(not set)" in b or ": (default)" in b or "-> (default)" in b for b in every)
 
 
 def test_the_nearest_of_several_artefacts_explains(plan_of) -> None:
@@ -52,7 +59,7 @@ def test_the_nearest_of_several_artefacts_explains(plan_of) -> None:
     plan = plan_of()
     have = set(far.steps) & set(near.steps) & set(plan.steps)
     found = {r.label: r.because for r in explain(plan, have, records_of(far) + records_of(near))}
-    assert found["align aft at 150 tokens, replicate 1"] == ["params.recipe.learning_rate: 0.0002 -> (default)"]
+    assert found["align aft at 150 tokens, replicate 1"] == ["params.recipe.learning_rate: 0.0002 -> 0.0001 (default)"]
 
 
 def test_causes_stand_before_consequences(plan_of) -> None:
@@ -66,7 +73,7 @@ def test_causes_stand_before_consequences(plan_of) -> None:
 def test_flat_and_differences_on_nested_values() -> None:
     assert flat({"a": {"b": [1, {"c": 2}]}, "d": [], "e": {}}) == {"a.b[0]": 1, "a.b[1].c": 2, "d": [], "e": {}}
     assert differences({"a": [1, 2], "x": 1}, {"a": [1, 3, 4], "y": 2}) == [
-        "a[1]: 2 -> 3", "a[2]: (default) -> 4", "y: (default) -> 2", "x: 1 -> (default)",
+        "a[1]: 2 -> 3", "a[2]: (not set) -> 4", "y: (not set) -> 2", "x: 1 -> (not set)",
     ]  # fmt: skip
     assert differences({"a": "x" * 70}, {"a": "y"}) == [f"a: {'x' * 57}... -> y"]
 
@@ -124,6 +131,9 @@ def test_the_planner_says_what_each_contrast_detects_and_what_half_would_cost(pl
     assert text.startswith(f"  rules_over_aft: 6 replicates detect {one.detects:.3f} (rate scale, spread 0.100 assumed)")
     (known,) = contrast_power(plan, {"rules_over_aft": [0.1, 0.3, 0.2, 0.4]})
     assert known.measured_over == 4 and abs(known.spread - 0.1291) < 1e-3 and known.detects > one.detects
+    assert known.detects_surely is not None and known.detects_surely > known.detects and one.detects_surely is None
+    said = power_lines([known])
+    assert f"measured over 4, {known.detects_surely:.3f} at its upper 80 % limit" in said[1] and "63 to 73 %" in said[2]
     (wished,) = contrast_power(plan, {"rules_over_aft": [0.1, 0.3, 0.2]}, 0.05)
     assert (wished.spread, wished.measured_over) == (0.05, 0)
 

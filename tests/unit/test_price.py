@@ -184,6 +184,20 @@ def test_what_earlier_steps_took_goes_before_a_model_of_the_device(hub_study, no
     assert estimate(plan, others, place_of(plan, "A100"), other).basis == "modelled", "another method says nothing"
 
 
+def test_damaged_records_tell_nothing(hub_study, no_gpu) -> None:
+    plan = planned(hub_study("Model-32B", "usd_per_h: 2.5"))
+    step = plan.of_kind("midtrain")[0]
+    facts = {"tokens": 1000, "train_s": 4.0, "method": "lora", "devices": 1}
+    whole = record_of(step, "NVIDIA H200", **facts)
+    wrong = ({}, {"identity": []}, {"identity": {"inputs": []}}, {"busy_s": "x"}, {"tokens": None}, {"train_s": 0}, {"kind": 3})
+    for change in wrong:
+        record = {**whole, **change} if change else {}
+        speeds = Speeds(plan, [record, {"provenance": "x"}])
+        assert [k for k in speeds.known if k[1] == "train"] == []
+    odd = {**whole, "method": ["lora"], "devices": {}, "device_name": []}
+    assert estimate(plan, [step], place_of(plan, "H100"), Speeds(plan, [odd])).basis == "modelled"
+
+
 def test_the_command_prices_for_a_device_and_reads_what_the_store_has(hub_study, tmp_path, no_gpu, monkeypatch) -> None:
     path = hub_study("Model-32B", "usd_per_h: 2.5")
     command = ["study", "plan", str(path), "--profile", "paper", "--store", str(tmp_path / "none"), "--json"]

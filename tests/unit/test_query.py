@@ -116,7 +116,7 @@ def test_models_of_answers_and_the_bootstrap_agree_on_a_clear_effect(ask) -> Non
         assert found["ci_low"] < wanted < found["ci_high"] and found["p"] < 0.01
     drawn, paired = (ask(lines, "a=1,b=-1", ITEMS, method=m) for m in ("bootstrap", "paired_t"))
     assert drawn["estimate"] == pytest.approx(paired["estimate"], abs=1e-9)
-    assert drawn["ci_low"] < 0.3 < drawn["ci_high"] and drawn["p"] is None
+    assert drawn["ci_low"] < 0.3 < drawn["ci_high"] and drawn["p"] < 0.05
 
 
 def test_undecided_answers_that_could_change_the_result_are_said(ask) -> None:
@@ -126,7 +126,8 @@ def test_undecided_answers_that_could_change_the_result_are_said(ask) -> None:
     assert any(f.startswith("undecided answers could turn the sign (worst cases -0.100 to +0.280") for f in flags)
     asked = ask(["a,1,q,60,62,100", "b,1,q,70,100,100"], "a=1,b=-1", denominator="asked")
     assert asked["estimate"] == pytest.approx(-0.1)
-    assert ask(["a,1,q,60,100,100", "b,1,q,70,100,100"], "a=1,b=-1")["flags"] == []
+    decided = ask(["a,1,q,60,100,100", "b,1,q,70,100,100"], "a=1,b=-1")["flags"]
+    assert [f["code"] for f in decided] == ["one_replicate"]
 
 
 def test_one_replicate_that_decides_and_one_that_is_missing_are_said(ask) -> None:
@@ -135,7 +136,10 @@ def test_one_replicate_that_decides_and_one_that_is_missing_are_said(ask) -> Non
         ask([*lines[:3], "a,3,q,30,100,100", *lines[4:]], "a=1,b=-1")
     )
     missing = ask(lines[:-1], "a=1,b=-1")
-    assert "incomplete: 3 of 4 replicates have all arms" in texts(missing) and missing["n"] == 3
+    assert any(t.startswith("3 of 4 replicates are shared by all arms") for t in texts(missing)) and missing["n"] == 4
+    assert missing["replicates"] == {"a": 4, "b": 3} and missing["counts"]["a"]["aligned"] == 60 + 61 + 62 + 90
+    shared = ask(lines[:-1], "a=1,b=-1", paired=True)
+    assert shared["n"] == 3 and "unshared_left_out" in [f["code"] for f in shared["flags"]]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +181,7 @@ def test_a_linear_mixed_model_is_the_paired_t_where_all_is_balanced(ask) -> None
             lines += items(arm, (rng.random(80) < rate).astype(int).tolist(), seed)
     mixed = ask(lines, "a=1,b=-1", ITEMS, method="mixed")
     paired = ask(lines, "a=1,b=-1", ITEMS)
-    assert mixed["method"].startswith("linear mixed model") and mixed["flags"] == []
+    assert mixed["method"].startswith("linear mixed model") and {f["severity"] for f in mixed["flags"]} == {"note"}
     assert mixed["estimate"] == pytest.approx(paired["estimate"]) and mixed["n"] == 6
     assert mixed["ci_high"] - mixed["ci_low"] == pytest.approx(paired["ci_high"] - paired["ci_low"], rel=0.1)
     with pytest.raises(UserError, match="rate or the logit"):

@@ -95,3 +95,32 @@ def test_odd_numbers_and_a_byte_order_mark_are_met(rated, tmp_path: Path) -> Non
         rated("a,j,y,s,²", header="item_id,rater,label,stratum,population")
     (tmp_path / "bom.csv").write_bytes(b"\xef\xbb\xbfitem_id,rater,label\na,x,y\na,z,y\n")
     assert read_ratings(tmp_path / "bom.csv").raters == ["x", "z"]
+
+
+MISSING = ["NA", "nan", "NaN", "None", "N/A", "NULL", "<NA>", "-", "", " "]
+
+
+@pytest.mark.parametrize("marker", MISSING)
+def test_what_marks_a_missing_label_is_no_label(rated, marker: str) -> None:
+    with pytest.raises(InputFileError) as caught:
+        rated("a,x,safe", f"a,y,{marker}", "b,x,harm", "b,y,harm")
+    assert [p.line for p in caught.value.problems] == [3]
+
+
+def test_raters_and_items_are_the_same_whatever_stands_around_them(rated) -> None:
+    found = rated("a , x,yes", " a,y ,yes", "b,x,no\u00a0", "b,y,no", "c,x, cafe\u0301", "c,y,caf\u00e9")
+    assert found.raters == ["x", "y"] and list(found.labels) == ["a", "b", "c"]
+    assert all(by["x"] == by["y"] for by in found.labels.values())
+    with pytest.raises(InputFileError, match=r"rated 'a' twice \(line 2\)"):
+        rated("a,x,yes", "a ,x,no")
+
+
+def test_notes_over_several_lines_are_left_alone_and_do_not_shift_lines(rated) -> None:
+    with pytest.raises(InputFileError) as caught:
+        rated('a,x,yes,"one\ntwo, ""three"""', "a,y,NA,", header="item_id,rater,label,note")
+    assert [(p.line, p.column) for p in caught.value.problems] == [(4, 5)]
+
+
+def test_no_item_with_two_ratings_is_said(rated) -> None:
+    with pytest.raises(UserError, match="no item has two ratings"):
+        agreement(rated("a,x,yes", "b,y,no"))

@@ -11,7 +11,7 @@ import harness
 import pytest
 
 from specsci.errors import GateRefused, StoreError
-from specsci.results.registration import lock_path, lock_study, read_lock, registered, stamps
+from specsci.results.registration import edited_locks, left_plan, lock_path, lock_study, read_lock, registered, stamps
 from specsci.store.artifact import Store
 
 MANIFEST: dict[str, Any] = {
@@ -141,3 +141,65 @@ def test_a_damaged_lock_is_no_missing_one(store: Store) -> None:
         lock_path(store, "mine").write_text(text)
         with pytest.raises(StoreError, match=said):
             read_lock(store, "mine")
+
+
+def edit(store: Store, *without: str, **changes: Any) -> None:
+    path = lock_path(store, "mine")
+    whole = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({k: v for k, v in whole.items() if k not in without}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scored_cells": 0, "date": "2026-01-01"},
+        {"scored_cells": 0},
+        {"date": "2026-01-01"},
+        {"plan": {**MANIFEST, "cells": "x", "hypothesis": "Another."}},
+        {"earlier": [{"date": "2025-01-01", "digest": "x"}]},
+        {"scored_cells": 0, "sealed": ""},
+        {"scored_cells": 0, "sealed": "0123456789"},
+    ],
+)
+def test_an_edited_lock_is_named_and_registers_nothing(store: Store, changes: dict[str, Any]) -> None:
+    """Late, with one cell scored: edited to another day and to none, it must not become a registration."""
+    score_one(store)
+    lock_study(store, MANIFEST)
+    assert edited_locks(store) == []
+    whole = lock_path(store, "mine").read_text()
+    for without in ((), ("seal",), ("seal", "format")):
+        lock_path(store, "mine").write_text(whole)
+        edit(store, *without, **changes)
+        found = registered(store, MANIFEST)
+        assert {s.code for s in found.values()} == {"unregistered"}, without
+        assert all("lock" in s.text and ("edited" in s.text) for s in found.values()), found
+        (said,) = edited_locks(store)
+        assert said.where == str(lock_path(store, "mine"))
+        with pytest.raises((GateRefused, StoreError), match=r"not as it was made|was edited"):
+            lock_study(store, MANIFEST)
+
+
+def test_a_lock_without_its_digest_field_counts_for_nothing(store: Store) -> None:
+    lock_study(store, MANIFEST)
+    whole = json.loads(lock_path(store, "mine").read_text())
+    del whole["sealed"], whole["seal"]
+    lock_path(store, "mine").write_text(json.dumps(whole))
+    assert {s.code for s in stamps(MANIFEST, read_lock(store, "mine")).values()} == {"unregistered"}
+    lock, new = lock_study(store, MANIFEST)
+    assert new and not lock.edited and edited_locks(store) == [], "nothing is scored: it may be made anew"
+
+
+def test_a_lock_that_cannot_be_read_is_found_as_well(store: Store) -> None:
+    lock_study(store, MANIFEST)
+    lock_path(store, "mine").write_text("{")
+    assert len(edited_locks(store)) == 1
+
+
+def test_contrasts_that_left_the_plan_are_listed_whatever_their_family(store: Store) -> None:
+    own = [{**FIRST, "family": "one"}, {**SECOND, "family": "two"}]
+    lock, _ = lock_study(store, changed(contrasts=own))
+    assert left_plan(changed(contrasts=own), lock) == [] and left_plan(MANIFEST, None) == []
+    assert left_plan(changed(contrasts=own[:1]), lock) == [own[1]]
+    renamed = changed(contrasts=[own[0], {**own[1], "name": "other"}])
+    assert [c["name"] for c in left_plan(renamed, lock)] == ["second"]
+    assert stamps(renamed, lock)["other"].code == "exploratory"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from specsci.stats.sequential import boundaries
+from specsci.stats.sequential import boundaries, t_boundaries
 
 
 def test_boundaries_are_the_published_ones() -> None:
@@ -33,3 +33,21 @@ def test_the_error_over_all_looks_stays_at_five_percent(spending) -> None:
 def test_looks_that_are_none_are_refused(looks: list[int]) -> None:
     with pytest.raises(ValueError, match="increasing"):
         boundaries(looks)
+
+
+@pytest.mark.parametrize("spending", ["obrien_fleming", "pocock"])
+@pytest.mark.parametrize("looks", [[2, 3, 4, 5, 6, 7, 8], [4, 6, 8]])
+def test_the_error_of_a_t_over_many_looks_is_five_percent(spending, looks) -> None:
+    """Seven looks from two replicates on err in .063 with the normal theory's Pocock levels."""
+    rng, studies = np.random.default_rng(11), 30_000
+    values = rng.normal(0, 1, (studies, looks[-1]))
+    ps = np.stack([stats.ttest_1samp(values[:, :k], 0, axis=1).pvalue for k in looks], axis=1)
+    assert (ps < np.array(t_boundaries(looks, spending))).any(axis=1).mean() == pytest.approx(0.05, abs=0.005)
+    if spending == "pocock" and len(looks) == 7:
+        assert (ps < np.array(boundaries(looks, spending))).any(axis=1).mean() > 0.059
+
+
+def test_a_single_look_is_an_ordinary_test() -> None:
+    assert t_boundaries([8]) == pytest.approx([0.05])
+    assert t_boundaries([4, 6, 8]) == t_boundaries([4, 6, 8])
+    assert all(t <= n for t, n in zip(t_boundaries([4, 6, 8]), boundaries([4, 6, 8]), strict=True))

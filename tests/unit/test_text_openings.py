@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from chat_templates import CHATML, LLAMA3, conversation, make_tokenizer
 
 from specsci.errors import UserError
 from specsci.evals.forced_choice import prepare
@@ -14,7 +15,6 @@ from specsci.intake.tokenizer import examine_tokenizer
 from specsci.models.chat import conversation_row, document_row, document_rows
 from specsci.models.tokens import opening, opening_text
 from specsci.plan.opening import AS_IT_SAYS, opening_of
-from tests.chat_templates import CHATML, LLAMA3, conversation, make_tokenizer
 
 ITEM = Item("i", "c", "Which, {first} or {second}?", "green tea", "green")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import io
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,13 +20,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from specsci.errors import StoreError, UserError
+from specsci.errors import SpecsciError, StoreError, UserError
 from specsci.ids import is_safe_name
 from specsci.results.imports.check import Given, cells, plain, read_given
 from specsci.results.imports.load import FOLDER, PROFILE, step_digest
 from specsci.results.manifest import VERSION, read_manifest
 from specsci.results.sheet import sha256_of
-from specsci.store.artifact import Store, write_json
+from specsci.store.artifact import Store
+from specsci.store.files import leftovers, remove, unwritable, write_json, write_whole
 
 
 @dataclass(frozen=True)
@@ -78,29 +78,32 @@ def keep(store: Store, given: Given, study: str, *, title: str = "", replace: bo
     }  # fmt: skip
     manifest = _manifest(given, first, study, title or f"Imported from {given.file}", imported)
     with _alone(store):
-        before = _former(place, source, study, replace)
+        _check_former(store, place, source, study, replace)
+        before = place.read_bytes() if place.exists() else None
         try:
-            _write(store, study, imported["file"], data)
+            write_whole(store.root / FOLDER / study / imported["file"], lambda part: part.write_bytes(data))
             write_json(place, manifest)
             build(store, study)
         except BaseException as error:
             _take_back(store, study, place, before)
-            if isinstance(error, OSError) and not isinstance(error, (StoreError, UserError)):
-                raise StoreError(f"the import cannot be kept: {error}", where=str(place), mend="free space") from error
+            if isinstance(error, OSError) and not isinstance(error, SpecsciError):
+                raise unwritable(place, error, "the import") from error
             raise
         _sweep(store, study)
     return Imported(study, given.rows, len(first), imported["answers"], level)
 
 
-def _former(place: Path, source: dict[str, str], study: str, replace: bool) -> dict[str, Any] | None:
-    """The manifest that stands under the name; raises UserError where it may not be replaced."""
+def _check_former(store: Store, place: Path, source: dict[str, str], study: str, replace: bool) -> None:
+    """Raise UserError where what stands under the name may not be replaced."""
     before = read_manifest(place)
     if before is None:
-        if place.exists():
+        if place.exists() and not (replace and (store.root / FOLDER / study).is_dir()):
             raise StoreError(
-                f"the manifest of '{study}' cannot be read", where=str(place), mend="give the import another name"
+                f"the manifest of '{study}' cannot be read",
+                where=str(place),
+                mend="give the import another name, or --replace",
             )
-        return None
+        return
     if before["profile"] != PROFILE:
         raise UserError(f"'{study}' is a study that this store ran", mend="give the imported results another name")
     if before["imported"]["source"] != source and not replace:
@@ -108,7 +111,6 @@ def _former(place: Path, source: dict[str, str], study: str, replace: bool) -> d
             f"'{study}' was imported from another file ({before['imported']['source']['file']})",
             mend="give it another name, or --replace",
         )
-    return before
 
 
 @contextmanager
@@ -210,25 +212,13 @@ def _manifest(given: Given, first: np.ndarray, study: str, title: str, imported:
     }
 
 
-def _write(store: Store, study: str, name: str, data: bytes) -> None:
-    """Write the rows, synced, under their final name only when they are whole."""
-    folder = store.root / FOLDER / study
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{name}.{os.getpid()}.tmp"
-    with temporary.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())
-    os.replace(temporary, folder / name)
-
-
-def _take_back(store: Store, study: str, place: Path, before: dict[str, Any] | None) -> None:
+def _take_back(store: Store, study: str, place: Path, before: bytes | None) -> None:
     """The store as it was before the import."""
     with suppress(OSError):  # the error that is on its way says more
         if before is None:
             place.unlink(missing_ok=True)
-        elif read_manifest(place) != before:
-            write_json(place, before)
+        elif place.read_bytes() != before:
+            write_whole(place, lambda part: part.write_bytes(before))
         _sweep(store, study)
 
 
@@ -244,8 +234,8 @@ def _sweep(store: Store, study: str) -> None:
             if path.name != named:
                 path.unlink(missing_ok=True)
         if named is None:
-            shutil.rmtree(folder, ignore_errors=True)
-    for left in (store.root / "studies").glob(f"{study}.json.*.tmp"):
-        left.unlink(missing_ok=True)
+            remove(folder)
+    for left in leftovers(store.root / "studies", study):
+        remove(left)
     with suppress(OSError):
         (store.root / FOLDER).rmdir()  # only where it is empty
