@@ -34,12 +34,9 @@ class Option:
     start: int
 
 
-def rows(seed: int = 0) -> list[TokenRow]:
+def rows(seed: int = 0, sizes: tuple[int, ...] = (9, 30, 17, 5, 22, 12, 3, 28)) -> list[TokenRow]:
     generator = torch.Generator().manual_seed(seed)
-    return [
-        TokenRow(torch.randint(8, zoo.VOCABULARY, (size,), generator=generator).tolist())
-        for size in (9, 30, 17, 5, 22, 12, 3, 28)
-    ]
+    return [TokenRow(torch.randint(8, zoo.VOCABULARY, (size,), generator=generator).tolist()) for size in sizes]
 
 
 def options() -> list[Option]:
