@@ -38,7 +38,7 @@ FROZEN = {
     "corpus peek": "MATCH --store --rows",
     "results agreement": "FILE --human --level --format",
     "results claim": "NAME --study --contrast --text --withdraw --by --store --json",
-    "results contrast": "--study --eval --weights --family --budget --scale --denominator --method --margin --looks --spending --store --format",
+    "results contrast": "--study --eval --weights --family --budget --scale --denominator --method --margin --looks --spending --paired/--unpaired --store --format",
     "results grid": "--study --eval --budget --scale --denominator --store --format",
     "results retire": "STEP|EVAL:STUDY/EVAL --reason --by --store --json",
     "results import": "FILE --study --title --replace --store --json",
