@@ -67,5 +67,5 @@ def _finite(value: Any) -> Any:
 def say_left_out(missing: list[dict[str, Any]]) -> None:
     """On stderr, what is damaged and therefore not in the results."""
     for part in missing:
-        hint = f"\n  mend: {part['hint']}" if part["hint"] else ""
+        hint = f"\n  hint: {part['hint']}" if part["hint"] else ""
         click.echo(f"left out of the results: {part['kind']} {part['name']}: {part['reason']}{hint}", err=True)

@@ -39,7 +39,7 @@ def _plan(name: str, profile: str | None) -> Plan:
 @json_option
 @click.option("--schema", is_flag=True, help="Print the JSON schema of study files and stop.")
 def check(name: str | None, profile: str | None, as_json: bool, schema: bool) -> None:
-    """Check a study file: every problem with file, line, column and mend. Ends with 3 where a gate would refuse its run."""
+    """Check a study file: every problem with file, line, column and hint. Ends with 3 where a gate would refuse its run."""
     from specsci.study.schema import json_schema
 
     if schema:
@@ -62,7 +62,7 @@ def check(name: str | None, profile: str | None, as_json: bool, schema: bool) ->
         for finding in found:
             click.echo(f"{finding.level}: {finding.gate}: {finding.text}")
             if finding.level == "refuse" and finding.mend:
-                click.echo(f"  mend: {finding.mend}")
+                click.echo(f"  hint: {finding.mend}")
     if refused:
         sys.exit(3)
 
