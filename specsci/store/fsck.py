@@ -12,8 +12,8 @@ from specsci.store.files import leftovers, remove
 from specsci.store.liveness import is_dead
 from specsci.store.record import MADE_ANEW, RECORD
 
-IGNORED = (".DS_Store", "Thumbs.db", "desktop.ini")
-"""What file browsers leave behind."""
+IGNORED = ("log.txt", ".DS_Store", "Thumbs.db", "desktop.ini")
+"""A step's log, which is kept beside what the record names, and what file browsers leave behind."""
 
 
 def check(store: Store, *, repair: bool = False) -> Iterator[CorruptArtifact]:

@@ -50,7 +50,9 @@ def test_a_time_with_a_zone_is_shown(root) -> None:
 def test_columns_of_one_name_are_all_there(root) -> None:
     assert rows(root, "SELECT 1 AS a, 2 AS b, 3 AS a, 4 AS a, 5 AS a_1") == [{"a": 1, "b": 2, "a_2": 3, "a_3": 4, "a_1": 5}]
     assert rows(root, "SELECT 1 AS a, 2 AS b, 3 AS a") == [{"a": 1, "b": 2, "a_1": 3}]
-    assert rows(root, "SELECT * FROM scores s JOIN scores t USING (item_id)") == [{"item_id": 1, "state": "ok", "state_1": "ok"}]
+    assert rows(root, "SELECT * FROM scores s JOIN scores t USING (item_id)") == [
+        {"item_id": 1, "state": "ok", "state_1": "ok"}
+    ]
 
 
 def test_numbers_that_are_not_finite_are_null_and_decimals_are_numbers(root) -> None:
@@ -79,7 +81,7 @@ def test_a_text_without_a_query_says_so(query, root) -> None:
 )  # fmt: skip
 def test_a_query_reaches_no_file_no_network_no_setting_and_no_object_of_the_program(query, root) -> None:
     before = {p.name: p.read_bytes() for p in root.iterdir()}
-    with pytest.raises(SpecsciError, match="the query failed|there is no") as error:
+    with pytest.raises(SpecsciError, match=r"the query failed|there is no") as error:
         sql(root, query.replace("{root}", str(root)))
     assert error.value.exit_code == 2
     assert {p.name: p.read_bytes() for p in root.iterdir()} == before
@@ -94,8 +96,12 @@ def test_a_file_that_is_no_utf_8_is_refused_with_its_place(root, tmp_path) -> No
 
 
 def test_a_database_that_another_program_holds_says_so(root) -> None:
-    program = f"import duckdb, sys; c = duckdb.connect({str(root / DATABASE)!r}); print('open', flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+    program = (
+        f"import duckdb, sys; c = duckdb.connect({str(root / DATABASE)!r}); print('open', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "open\n"
         with pytest.raises(UserError, match="another program has it open") as error:
