@@ -25,6 +25,8 @@ MICROLAB_NOTE = (
 STAR = "*"
 FEW_REPLICATES = 4
 """Up to so many, a table says what its t intervals assume."""
+UNSHOWN = ("near_normal",)
+"""Flags that hold for nearly every row: they are in the database and in JSON, and no table repeats them."""
 NOTHING = "–"
 """Stands where there is no number."""
 
@@ -131,7 +133,8 @@ def _contrasts(content: Ablation) -> Table:
         name += f" ({row['scale']} scale)" if row["scale"] != "rate" else ""
         name += f" [{row['family']}]" if row["family"] != "main" else ""
         flags = [f"confounded: {row['confounds']}"] if row["confounds"] else []
-        flags += [sentence(row["flags"])] if row["flags"] else []
+        shown = [f for f in row["flags"] if f["code"] not in UNSHOWN]
+        flags += [sentence(shown)] if shown else []
         budget = ", ".join(tokens(int(b)) for b in row["budget_tokens"].split(","))
         if row["estimate"] is None:
             table.rows.append([name, row["eval"], budget, NOTHING, NOTHING, NOTHING, NOTHING, "; ".join(flags)])

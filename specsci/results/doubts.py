@@ -23,6 +23,8 @@ FEW_REPLICATES = 4
 """Up to so many, a t interval rests on effects that are near normal: a rare jump of one seed is mostly not seen."""
 FEW_FREEDOM = 5.0
 """Below so many degrees of freedom, an interval over clusters of items is carried by few of them."""
+NORMAL_ENOUGH = 10
+"""Below so many, a skew that the interval would need to allow for is mostly not to be seen in the replicates themselves."""
 SKEWED = 0.05
 """Below this p of Shapiro and Wilk's test, the replicates' effects are said not to look normal."""
 NEAR = 0.05
@@ -116,10 +118,12 @@ def _few(design: Design, asked: Asked, found: Estimate) -> Iterator[Flag]:
     if found.level != "replicates" or found.item_level:
         return
     each = found.design.table(asked.denominator).each
-    if each.max() > 1 and each.min() <= FEW_REPLICATES:
-        n = int(each.min())
+    n = int(each.min())
+    if each.max() > 1 and n <= FEW_REPLICATES:
         said = f"few replicates ({n}): the interval assumes near-normal effects, and a rare jump of one of them is not seen"
         yield Flag("few_replicates", "warning", said)
+    elif n < NORMAL_ENOUGH:
+        yield Flag("near_normal", "note", f"{n} replicates: the interval assumes near-normal effects")
 
 
 def _decides(design: Design, asked: Asked, found: Estimate) -> Iterator[Flag]:
