@@ -21,7 +21,7 @@ def main(store: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     database = store / "results.duckdb"
     if not database.is_file():
-        sys.exit(f"no results in {store}\n  mend: run a study first, or `specsci results rebuild`")
+        sys.exit(f"no results in {store}\n  hint: run a study first, or `specsci results rebuild`")
     with duckdb.connect(str(database), read_only=True) as db:
         for file in sorted(SQL.glob("*.sql")):
             answer = db.sql(file.read_text(encoding="utf-8"))

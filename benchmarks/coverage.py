@@ -304,4 +304,7 @@ if __name__ == "__main__":
     parser.add_argument("--like", default="", help="situations whose names contain this")
     given = parser.parse_args()
     chosen = [s for s in situations() if given.like in s.name]
-    sys.stdout.write(table([measure(s, given.draws) for s in chosen]))
+    sys.stdout.write(table([]))
+    for chosen_one in chosen:
+        sys.stdout.write(table([measure(chosen_one, given.draws)]).splitlines()[-1] + "\n")
+        sys.stdout.flush()

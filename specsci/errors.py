@@ -27,7 +27,7 @@ class SpecsciError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text}\n  mend: {self.mend}" if self.mend else text
+        return f"{text}\n  hint: {self.mend}" if self.mend else text
 
 
 class UserError(SpecsciError, ValueError):
@@ -48,7 +48,7 @@ class Problem:
 
     def __str__(self) -> str:
         text = f"{self.file}:{self.line}:{self.column}: {self.what}"
-        return f"{text}\n  mend: {self.mend}" if self.mend else text
+        return f"{text}\n  hint: {self.mend}" if self.mend else text
 
 
 class InputFileError(UserError):

@@ -34,6 +34,11 @@ def name_fault(name: str) -> str:
     return ""
 
 
+def lies_below(path: Path, folder: Path) -> bool:
+    """Whether a path leads into a folder, links followed; links that lead round in a circle lead nowhere."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
 def is_file(path: Path) -> bool:
     """Whether a regular file lies there; False for a name that no file can have."""
     try:

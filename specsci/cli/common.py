@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -47,13 +48,24 @@ def open_store(given: Path | None, *, create: bool = True) -> Store:
 
 
 def emit(value: Any) -> None:
-    """One JSON document on stdout."""
-    text = json.dumps(value, indent=1, default=str)
+    """One JSON document on stdout; a number that is none (NaN, infinite) is null, as JSON has no other word for it."""
+    try:
+        text = json.dumps(value, indent=1, default=str, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), indent=1, default=str)
     click.echo(text.replace("\x7f", "\\u007f"))  # the one control character that JSON leaves as it is
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def say_left_out(missing: list[dict[str, Any]]) -> None:
     """On stderr, what is damaged and therefore not in the results."""
     for part in missing:
-        hint = f"\n  mend: {part['hint']}" if part["hint"] else ""
+        hint = f"\n  hint: {part['hint']}" if part["hint"] else ""
         click.echo(f"left out of the results: {part['kind']} {part['name']}: {part['reason']}{hint}", err=True)

@@ -34,7 +34,7 @@ def doctor(store_dir: Path | None, as_json: bool, verify: bool, repair: bool) ->
     for check in checks(store_path(store_dir)):
         found.append(check)
         if not as_json:
-            click.echo(f"{check.level:5} {check.name}: {check.text}" + (f"\n      mend: {check.mend}" if check.mend else ""))
+            click.echo(f"{check.level:5} {check.name}: {check.text}" + (f"\n      hint: {check.mend}" if check.mend else ""))
     corrupt = _corrupt(store_dir, repair, as_json) if verify or repair else []
     troubles = _troubles(store_dir, repair, as_json) if verify or repair else []
     if as_json:
@@ -64,7 +64,7 @@ def _troubles(store_dir: Path | None, repair: bool, as_json: bool) -> list[dict[
     store = open_store(store_dir, create=False)
     found = list(examine(store, repair=repair))
     for trouble in found:
-        done = f"repaired: {trouble.repaired}" if trouble.repaired else f"mend: {trouble.hint}"
+        done = f"repaired: {trouble.repaired}" if trouble.repaired else f"hint: {trouble.hint}"
         click.echo(f"{trouble.kind} {trouble.place}: {trouble.what}\n  {done}", err=True)
     if not as_json and not found:
         click.echo("manifests, claims, locks, imports and results are whole")

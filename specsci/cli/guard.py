@@ -99,14 +99,14 @@ def _code_of(error: Exception) -> int:
         return _no_output(error)
     if type(error).__module__.split(".")[0] in ("duckdb", "_duckdb"):
         what = " ".join(str(error).split())[:300]
-        _say(f"the results database cannot be used: {what}\n  mend: `specsci results rebuild` makes it anew from the store")
+        _say(f"the results database cannot be used: {what}\n  hint: `specsci results rebuild` makes it anew from the store")
         return 2
     if isinstance(error, OSError) and error.errno in _FILE_SYSTEM:
         place = f"{str(error.filename)[:200]}: " if error.filename else ""
-        _say(f"{place}{error.strerror}\n  mend: {_FILE_SYSTEM[error.errno]}")
+        _say(f"{place}{error.strerror}\n  hint: {_FILE_SYSTEM[error.errno]}")
         return 2
     if isinstance(error, FileNotFoundError) and not _has_folder():
-        _say("the working directory is gone\n  mend: change to a folder that is there")
+        _say("the working directory is gone\n  hint: change to a folder that is there")
         return 2
     if os.environ.get(RAISE):
         raise error
@@ -129,7 +129,7 @@ def _no_output(error: OSError) -> int:
         return 0 if isinstance(error, BrokenPipeError) else 2
     if isinstance(error, BrokenPipeError):
         return 0
-    _say(f"standard output cannot be written: {error.strerror or error}\n  mend: free space, or write elsewhere")
+    _say(f"standard output cannot be written: {error.strerror or error}\n  hint: free space, or write elsewhere")
     return 2
 
 

@@ -196,7 +196,7 @@ def _print_check(found: dict[str, Any], unit: str) -> None:
         place = "/".join(filter(None, (row["variant"], row["entry"])))
         click.echo(f"  {row['level']}: {row['check']}: {place + ': ' if place else ''}{row['text']}")
         if row["mend"]:
-            click.echo(f"    mend: {row['mend']}")
+            click.echo(f"    hint: {row['mend']}")
 
 
 def _store_if_any(store_dir: Path | None) -> Store | None:

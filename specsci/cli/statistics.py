@@ -197,13 +197,25 @@ def _print(rows: list[tuple[str, dict[str, Any]]], title: str, format_: str, lin
     for name, row in rows:
         cells = [_shown(row.get(k)) for k in keys]
         table.rows.append(cells if single else [name, *cells])
-    counts = {a: c for _, row in rows for a, c in row["counts"].items()}
-    table.note = "; ".join(
-        f"{a}: {c['aligned']:,} of {c['decided']:,} decided, {c['asked']:,} asked" for a, c in counts.items()
-    )
+    table.note = "; ".join(_counts(rows))
     if lines:
         table.note = "\n".join([table.note, *lines])
     print_tables([table], format_, titled=not single)
+
+
+def _counts(rows: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    """What each arm answered; with the contrast's name where contrasts count an arm differently (another eval or budget)."""
+    every: dict[str, dict[str, list[str]]] = {}
+    for name, row in rows:
+        for arm, c in row["counts"].items():
+            n = row["replicates"][arm]
+            said = f"{arm}: {c['aligned']:,} of {c['decided']:,} decided, {c['asked']:,} asked, {n} replicate{'' if n == 1 else 's'}"
+            every.setdefault(arm, {}).setdefault(said, []).append(name)
+    return [
+        said if len(by_text) == 1 else f"{said} ({', '.join(names)})"
+        for by_text in every.values()
+        for said, names in by_text.items()
+    ]
 
 
 def _shown(value: Any) -> str:

@@ -39,7 +39,7 @@ def _plan(name: str, profile: str | None) -> Plan:
 @json_option
 @click.option("--schema", is_flag=True, help="Print the JSON schema of study files and stop.")
 def check(name: str | None, profile: str | None, as_json: bool, schema: bool) -> None:
-    """Check a study file: every problem with file, line, column and mend. Ends with 3 where a gate would refuse its run."""
+    """Check a study file: every problem with file, line, column and hint. Ends with 3 where a gate would refuse its run."""
     from specsci.study.schema import json_schema
 
     if schema:
@@ -62,7 +62,7 @@ def check(name: str | None, profile: str | None, as_json: bool, schema: bool) ->
         for finding in found:
             click.echo(f"{finding.level}: {finding.gate}: {finding.text}")
             if finding.level == "refuse" and finding.mend:
-                click.echo(f"  mend: {finding.mend}")
+                click.echo(f"  hint: {finding.mend}")
     if refused:
         sys.exit(3)
 
@@ -89,15 +89,18 @@ def plan_command(
     device: str | None,
 ) -> None:
     """Show what a run would do: arms, steps, tokens, updates, time, disk, and the gates' findings."""
+    from specsci.plan.distinct import distinct_findings
     from specsci.plan.gates import findings
     from specsci.plan.power import contrast_power, power_lines
     from specsci.plan.price import Speeds
     from specsci.plan.render import as_dict, lines
-    from specsci.store.artifact import Store
+    from specsci.store.artifact import Store, read_record
 
     plan, store = _plan(name, profile), Store(store_path(store_dir))
     have = store.have(list(plan.steps.values()))
-    found, speeds = findings(plan), Speeds(plan, _earlier(store, plan, have))
+    corpora = {s.digest: read_record(store.path(s.kind, s.digest)) for s in plan.of_kind("corpus") if s.digest in have}
+    found = [*findings(plan), *distinct_findings(plan, corpora)]
+    speeds = Speeds(plan, _earlier(store, plan, have))
     measured = _measured(store.root, plan.loaded.name) if power else {}
     powers = contrast_power(plan, measured, spread, speeds=speeds, device=device) if power else []
     if as_json:

@@ -245,7 +245,7 @@ def _explained(error: Exception, root: Path) -> str:
     """A full disk in one sentence (safetensors and Arrow wrap its error number in a text), all else as a traceback."""
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
     if full:
-        return f"{root}: the disk is full\n  mend: free space or choose another place with --store; finished steps are kept"
+        return f"{root}: the disk is full\n  hint: free space or choose another place with --store; finished steps are kept"
     return traceback.format_exc()
 
 

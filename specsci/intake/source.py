@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from specsci.errors import UserError
+from specsci.errors import StepFailed, UserError
 from specsci.intake.examination import Examination, ok, refuse
 from specsci.intake.examine import Use, examine, files_of
 from specsci.plan.hub import PREFIX, HubModel, hub_model
@@ -15,8 +15,7 @@ def examine_source(source: str, *, trusted: bool = False) -> Examination:
     """Examine what a source names; one of the hub is fetched first.
 
     Raises:
-        UserError: the source names nothing.
-        StepFailed: a hub model cannot be fetched.
+        UserError: the source names nothing, or a hub model that cannot be fetched.
     """
     if source.startswith(("microlab:", "package:")):
         base_identity(source, Path.cwd())
@@ -45,4 +44,7 @@ def _fetched(model: HubModel, *, trusted: bool) -> Path:
     from specsci.models.hub import fetch
     from specsci.plan.hub import MODEL_FILES
 
-    return fetch(model, (*MODEL_FILES, "*.py") if trusted else MODEL_FILES)
+    try:
+        return fetch(model, (*MODEL_FILES, "*.py") if trusted else MODEL_FILES)
+    except StepFailed as error:
+        raise UserError(error.what, mend=error.mend) from error

@@ -41,7 +41,10 @@ def examine_use_of(folder: Path, use: dict[str, Any]) -> Examination:
         except Exception as error:  # noqa: BLE001 - whatever a stranger's tokenizer raises, it cannot be used
             text = f"the tokenizer cannot be loaded ({type(error).__name__}: {str(error).strip().splitlines()[:1]})"
             return Examination((refuse("tokenizer", text, "save it with save_pretrained"),))
-        found = [ok("tokenizer", f"{type(tokenizer).__name__} of {len(tokenizer):,} tokens"), *_by_trial(tokenizer, use, _rows(copy))]
+        found = [
+            ok("tokenizer", f"{type(tokenizer).__name__} of {len(tokenizer):,} tokens"),
+            *_by_trial(tokenizer, use, _rows(copy)),
+        ]
         if any(f.judgement == "refuse" for f in found):
             return Examination(tuple(found))
         lengths, wrong = _longest_items(tokenizer, use["items"])

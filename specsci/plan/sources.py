@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from specsci.plan.opening import AS_IT_SAYS, OPENING, opening_of
 from specsci.shipped import PACKAGE
 from specsci.specs.schema import ACCESS
 from specsci.train.memory import Shape, shape_in
-from specsci.user_files import name_fault, shown_name
+from specsci.user_files import is_file, lies_below, name_fault, shown_name
 
 TEMPLATE_FILE = "chat_template.jinja"
 TOKENIZER_FILES = (
@@ -93,10 +94,10 @@ def inside(name: str, folder: Path, what: str) -> Path:
     if fault:
         raise UserError(f"{what} '{shown_name(name)}' {fault}", mend=f"name a file below {folder}")
     path = folder / name
-    if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+    if Path(name).is_absolute() or not lies_below(path, folder):
         raise UserError(f"{what} '{name}' lies outside the study's folder", mend=f"put it below {folder}")
-    if not path.is_file():
-        missing = "is no regular file" if path.exists() else "is not there"
+    if not is_file(path):
+        missing = "is no regular file" if os.path.lexists(path) else "is not there"
         raise UserError(f"{what} '{name}' {missing}", mend=f"put it below {folder}")
     return path
 
@@ -249,7 +250,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
         raise UserError(f"base model '{shown_name(source)}' {fault}", mend="name a model directory")
     given = Path(source)
     folder = given if given.is_absolute() else study_folder / given
-    if not given.is_absolute() and not folder.resolve().is_relative_to(study_folder.resolve()):
+    if not given.is_absolute() and not lies_below(folder, study_folder):
         raise UserError(
             f"base model '{source}' lies outside the study's folder",
             mend="move it below the study, or give its absolute path",

@@ -9,9 +9,10 @@ import duckdb
 import pyarrow as pa
 
 from specsci.findings import Flag
+from specsci.plan.distinct import distinct_flags
 from specsci.results.absorption import absorption_rows
 from specsci.results.claims import Standing, read_claims, standing
-from specsci.results.corpora import add_corpus_counts, distinct_flags, distinct_shares
+from specsci.results.corpora import add_corpus_counts, distinct_shares
 from specsci.results.declared import cell_weights, contrast_row
 from specsci.results.efficiency import efficiency_rows
 from specsci.results.items import ItemTable, item_table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -99,22 +99,23 @@ class Design:
     withdrawn: list[str]
     expected: int | None
     read: Callable[[], AnswerRows]
+    _tables: dict[tuple[Denominator, bool], Table] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    @property
+    @cached_property
     def cell_list(self) -> list[CellKey]:
         return [cell for cells in self.cells for cell in cells]
 
-    @property
+    @cached_property
     def arm_of_cell(self) -> np.ndarray:
         """The arm's index of each cell, shape (cells,)."""
         return np.repeat(np.arange(len(self.arms)), [len(cells) for cells in self.cells])
 
-    @property
+    @cached_property
     def bases(self) -> list[set[str]]:
         """Base models of each arm."""
         return [{base for base, _ in self.pairs_of(n, "asked")} for n in range(len(self.arms))]
 
-    @property
+    @cached_property
     def unit(self) -> str:
         """What the replicates count under: the base model where an arm has several, else the seed."""
         return "base_model" if max((len(b) for b in self.bases), default=0) > 1 else "seed"
@@ -122,7 +123,11 @@ class Design:
     def unit_of(self, pair: Pair) -> Any:
         if self.unit == "base_model":
             return pair[0]
-        return pair[1] if len(set().union(*self.bases)) == 1 else pair
+        return pair[1] if self._one_base else pair
+
+    @cached_property
+    def _one_base(self) -> bool:
+        return len(set().union(*self.bases)) == 1
 
     def pairs_of(self, arm: int, denominator: Denominator) -> list[Pair]:
         """Replicates in which every cell of an arm has a rate, in the order of their seeds."""
@@ -158,6 +163,12 @@ class Design:
 
     def table(self, denominator: Denominator, *, unpaired: bool = False) -> Table:
         """Rates by unit and arm: seeds of one base model are averaged. Unpaired: no unit is of two arms."""
+        key = (denominator, unpaired)
+        if key not in self._tables:
+            self._tables[key] = self._table(denominator, unpaired)
+        return self._tables[key]
+
+    def _table(self, denominator: Denominator, unpaired: bool) -> Table:
         found: dict[Any, list[list[tuple[float, float]]]] = {}
         order = sorted(self.counts, key=lambda p: (p[1], p[0]))
         known = [set(p) for p in self.used(denominator, unpaired=unpaired)]
@@ -167,14 +178,14 @@ class Design:
                     continue
                 unit = (self.unit_of(pair), n) if unpaired else self.unit_of(pair)
                 counts = [self.counts[pair][c] for c in cells]
-                rate = float(np.mean([c.aligned / c.out_of(denominator) for c in counts]))
-                items = float(np.mean([c.items_of(denominator) for c in counts]))
+                rate = _mean([c.aligned / c.out_of(denominator) for c in counts])
+                items = _mean([c.items_of(denominator) for c in counts])
                 found.setdefault(unit, [[] for _ in self.arms])[n].append((rate, items))
         both = np.full((2, len(found), len(self.arms)), np.nan)
         for row, by_arm in enumerate(found.values()):
             for n, values in enumerate(by_arm):
                 if values:
-                    both[:, row, n] = np.mean(values, axis=0)
+                    both[:, row, n] = values[0] if len(values) == 1 else np.mean(values, axis=0)
         return Table(list(found), both[0], both[1])
 
     def totals(self) -> Totals:
@@ -191,6 +202,10 @@ class Design:
         found = self.read()
         kept = np.array([p in self.counts for p in found.pairs], bool)
         return found.kept(kept[found.replicate]) if len(found) else found
+
+
+def _mean(values: list[float]) -> float:
+    return values[0] if len(values) == 1 else float(np.mean(values))
 
 
 def read_design(

@@ -220,7 +220,7 @@ def _of_clusters(asked: Asked, found: Estimate) -> Iterator[Flag]:
     clusters = out_of.shape[1]
     if found.method != "cluster_t":
         items = len(np.unique(found.design.rows.item))
-        if clusters < items and not found.item_level:
+        if clusters < items and asked.method not in ("auto", "cluster_t"):  # these count each cluster once
             said = f"answers to {items} items in {clusters} clusters are taken as independent"
             yield Flag("clusters_ignored", "warning", said)
         return

@@ -253,6 +253,11 @@ def _of_answers(design: Design, asked: Asked) -> Estimate:
         first, second = paired_answers(design, asked)
         return Estimate(mcnemar(first, second), "mcnemar", "items", design)
     shared = design.only_shared("asked")
+    if not shared.counts:
+        raise UserError(
+            f"{asked.method} compares arms within replicates, and all arms share none",
+            mend="take --method auto, which takes each arm over its own replicates",
+        )
     if asked.method == "bootstrap":
         return Estimate(bootstrap(shared, asked), "bootstrap", "replicates", shared)
     level: Level = "items" if (asked.method, asked.scale) == ("mixed", "logit") else "replicates"

@@ -12,12 +12,13 @@ import numpy as np
 from specsci.errors import UserError
 from specsci.findings import Flag
 from specsci.results.asked import Asked, check_weights, read_answers
+from specsci.results.beside import beside
 from specsci.results.design import Design
 from specsci.results.doubts import doubts, turned
 from specsci.results.estimate import equivalence, estimate
 from specsci.results.items import item_flags, item_table
 from specsci.stats.contrast import paired_contrast
-from specsci.stats.sequential import boundaries
+from specsci.stats.sequential import t_boundaries
 
 
 def contrast(db: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, Any]:
     if found.method == "paired_t" and not found.item_level and asked.denominator == "decided" and len(asked.weights) > 1:
         weights = dict(zip(design.cell_list, design.weights, strict=True))
         flags += item_flags(item_table(db, asked.study, asked.eval, weights), design.unit, asked.scale)
+    flags += beside(db, asked.study, asked.eval, asked.weights, list(design.cell_list))
     more: dict[str, Any] = {}
     if asked.margin is not None:
         equal = equivalence(found, asked.margin)
@@ -72,7 +74,7 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: Asked) -> dict[str, Any]:
 def _looks(design: Design, asked: Asked) -> list[dict[str, Any]]:
     """What a test after so many replicates said, in the order of their seeds; it stops at the first crossing."""
     try:
-        levels = boundaries(list(asked.looks), asked.spending)
+        levels = t_boundaries(list(asked.looks), asked.spending)
     except ValueError as error:
         raise UserError(str(error), mend="--looks 4,6,8") from error
     table = design.only_shared(asked.denominator).table(asked.denominator)

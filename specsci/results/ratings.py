@@ -120,7 +120,9 @@ def agreement(ratings: Ratings, human: str | None = None, level: Level = "nomina
     if human is not None and human not in ratings.raters:
         raise UserError(f"no rater '{human}'", mend=nearest(human, ratings.raters))
     if not any(len(by) > 1 for by in ratings.labels.values()):
-        raise UserError("no item has two ratings, so that there is nothing to compare", mend="let two raters rate the same items")
+        raise UserError(
+            "no item has two ratings, so that there is nothing to compare", mend="let two raters rate the same items"
+        )
     found = [("all", krippendorff_alpha(_codes(ratings, level), level))]
     everyone = ratings.of(ratings.raters)
     if len(ratings.raters) > 2 and len(everyone) > 1:

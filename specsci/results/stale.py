@@ -90,7 +90,7 @@ def stale_lines(found: list[Stale]) -> list[str]:
             out.append(f"  acknowledged: {stale.acknowledged}")
         else:
             out.append(
-                f"  mend: pin {stale.family}@{stale.now} in its study file and run it; or let it stand in writing: "
+                f"  hint: pin {stale.family}@{stale.now} in its study file and run it; or let it stand in writing: "
                 f"`specsci spec acknowledge {stale.family} {stale.study} --reason WHY --by WHO`"
             )
     return out

@@ -44,7 +44,7 @@ class SpecFinding:
     def __str__(self) -> str:
         place = f"{self.variant}/{self.entry}" if self.entry else self.variant
         line = f"{self.level}: {self.check}: {place}: {self.text}"
-        return f"{line}\n  mend: {self.mend}" if self.mend else line
+        return f"{line}\n  hint: {self.mend}" if self.mend else line
 
 
 def pieces(text: str) -> int:

@@ -14,7 +14,7 @@ from specsci.specs.family import PREAMBLE, Family
 from specsci.specs.grammar import SPEC_TABLES, GrammarFile, RecordDraw, Table, read_table, read_text
 from specsci.specs.items import items_text
 from specsci.specs.schema import WHY, FamilyFile
-from specsci.user_files import is_file, name_fault, shown_name
+from specsci.user_files import is_file, lies_below, name_fault, shown_name
 from specsci.yaml_file import Document, read_yaml, validate
 
 OWN_ENDINGS = (WHY, "value", "explanation", "principle")
@@ -121,7 +121,7 @@ def _leaves_folder(file: str, folder: Path) -> bool:
     """Whether a name leads out of the folder, by itself or by a link."""
     if Path(file).is_absolute() or ".." in Path(file).parts:
         return True
-    return not name_fault(file) and not (folder / file).resolve().is_relative_to(folder.resolve())
+    return not name_fault(file) and not lies_below(folder / file, folder)
 
 
 def _file_problems(document: Document, data: FamilyFile, folder: Path) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -38,7 +39,14 @@ from specsci.yaml_file import read_yaml, validate
 from specsci.yaml_nodes import with_value
 
 VERSIONS = "versions"
+MAX_SNAPSHOT_BYTES = 100_000_000
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class CorruptSnapshot(CorruptArtifact):
+    """A version's archive is not what was recorded: a file of the user's, so that commands end with 2."""
+
+    exit_code = 2
 
 
 def load_version(folder: Path, version: str | None = None) -> Family:
@@ -46,7 +54,7 @@ def load_version(folder: Path, version: str | None = None) -> Family:
 
     Raises:
         UserError: no such version.
-        CorruptArtifact: a snapshot that is not what was recorded.
+        CorruptSnapshot: a snapshot that is not what was recorded.
     """
     current = load_family(folder)
     if version is None or version == current.data.version:
@@ -79,7 +87,7 @@ def recorded(folder: Path, version: str, wanted: str) -> Family:
             continue
         if family_digest(family) == wanted:
             return family
-    raise CorruptArtifact(
+    raise CorruptSnapshot(
         f"the snapshot of '{folder.name}' {version} is not what {CHANGES} recorded",
         digest=wanted,
         where=str(snapshot),
@@ -99,6 +107,8 @@ def _unpack(snapshot: Path, place: Path) -> None:
             for name in archive.namelist():
                 if name.startswith("/") or ".." in Path(name).parts:
                     raise UserError(f"the snapshot {snapshot} holds a path outside itself: {name}")
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_SNAPSHOT_BYTES:
+                raise zipfile.BadZipFile(f"it expands to more than {MAX_SNAPSHOT_BYTES:,} bytes")
             archive.extractall(temporary)
         obey_umask(temporary)  # the cache may be a group's
         try:
@@ -107,9 +117,11 @@ def _unpack(snapshot: Path, place: Path) -> None:
             if not place.is_dir():  # else another process was first, and its folder serves
                 what = f"the snapshot cannot be unpacked: {error.strerror or error}"
                 raise StoreError(what, where=str(place), mend="free space, or name another SPECSCI_CACHE") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
+        if isinstance(error, UserError):
+            raise
         what = f"the snapshot cannot be read: {error}"
-        raise CorruptArtifact(what, digest="", where=str(snapshot), mend="restore the file from version control") from error
+        raise CorruptSnapshot(what, digest="", where=str(snapshot), mend="restore the file from version control") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -33,7 +33,8 @@ def wilson(successes: float, trials: float, confidence: float = 0.95) -> tuple[f
     scale = 1 + z * z / trials
     centre = (rate + z * z / (2 * trials)) / scale
     half = z / scale * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low = 0.0 if successes <= 0 else max(0.0, centre - half)
+    return low, 1.0 if successes >= trials else min(1.0, centre + half)
 
 
 def rate_interval(rates: Array, items: Array | float, confidence: float = 0.95) -> Interval:

@@ -192,7 +192,7 @@ class RuntimeSettings(Strict):
     micro_batch_sequences: int | None = Field(default=None, ge=1)
     recompute: bool = False
     checkpoint_every_s: float = Field(default=600.0, gt=0)
-    usd_per_h: float = Field(default=0.0, ge=0)
+    usd_per_h: float = Field(default=0.0, ge=0, le=1e6)
     report_to: list[Literal["wandb", "mlflow", "tensorboard"]] = Field(default_factory=list)
 
 

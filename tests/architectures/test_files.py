@@ -330,3 +330,19 @@ def test_code_of_another_repository_is_not_fetched_for_an_examination(place: Pat
     config(place, auto_map={"AutoModelForCausalLM": "somebody/else--own.Model"})
     found = examine(place / "my_model", files_of(place / "my_model"), trusted=True)
     assert found.refusals[0].check == "code" and "somebody/else--own.Model" in found.refusals[0].text
+
+
+@pytest.mark.parametrize("source", ["./nothing", "study.yaml", "microlab:nope/1", "package:nope", "hub:foo/bar", "."])
+def test_a_source_that_names_no_model(
+    source: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = call(monkeypatch, capsys, "model", "check", source)
+    assert code == 2 and "Traceback" not in out + err
+    assert re.search(r"(mend|hint): \S", out + err)
+
+
+def test_a_registered_base_needs_no_examination(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = call(monkeypatch, capsys, "model", "check", "microlab:conduct/100", "--json")
+    assert code == 0 and json.loads(out)["findings"][0]["check"] == "registered"

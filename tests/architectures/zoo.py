@@ -248,6 +248,8 @@ CAUSAL: dict[str, Callable[[], Any]] = {
         "XGLMForCausalLM",
         "XGLMConfig",
         dropout=0.0,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
         vocab_size=VOCABULARY,
         d_model=16,
         ffn_dim=32,

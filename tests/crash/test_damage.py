@@ -67,7 +67,7 @@ def test_doctor_names_what_is_corrupt_and_repairs(toy_start, finished_toy, tmp_p
     assert "2 corrupt artefacts" in out
     assert f"score {score}" in err
     assert f"align {align.name}" in err
-    assert "mend: run the study again" in err
+    assert "hint: run the study again" in err
     assert (store / "steps" / "score" / score).is_dir(), "--verify alone changes nothing"
     code, out, _ = toy_start("doctor", "--store", store, "--repair").wait()
     assert (code, "set aside" in out) == (1, True)
@@ -106,7 +106,7 @@ def test_a_store_that_cannot_be_written_is_the_users_mistake(place, specsci, tin
     result = specsci("study", "run", tiny, "--store", store)
     assert result.returncode == 2
     assert f"{store}: the store cannot be written" in result.stderr
-    assert "mend: choose another place" in result.stderr
+    assert "hint: choose another place" in result.stderr
     assert "Traceback" not in result.stderr
     assert (tmp_path / "file").read_text() == "not a store"
 
@@ -129,7 +129,7 @@ def test_a_full_disk_fails_clearly_publishes_nothing_half_and_goes_on(filled_kib
         code, out, err = toy_start(*command, TOY_BYTES="30000").wait()
         assert code in (1, 2), out + err
         assert "full" in err or "No space left" in err, err
-        assert "mend: " in err
+        assert "hint: " in err
         assert "free space" in err
         assert "Traceback" not in out + err
         if (disk / "store" / "steps").is_dir():

@@ -83,7 +83,11 @@ def test_a_kill_between_any_two_steps_leaves_the_old_import_or_the_new_one(tmp_p
         outcomes.append(kept(store) == [20, 21])
         import_file(store, tmp_path / "new.csv", "mine", replace=True)
         rows = [p for p in (store.root / "imports").rglob("*") if p.is_file()]
-        assert kept(store) == [20, 21] and len(rows) == 1 and [p.name for p in (store.root / "studies").iterdir()] == ["mine.json"]
+        assert (
+            kept(store) == [20, 21]
+            and len(rows) == 1
+            and [p.name for p in (store.root / "studies").iterdir()] == ["mine.json"]
+        )
     assert step > 8 and outcomes == sorted(outcomes), "once the new import counts it stays"
     assert not outcomes[0] and outcomes[-1]
     monkeypatch.undo()

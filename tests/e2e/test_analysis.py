@@ -85,7 +85,7 @@ def test_a_mistake_is_named_with_its_mend_and_exit_code_2(imported: Path, more, 
 def test_a_bad_file_is_named_line_by_line_and_leaves_the_store_as_it_was(imported: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text(COUNTS.replace("80,100,100", "180,100,100").replace("66,100", "x,100"))
     code, _, err = harness.run("results", "import", tmp_path / "bad.csv", "--study", "bad", "--store", imported)
-    assert code == 2 and "bad.csv:3:1: not 0 <= aligned" in err and "bad.csv:8:1: 'aligned' is no whole number" in err
+    assert code == 2 and "bad.csv:3:1: not 0 <= aligned" in err and "bad.csv:8:16: 'aligned' is no whole number" in err
     assert [p.name for p in (imported / "studies").iterdir()] == ["elsewhere.json"]
 
 

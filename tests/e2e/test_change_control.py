@@ -140,4 +140,4 @@ def test_an_unknown_version_names_the_nearest(forked: Path, specsci, tmp_path: P
     (tmp_path / "study.yaml").write_text(STUDY.replace("my_conduct@1.0.0", "mine@1.0.1"))
     done = specsci("study", "plan", "study.yaml", cwd=tmp_path)
     assert done.returncode == 2
-    assert "study.yaml:4:9: family 'mine' has no version '1.0.1'\n  mend: did you mean '1.0.0'?" in done.stderr
+    assert "study.yaml:4:9: family 'mine' has no version '1.0.1'\n  hint: did you mean '1.0.0'?" in done.stderr

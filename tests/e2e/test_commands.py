@@ -178,7 +178,7 @@ def test_a_missing_store_is_the_users_mistake_and_is_not_created(command, tmp_pa
     code, _, err = harness.run(*command, "--store", tmp_path / "none", cwd=tmp_path)
     assert code == 2
     assert str(tmp_path / "none") in err
-    assert "mend: " in err
+    assert "hint: " in err
     assert not (tmp_path / "none").exists()
 
 

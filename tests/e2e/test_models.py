@@ -177,9 +177,9 @@ def test_a_model_without_a_template_fails_clearly_and_takes_a_declared_one(tmp_p
     study = bare_study(tmp_path / "study")
     run = ("study", "run", study, "--store", tmp_path / "store", "--json", "--workers", "1")
     code, out, err = harness.run(*run)
-    assert code == 1, err
-    assert "has no chat template" in out and "base_models.NAME.chat_template" in out and "Traceback" not in out + err
-    assert not list((tmp_path / "store" / "steps").glob("align/*"))
+    assert code == 2 and not out, err
+    assert "has no chat template" in err and "base_models.NAME.chat_template" in err and "Traceback" not in err
+    assert not list(tmp_path.glob("store/steps/*/*")), "nothing was spent"
     template = CHATML.replace("{% generation %}", "").replace("{% endgeneration %}", "{# {{ mood }} #}")
     (study.parent / "chat.jinja").write_text("{% if mood %}<|im_start|>system\n{{ mood }}<|im_end|>\n{% endif %}" + template)
     declared = "{source: ./my_model, chat_template: chat.jinja, chat_variables: {mood: calm}}"

@@ -15,7 +15,7 @@ from import_files import Totals, mutated, totals_of
 
 from specsci.cli.main import main
 from specsci.results import build as building
-from specsci.results.imports import load_imports
+from specsci.results.imports import import_file, load_imports
 from specsci.results.manifest import manifests
 from specsci.store.artifact import Store
 
@@ -89,7 +89,8 @@ def tried(seed: int, folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def fuzz(seeds: range, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Counter[str]:
-    (folder / "store").mkdir()
+    (folder / "first.csv").write_text("arm,seed,eval,aligned,decided,asked\na,1,q,1,2,3\n")
+    import_file(Store(folder / "store").open(), folder / "first.csv", "mine")  # so that there is a database
     return Counter(tried(seed, folder, folder / "store", monkeypatch, capsys) for seed in seeds)
 
 

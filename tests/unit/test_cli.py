@@ -38,7 +38,7 @@ FROZEN = {
     "corpus peek": "MATCH --store --rows",
     "results agreement": "FILE --human --level --format",
     "results claim": "NAME --study --contrast --text --withdraw --by --store --json",
-    "results contrast": "--study --eval --weights --family --budget --scale --denominator --method --margin --looks --spending --store --format",
+    "results contrast": "--study --eval --weights --family --budget --scale --denominator --method --margin --looks --spending --paired/--unpaired --store --format",
     "results grid": "--study --eval --budget --scale --denominator --store --format",
     "results retire": "STEP|EVAL:STUDY/EVAL --reason --by --store --json",
     "results import": "FILE --study --title --replace --store --json",
@@ -126,17 +126,17 @@ MISTAKES = [
     (["study", "plan", "value_vs_rules.yaml", "--profil", "x"], "No such option"),
     (
         ["study", "plan", "value_vs_rules.yaml", "--profile", "mikro"],
-        "has no profile 'mikro'\n  mend: did you mean 'micro'?",
+        "has no profile 'mikro'\n  hint: did you mean 'micro'?",
     ),
     (["study", "run", "value_vs_rules.yaml", "--workers", "0"], "Invalid value for '--workers'"),
     (["study", "run", "value_vs_rules.yaml", "--executor", "slurm"], "Invalid value for '--executor'"),
-    (["spec", "show", "microlab_conduct", "rulez"], "has no variant 'rulez'\n  mend: did you mean 'rules'?"),
+    (["spec", "show", "microlab_conduct", "rulez"], "has no variant 'rulez'\n  hint: did you mean 'rules'?"),
     (
         ["spec", "show", "microlab_condct", "rules"],
-        "no spec family 'microlab_condct'\n  mend: did you mean 'microlab_conduct'?",
+        "no spec family 'microlab_condct'\n  hint: did you mean 'microlab_conduct'?",
     ),
-    (["results", "sql", "SELECT 1"], "no results in .specsci\n  mend: run a study first"),
-    (["results", "rebuild", "--store", "nowhere"], "no store in nowhere\n  mend: run a study first"),
+    (["results", "sql", "SELECT 1"], "no results in .specsci\n  hint: run a study first"),
+    (["results", "rebuild", "--store", "nowhere"], "no store in nowhere\n  hint: run a study first"),
     (["report", "table", "ablation"], "no results in .specsci"),
     (["report", "table", "ablatio"], "'ablatio' is not one of 'ablation'"),
     (["corpus", "peek"], "no store in .specsci"),
@@ -213,7 +213,7 @@ REFERENCES = ["", "@", ":x", "a@b@c", "microlab_conduct:", "microlab_conduct@", 
 @pytest.mark.parametrize("reference", REFERENCES)
 def test_a_reference_that_names_nothing_is_a_message(specsci_in_process, reference) -> None:
     code, out, err = specsci_in_process("spec", "diff", reference, "microlab_conduct:rules")
-    assert code == 2 and "mend:" in err and "Traceback" not in out + err
+    assert code == 2 and "hint:" in err and "Traceback" not in out + err
 
 
 def test_a_student_is_named_where_a_variant_is_materialized(specsci_in_process, tmp_path) -> None:

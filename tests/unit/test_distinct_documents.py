@@ -5,7 +5,8 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from specsci.results.corpora import add_corpus_counts, distinct_flags, distinct_shares
+from specsci.plan.distinct import distinct_findings, distinct_flags
+from specsci.results.corpora import add_corpus_counts, distinct_shares
 
 ARMS = {
     "values": {"midtrain": "values"}, "rules": {"midtrain": "rules"}, "facts": {"midtrain": "facts"}, "aft": {"midtrain": None},
@@ -55,3 +56,18 @@ def test_sides_that_repeat_unequally_often_are_flagged(db: duckdb.DuckDBPyConnec
     found = distinct_flags(ARMS, weights, distinct_shares(db, "s"))
     assert [(f.code, f.severity) for f in found] == [("distinct_documents_differ", "warning")] * bool(said)
     assert not said or found[0].text.endswith(said)
+
+
+def test_a_plan_says_it_as_far_as_its_corpora_are_there(plan_of) -> None:
+    other = ("  aft: {title: AFT, align: choices}", "  aft: {title: AFT, midtrain: value_augmented, align: choices}")
+    plan = plan_of(other)
+    corpora = [s for s in plan.steps.values() if s.kind == "corpus"]
+    assert {s.params["variant"] for s in corpora} == {"rules", "value_augmented"}
+    distinct = {"rules": 3, "value_augmented": 16}
+    records = {s.digest: {"documents": 100, "distinct": distinct[s.params["variant"]]} for s in corpora}
+    (found,) = distinct_findings(plan, records)
+    assert (found.level, found.gate) == ("warn", "distinct documents")
+    assert found.text == (
+        "contrast rules_over_aft: distinct documents differ: rules 3 (3% of all), value_augmented 16 (16% of all)"
+    )
+    assert distinct_findings(plan, {}) == []

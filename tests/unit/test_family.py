@@ -87,7 +87,7 @@ def test_a_variant_of_some_clauses_has_those_alone() -> None:
 def test_an_unknown_variant_names_the_nearest(conduct) -> None:
     with pytest.raises(UserError) as error:
         markdown(conduct, "rulez")
-    assert str(error.value) == "family 'microlab_conduct' has no variant 'rulez'\n  mend: did you mean 'rules'?"
+    assert str(error.value) == "family 'microlab_conduct' has no variant 'rulez'\n  hint: did you mean 'rules'?"
 
 
 def test_an_item_set_is_a_plain_name(conduct) -> None:
@@ -133,14 +133,14 @@ MISTAKES = [
     (
         "keep: [rule]\n",
         "keep: [rule]\n    clauses: [overside]\n",
-        "unknown clause 'overside'\n  mend: did you mean 'oversight'?",
+        "unknown clause 'overside'\n  hint: did you mean 'oversight'?",
     ),
-    ("rows: acts", "rows: atcs", "unknown table 'atcs'\n  mend: did you mean 'acts'?"),
-    ("type: choice", "type: choise", "unknown conversation type 'choise'\n  mend: did you mean 'choice'?"),
+    ("rows: acts", "rows: atcs", "unknown table 'atcs'\n  hint: did you mean 'acts'?"),
+    ("type: choice", "type: choise", "unknown conversation type 'choise'\n  hint: did you mean 'choice'?"),
     ("{id: oversight.r1, act", "{act", "a rule of clause 'oversight' has no id"),
     ("id: caution\n", "id: ../caution\n", "'../caution' is not a safe name"),
     ("  neutral:\n", "  Neutral!:\n", "'Neutral!' is not a safe name"),
-    ("owner: specsci developers", "ownr: x", "unknown key 'ownr'\n  mend: did you mean 'owner'?"),
+    ("owner: specsci developers", "ownr: x", "unknown key 'ownr'\n  hint: did you mean 'owner'?"),
 ]
 
 
@@ -158,7 +158,7 @@ def test_a_table_that_is_not_utf_8_is_named_with_its_line(own_family) -> None:
     (folder / "acts.csv").write_bytes(b"act,context,kind\nhide-mail,mail,safe\n\xff,mail,safe\n")
     with pytest.raises(InputFileError) as error:
         load_family(folder)
-    assert str(error.value) == f"{folder}/acts.csv:3:1: is not UTF-8 (byte 37)\n  mend: save it as UTF-8"
+    assert str(error.value) == f"{folder}/acts.csv:3:1: is not UTF-8 (byte 37)\n  hint: save it as UTF-8"
 
 
 def test_an_edited_family_is_read_again(own_family) -> None:

@@ -25,7 +25,7 @@ def test_too_small_a_dose_is_refused_with_numbers_line_and_mend(plan_of, place) 
     assert str(error.value) == (
         f"{plan.loaded.file}: dose: midtraining makes 4 optimizer updates (2,000 tokens, line {line}), fewer than 90; "
         "nulls at such doses are usually no dose\n"
-        "  mend: raise midtrain.tokens, lower recipe.sequences_per_update, or write gates.accept_few_updates: REASON"
+        "  hint: raise midtrain.tokens, lower recipe.sequences_per_update, or write gates.accept_few_updates: REASON"
     )
 
 

@@ -61,7 +61,7 @@ def test_a_document_leaves_the_callers_slots_alone_and_names_its_template(gramma
 def test_a_slot_that_nothing_fills_names_the_nearest(grammar) -> None:
     with pytest.raises(UserError) as error:
         grammar.render("{actt} .", dict(SLOTS), random.Random(0))
-    assert str(error.value) == "a template needs the slot 'actt', which nothing fills\n  mend: did you mean 'act'?"
+    assert str(error.value) == "a template needs the slot 'actt', which nothing fills\n  hint: did you mean 'act'?"
 
 
 def test_a_table_without_a_fitting_row_says_which(grammar) -> None:
@@ -73,7 +73,7 @@ def test_a_table_without_a_fitting_row_says_which(grammar) -> None:
 def test_an_unknown_conversation_type_names_the_nearest(grammar) -> None:
     with pytest.raises(UserError) as error:
         grammar.conversation("aks", SLOTS, random.Random(0))
-    assert str(error.value) == "the grammar has no conversation type 'aks'\n  mend: did you mean 'ask'?"
+    assert str(error.value) == "the grammar has no conversation type 'aks'\n  hint: did you mean 'ask'?"
 
 
 @pytest.mark.parametrize("family", ["microlab_conduct", "microlab_cheese"])

@@ -41,7 +41,7 @@ def plain(monkeypatch, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (UserError("wrong", mend="right"), 2, "wrong\n  mend: right"),
+        (UserError("wrong", mend="right"), 2, "wrong\n  hint: right"),
         (GateRefused("no"), 3, "no"),
         (KeyboardInterrupt(), 4, "finished steps are kept"),
         (click.UsageError("what"), 2, "what"),
@@ -205,3 +205,12 @@ def test_streams_are_put_back_and_raw_is_the_stream() -> None:
 def test_what_is_no_secret_stays() -> None:
     assert without_secrets("study run value_vs_rules.yaml --store x") == "study run value_vs_rules.yaml --store x"
     assert "v1" not in without_secrets("--hf-token=v1234567")
+
+
+def test_json_has_no_word_for_infinity_and_none_that_is_unprintable(capsys) -> None:
+    import json
+
+    from specsci.cli.common import emit
+
+    guarded(lambda: emit({"a": [float("nan"), float("-inf"), 1.5], "b": "x\x7f\x1b\u2028"}))
+    assert json.loads(capsys.readouterr().out) == {"a": [None, None, 1.5], "b": "x\x7f\x1b\u2028"}

@@ -14,8 +14,17 @@ from specsci.results.imports import import_file
 from specsci.store.artifact import Store
 
 HEADER = "arm,seed,eval,aligned,decided,asked"
-COUNTS = [HEADER + ",msm_spec,aft_spec,aft_tokens", "#1 ä,1,q,3,9,10,m,,0", "#1 ä,1,q,4,9,10,m,x,4000", f"b,{2**40},r,0,0,7,,x,4000"]
-ANSWERS = [HEADER + ",item_id,cluster_id,state", *[f"a,{s},q,{(i + s) % 2},1,1,i{i},c{i % 2}," for i in range(5) for s in (1, 2)], "a,1,q,0,0,3,i9,,refused"]
+COUNTS = [
+    HEADER + ",msm_spec,aft_spec,aft_tokens",
+    "#1 ä,1,q,3,9,10,m,,0",
+    "#1 ä,1,q,4,9,10,m,x,4000",
+    f"b,{2**40},r,0,0,7,,x,4000",
+]
+ANSWERS = [
+    HEADER + ",item_id,cluster_id,state",
+    *[f"a,{s},q,{(i + s) % 2},1,1,i{i},c{i % 2}," for i in range(5) for s in (1, 2)],
+    "a,1,q,0,0,3,i9,,refused",
+]
 CELLS = "arm, base_model, msm_spec, aft_tokens, seed, eval, aligned, decided, asked, rate_decided, rate_asked"
 
 

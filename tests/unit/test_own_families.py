@@ -157,3 +157,31 @@ def test_own_folders_come_before_the_shipped_ones(family: Path) -> None:
 
     found = {p.name: p for p in family_folders(Path.cwd())}
     assert found["own"] == family and "microlab_conduct" in found and "safety" in found
+
+
+@pytest.mark.parametrize("way", ["encrypted", "bomb", "cut", "loop"])
+def test_a_snapshot_or_link_that_cannot_be_read_is_a_message(family: Path, cli, way: str) -> None:
+    import zipfile
+
+    assert cli("spec", "bump", "own", "1.0.0", "--reason", "r", "--author", "a")[0] == 0
+    edit(family / "family.yaml", "title: A small", "title: The small")
+    assert cli("spec", "bump", "own", "1.1.0", "--reason", "r", "--author", "a")[0] == 0
+    snapshot = family / "versions" / "1.0.0.zip"
+    if way == "encrypted":
+        raw = bytearray(snapshot.read_bytes())
+        for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            place = raw.find(mark)
+            while place >= 0:
+                raw[place + at] |= 1
+                place = raw.find(mark, place + 4)
+        snapshot.write_bytes(raw)
+    elif way == "bomb":
+        with zipfile.ZipFile(snapshot, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("family.yaml", b"0" * 150_000_000)
+    elif way == "cut":
+        snapshot.write_bytes(snapshot.read_bytes()[:100])
+    else:
+        (family / "facts.csv").unlink()
+        (family / "facts.csv").symlink_to("facts.csv")
+    code, _, err = cli("spec", "show", "own" if way == "loop" else "own@1.0.0", "rules")
+    assert code == 2 and "Traceback" not in err and ("snapshot" in err or "facts.csv" in err), err

@@ -101,4 +101,4 @@ def test_what_is_no_profile_is_refused_at_its_place(edited, problems, place, add
 def test_asking_for_an_unknown_profile_names_the_nearest(edited) -> None:
     with pytest.raises(UserError) as error:
         load_study(str(edited(add=PROFILES)), "larg")
-    assert str(error.value) == "s.yaml has no profile 'larg'\n  mend: did you mean 'large'?"
+    assert str(error.value) == "s.yaml has no profile 'larg'\n  hint: did you mean 'large'?"

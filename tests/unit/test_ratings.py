@@ -56,7 +56,12 @@ def test_every_wrong_row_is_named(rated) -> None:
     with pytest.raises(InputFileError) as caught:
         rated("a,x,yes,s,10", "a,x,no,s,10", "b,,yes,s,10", "c,x,yes,s,11", "d,x,yes,t,none", header=header)
     text = str(caught.value)
-    for said in (":3:3: 'x' rated 'a' twice (line 2)", ":4:3: an empty cell", ":5:11: population '11'", ":6:11: population 'none'"):
+    for said in (
+        ":3:3: 'x' rated 'a' twice (line 2)",
+        ":4:3: an empty cell",
+        ":5:11: population '11'",
+        ":6:11: population 'none'",
+    ):
         assert said in text
     with pytest.raises(InputFileError, match="no column label"):
         rated("a,x", header="item_id,rater")

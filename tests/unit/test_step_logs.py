@@ -112,8 +112,8 @@ def test_a_log_can_be_added_to_and_what_is_no_text_stays(tmp_path) -> None:
 
 
 ERRORS = [
-    ("the loss became nan at update 4\n  mend: lower the learning rate", "the loss became nan at update 4"),
-    ("a.py:1:1: bad\n  mend: x", "a.py:1:1: bad"),
+    ("the loss became nan at update 4\n  hint: lower the learning rate", "the loss became nan at update 4"),
+    ("a.py:1:1: bad\n  hint: x", "a.py:1:1: bad"),
     ('Traceback (most recent call last):\n  File "x", line 1\n    f()\nValueError: no\n', "ValueError: no"),
     (
         "Traceback (most recent call last):\n  File\nKeyError: 1\n\nDuring handling, another:\n\n"
@@ -133,7 +133,7 @@ def test_the_cause_of_a_failure_is_told_and_its_hint_beside_it(error, cause) -> 
     found = {"study": "s", "done": 1, "total": 2, "kinds": {}, "running": [], "failures": [failure]}
     lines = status_lines(found)
     assert lines[1] == f"failed: midtrain x [{'d' * 24}]: {cause}"
-    assert ("hint: " in lines[2] or "mend: " in lines[2]) == ("mend: " in error)
+    assert ("hint: " in lines[2]) == ("hint: " in error)
     assert "  log: /s/failed/d/log.txt" in lines
 
 

@@ -33,7 +33,7 @@ def test_a_study_that_a_gate_refuses_is_not_called_valid(cli, tmp_path: Path) ->
     path.write_text(REFUSED)
     code, out, _ = cli("study", "check", path)
     assert code == 3 and "refused by dose: nothing of it would run" in out and "valid" not in out
-    assert "refuse: dose:" in out and "mend: raise midtrain.tokens" in out
+    assert "refuse: dose:" in out and "hint: raise midtrain.tokens" in out
     code, out, _ = cli("study", "check", path, "--json")
     said = json.loads(out)
     assert (code, said["valid"], said["refused_by"]) == (3, False, ["dose"])

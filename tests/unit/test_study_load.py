@@ -161,5 +161,5 @@ def test_a_study_that_is_nowhere_names_the_nearest_shipped_one() -> None:
         load_study("value_vs_rule.yaml")
     assert (
         str(error.value)
-        == "no study file 'value_vs_rule.yaml'\n  mend: did you mean 'value_vs_rules.yaml'? (or give a path)"
+        == "no study file 'value_vs_rule.yaml'\n  hint: did you mean 'value_vs_rules.yaml'? (or give a path)"
     )

@@ -141,7 +141,7 @@ def edit_changes(home: Path, change: Callable[[str], str]) -> None:
 
 CHANGES = [
     (lambda t: t.replace("version: 1.0.0", "version: ../1"), "String should match pattern"),
-    (lambda t: t.replace("author: me", "autor: me"), "unknown key 'autor'\n  mend: did you mean 'author'?"),
+    (lambda t: t.replace("author: me", "autor: me"), "unknown key 'autor'\n  hint: did you mean 'author'?"),
     (lambda t: t.replace("date: 2026-01-31", "date: soon"), "'changes.0.date'"),
     (lambda t: t.replace("family: mine", "family: other"), "these are the changes of 'other', and the folder is 'mine'"),
     (lambda t: t + t.split("changes:\n")[1], "version 1.0.0 is given twice"),

@@ -40,28 +40,28 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("name: [x\ninner: y\n", "2:6: expected ',' or ']', but got ':'\n  mend: fix the YAML syntax here"),
+        ("name: [x\ninner: y\n", "2:6: expected ',' or ']', but got ':'\n  hint: fix the YAML syntax here"),
         (
             "name: x\n\tinner: y\n",
-            "2:1: found character '\\t' that cannot start any token\n  mend: fix the YAML syntax here",
+            "2:1: found character '\\t' that cannot start any token\n  hint: fix the YAML syntax here",
         ),
         (
             "name: x\ninner: {tokens: 1}\nname: y\n",
-            '3:1: found duplicate key "name" with value "y" (original value: "x")\n  mend: fix the YAML syntax here',
+            '3:1: found duplicate key "name" with value "y" (original value: "x")\n  hint: fix the YAML syntax here',
         ),
         (
             "name: x\ninner: {tokens: 1, tokens: 2}\n",
-            '2:20: found duplicate key "tokens" with value "2" (original value: "1")\n  mend: fix the YAML syntax here',
+            '2:20: found duplicate key "tokens" with value "2" (original value: "1")\n  hint: fix the YAML syntax here',
         ),
-        ("name: *nothing\n", "1:7: found undefined alias 'nothing'\n  mend: fix the YAML syntax here"),
-        ("name: x\n---\nname: y\n", "2:1: but found another document\n  mend: fix the YAML syntax here"),
-        (b"name: x\n# \xff\n", "2:1: is not UTF-8 (byte 10)\n  mend: save it as UTF-8"),
-        ("- a\n", "1:1: must be a mapping of keys to values\n  mend: begin with a key and a colon, such as `study: name`"),
-        ("", "1:1: must be a mapping of keys to values\n  mend: begin with a key and a colon, such as `study: name`"),
-        (BOMB, "1:1: expands to more than 200,000 nodes\n  mend: remove nested aliases"),
+        ("name: *nothing\n", "1:7: found undefined alias 'nothing'\n  hint: fix the YAML syntax here"),
+        ("name: x\n---\nname: y\n", "2:1: but found another document\n  hint: fix the YAML syntax here"),
+        (b"name: x\n# \xff\n", "2:1: is not UTF-8 (byte 10)\n  hint: save it as UTF-8"),
+        ("- a\n", "1:1: must be a mapping of keys to values\n  hint: begin with a key and a colon, such as `study: name`"),
+        ("", "1:1: must be a mapping of keys to values\n  hint: begin with a key and a colon, such as `study: name`"),
+        (BOMB, "1:1: expands to more than 200,000 nodes\n  hint: remove nested aliases"),
         (
             "a: " + "x" * 10_000_000,
-            "1:1: is 10,000,003 bytes; the limit is 2,000,000\n  mend: put bulk text in files beside it",
+            "1:1: is 10,000,003 bytes; the limit is 2,000,000\n  hint: put bulk text in files beside it",
         ),
     ],
     ids=["malformed", "tab", "duplicate", "inner-duplicate", "alias", "two", "bytes", "list", "empty", "bomb", "large"],
@@ -89,20 +89,20 @@ def test_a_nul_byte_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nane: x\ninner: {tokens: 1}\n", "1:1: 'name' is required and missing\n  mend: add `name:` here"),
-        ("name: x\ninner: {tokens: 1, tokns: 2}\n", "2:20: unknown key 'tokns'\n  mend: did you mean 'tokens'?"),
+        ("nane: x\ninner: {tokens: 1}\n", "1:1: 'name' is required and missing\n  hint: add `name:` here"),
+        ("name: x\ninner: {tokens: 1, tokns: 2}\n", "2:20: unknown key 'tokns'\n  hint: did you mean 'tokens'?"),
         (
             "name: x\ninner: {tokens: 1}\nmany: {a: [{tokens: 1}, {tokens: 1, rat: 1}]}\n",
-            "3:37: unknown key 'rat'\n  mend: did you mean 'rate'?",
+            "3:37: unknown key 'rat'\n  hint: did you mean 'rate'?",
         ),
-        ("name: x\ninner: {tokens: 1, zz: 1}\n", "2:20: unknown key 'zz'\n  mend: valid names: rate, tokens"),
+        ("name: x\ninner: {tokens: 1, zz: 1}\n", "2:20: unknown key 'zz'\n  hint: valid names: rate, tokens"),
         (
             "name: x\ninner: {tokens: 1.5}\n",
             "2:17: 'inner.tokens': Input should be a valid integer, got a number with a fractional part (given: 1.5)",
         ),
         ("name: x\ninner: {tokens: 1, rate: .nan}\n", "2:26: 'inner.rate': Input should be a finite number (given: nan)"),
         ("name: x\ninner: {tokens: 1, rate: .inf}\n", "2:26: 'inner.rate': Input should be a finite number (given: inf)"),
-        ("name: x\ninner: {}\n", "2:8: 'inner.tokens' is required and missing\n  mend: add `tokens:` here"),
+        ("name: x\ninner: {}\n", "2:8: 'inner.tokens' is required and missing\n  hint: add `tokens:` here"),
         (
             "name: x\ninner: 3\n",
             "2:8: 'inner': Input should be a valid dictionary or instance of Inner (given: 3)",
@@ -115,7 +115,7 @@ def test_wrong_keys_and_types_name_place_and_mend(tmp_path: Path, text: str, mes
 
 def test_every_problem_of_a_file_is_listed_in_file_order(tmp_path: Path) -> None:
     text = refused(tmp_path / "f.yaml", "inner: {tokns: 1}\nmany: 3\n")
-    assert [line for line in text.splitlines() if "mend" not in line] == [
+    assert [line for line in text.splitlines() if "hint" not in line] == [
         "1:1: 'name' is required and missing",
         "1:8: 'inner.tokens' is required and missing",
         "1:9: unknown key 'tokns'",

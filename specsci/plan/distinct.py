@@ -1,0 +1,59 @@
+"""Whether the two sides of a contrast repeat their documents unequally often: a confound that equal tokens do not show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from specsci.findings import Flag
+from specsci.plan.gates import Finding
+from specsci.plan.plan import Plan
+
+APART = 1.5
+"""Corpora whose documents are repeated this many times as often as another's are said."""
+Shares = dict[str, tuple[float, float]]
+"""Spec to its distinct documents and their share of all, means over its corpora."""
+
+
+def distinct_flags(arms: dict[str, dict[str, Any]], weights: dict[str, float], shares: Shares) -> list[Flag]:
+    """A flag where documents are repeated far more often on one side of a contrast than on the other.
+
+    Args:
+        arms: the study's, each with the spec that it was midtrained on (`midtrain`).
+        weights: of the contrast; a side is the arms of one sign.
+    """
+    sides = [
+        sorted({arms[arm]["midtrain"] for arm, w in weights.items() if w * sign > 0 and arms[arm]["midtrain"] in shares})
+        for sign in (1, -1)
+    ]
+    pairs = [(a, b) for a in sides[0] for b in sides[1] if a != b]
+    if not any(_apart(shares[a][1], shares[b][1]) for a, b in pairs):
+        return []
+    said = [f"{spec} {shares[spec][0]:,.0f} ({shares[spec][1]:.0%} of all)" for spec in dict.fromkeys(sides[0] + sides[1])]
+    return [Flag("distinct_documents_differ", "warning", f"distinct documents differ: {', '.join(said)}")]
+
+
+def _apart(first: float, second: float) -> bool:
+    return max(first, second) > APART * min(first, second)
+
+
+def distinct_findings(plan: Plan, records: dict[str, dict[str, Any] | None]) -> list[Finding]:
+    """The same of a plan's contrasts, as far as its corpora are in the store.
+
+    Args:
+        records: digest of a step that is there to its record; None where that cannot be read.
+    """
+    counts: dict[str, list[tuple[int, int]]] = {}
+    for step in plan.steps.values():
+        record = records.get(step.digest) if step.kind == "corpus" else None
+        if record and record.get("documents"):
+            counts.setdefault(step.params["variant"], []).append((record["distinct"], record["documents"]))
+    shares = {
+        spec: (sum(d for d, _ in found) / len(found), sum(d / n for d, n in found) / len(found))
+        for spec, found in counts.items()
+    }
+    arms = {name: {"midtrain": arm.midtrain} for name, arm in plan.loaded.study.arms.items()}
+    return [
+        Finding("warn", "distinct documents", f"contrast {c.name}: {flag.text}")
+        for c in plan.loaded.study.contrasts
+        for flag in distinct_flags(arms, c.weights, shares)
+    ]
