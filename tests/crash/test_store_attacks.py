@@ -283,7 +283,7 @@ def test_one_damaged_file_is_named_and_the_rest_is_served(place, damage, written
         assert len(found) == 1
         assert named in found[0][1]
         stamps = db.execute("SELECT DISTINCT registration FROM contrasts WHERE study = 'tiny'").fetchall()
-        assert stamps == [("exploratory" if place.startswith("locks") else "late",)], (
+        assert stamps == [("unregistered" if place.startswith("locks") else "late",)], (
             "a lock that cannot be read registers nothing"
         )
         assert db.execute("SELECT count(*) FROM voided").fetchall() == [(1,)], "what was retired stays retired"

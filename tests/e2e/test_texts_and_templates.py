@@ -9,7 +9,7 @@ from typing import Any
 import harness
 import pyarrow.parquet as pq
 import pytest
-from chat_templates import CHATML, HOME, NO_END, QWEN3, R1, make_tokenizer
+from chat_templates import CHATML, NO_END, R1, make_tokenizer
 
 torch = pytest.importorskip("torch")
 
@@ -60,13 +60,10 @@ def check(study: Path) -> tuple[int, str]:
     ("template", "code", "says"),
     [
         (R1, 2, "'<think>\\n', which a rendered turn does not have before its answer"),
-        (QWEN3, 2, "chat_variables: {enable_thinking: false}"),
         (NO_END, 0, "leave the turn end '<|im_end|>' out of the loss"),
-        (HOME, 0, "ignores add_generation_prompt"),
         ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}" + CHATML, 2, "does not end"),
-        ("{{ 1 / 0 }}" + CHATML, 2, "the chat template fails: ZeroDivisionError"),
     ],
-    ids=["R1", "Qwen3", "marks", "home", "endless", "error"],
+    ids=["R1", "marks", "endless"],
 )
 def test_a_template_is_judged_when_a_study_is_checked(tmp_path: Path, template: str, code: int, says: str) -> None:
     found, text = check(field_study(tmp_path / "study", template))
@@ -114,7 +111,7 @@ def test_every_row_begins_with_one_bos(with_bos: harness.Finished) -> None:
         assert rows, kind
         assert all(row["input_ids"][0] == bos and row["input_ids"].count(bos) == 1 for row in rows), kind
     code, out, err = harness.run("study", "plan", with_bos.study, "--store", with_bos.store)
-    assert code == 0 and "texts for own begin with <s>, as its tokenizer begins them" in out, err
+    assert code == 0 and "texts for dev begin with <s>, as its tokenizer begins them" in out, err
 
 
 @torch.no_grad()

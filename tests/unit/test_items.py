@@ -95,7 +95,7 @@ def test_many_bad_lines_are_told_in_twenty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085", "\x0b", "\x0c", "\x1c"])
 def test_only_a_line_feed_ends_a_line(mark: str) -> None:
     raw = json.dumps({**GOOD, "prompt": f"a{mark}b {{first}} {{second}}"}, ensure_ascii=False)
-    assert parsed(raw, "f")[0].prompt.startswith(f"a{mark}b" if mark > " " else f"a{mark}b")
+    assert parsed(raw, "f")[0].prompt.startswith(f"a{mark}b")
 
 
 def test_windows_lines_and_a_byte_order_mark_change_neither_items_nor_digest(tmp_path: Path) -> None:
