@@ -67,7 +67,7 @@ def of_answers(answers: dict[str, np.ndarray], clusters: np.ndarray, weights: di
         p: {(a, 0): Counts(int(answers[a][n].sum()), *[stacked.shape[2]] * 3) for a in arms} for n, p in enumerate(pairs)
     }
     values = stacked.ravel().astype(float)
-    mark = np.asarray(item, np.uint64) * np.uint64(2654435761) + values.astype(np.uint64)
+    mark = (item.astype(np.uint64) + np.uint64(1)) ** np.uint64(3) * (np.uint64(1) + values.astype(np.uint64))
     rows = AnswerRows(cell, replicate, item.astype(str), clusters[item].astype(str), mark, values, pairs)
     return Design(arms, np.array(list(weights.values())), [[(a, 0)] for a in arms], counts, [], None, lambda: rows)
 
