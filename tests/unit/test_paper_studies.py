@@ -41,7 +41,7 @@ def test_the_paper_profile_is_planned_at_the_papers_scale_and_says_that_it_was_n
     plan = build_plan(loaded)
     assert not [f for f in findings(plan) if f.level == "refuse"]
     said = "\n".join(lines(plan, set(), findings(plan)))
-    assert "H100 hours" in said and "days on" in said
+    assert "H100 hours" in said and "core-seconds" not in said, "a 32B model is not priced by cores"
 
 
 def cell(rate: float) -> RateCell:

@@ -45,12 +45,12 @@ def test_a_smaller_difference_takes_more_and_an_invisible_one_is_refused() -> No
 def test_a_plan_with_the_upper_limit_of_a_spread_keeps_its_promise(measured: int) -> None:
     """With the measured spread the stated .80 is .63 to .73 on average; with the upper limit .80 or more in four of five plans."""
     rng = np.random.default_rng(1)
-    spreads = rng.normal(0, 0.1, (400, measured)).std(axis=1, ddof=1)
+    spreads = rng.normal(0, 0.1, (120, measured)).std(axis=1, ddof=1)
     one = detectable(1.0, 8)
     plain = np.array([power_of(one * s, 0.1, 8) for s in spreads])
     safe = np.array([power_of(one * upper_spread(s, measured), 0.1, 8) for s in spreads])
-    assert 0.58 < plain.mean() < 0.78
-    assert (safe >= 0.8).mean() == pytest.approx(0.8, abs=0.06)
+    assert 0.54 < plain.mean() < 0.79
+    assert (safe >= 0.8).mean() == pytest.approx(0.8, abs=0.11)
 
 
 def test_the_upper_limit_of_a_spread_is_chi_squares() -> None:

@@ -85,11 +85,11 @@ def test_a_profile_may_not_set_the_design(edited, problems, place) -> None:
 @pytest.mark.parametrize(
     ("add", "needle", "message"),
     [
-        ("profiles: [a]\n", "[a]", "must map profile names to overlays | "),
+        ("profiles: [a]\n", "[a]", "must map profile names to overlays | write `profiles: {NAME: {...}}`"),
         ("profiles: {micro: 3}\n", "3}\n", "profile 'micro' must be a mapping | "),
         ("profiles: {../x: {}}\n", "../x", "'../x' is not a safe profile name | "),
         ("default_profile: mikro\nprofiles: {micro: {}}\n", "mikro", "no profile 'mikro' | did you mean 'micro'?"),
-        ("default_profile: [a]\nprofiles: {micro: {}}\n", "[a]", "must be the name of a profile | "),
+        ("default_profile: [a]\nprofiles: {micro: {}}\n", "[a]", "must be the name of a profile | write a name"),
     ],
 )
 def test_what_is_no_profile_is_refused_at_its_place(edited, problems, place, add, needle, message) -> None:
