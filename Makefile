@@ -18,7 +18,7 @@ smollm2: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/unit tests/property -n 2
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/crash tests/e2e tests/invariance tests/gpu -n 2 --dist loadfile
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/crash tests/e2e tests/invariance tests/architectures tests/gpu -n 2 --dist loadfile
 
 test-slow: $(VENV)/.installed-dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow --timeout 7200
