@@ -142,15 +142,21 @@ def test_a_lock_stamps_what_is_changed_after_it(tiny: Path, tiny_copy: harness.F
     shutil.copytree(fresh / "locks", tiny_copy.store / "locks")
     build(Store(tiny_copy.store))
     assert registered(tiny_copy.store).startswith("registered ")
-    lock = next((tiny_copy.store / "locks").iterdir())
-    lock.write_text(lock.read_text().replace('"budgets": [\n     300', '"budgets": [\n     150'))
+    other, changed = tmp_path / "other.yaml", tmp_path / "changed"
+    other.write_text(tiny.read_text().replace("{rules: 1, aft: -1}", "{rules: -1, aft: 1}"))
+    assert harness.run("study", "lock", other, "--store", changed)[0] == 0
+    shutil.rmtree(tiny_copy.store / "locks")
+    shutil.copytree(changed / "locks", tiny_copy.store / "locks")
     code, out, _ = harness.run("study", "run", tiny_copy.study, "--store", tiny_copy.store, "--json")
     assert code == 0 and json.loads(out)["executed"] == 0
-    assert registered(tiny_copy.store).startswith("exploratory: changed after the lock") and "budgets" in registered(
-        tiny_copy.store
-    )
+    said = registered(tiny_copy.store)
+    assert said.startswith("exploratory: changed after the lock") and "weights" in said
     code, _, err = harness.run("study", "lock", tiny_copy.study, "--store", tiny_copy.store)
     assert code == 3 and "is locked since" in err
+    lock = next((tiny_copy.store / "locks").iterdir())
+    lock.write_text(lock.read_text().replace("2026", "2025", 1))
+    build(Store(tiny_copy.store))
+    assert registered(tiny_copy.store).startswith("unregistered"), "an edited lock counts for nothing"
 
 
 def registered(store: Path) -> str:
