@@ -47,8 +47,8 @@ def test_the_same_figure_has_the_same_bytes(finished_tiny: harness.Finished, tmp
     [
         (("forest", "--out", "figure.jpg"), "is no svg, png, pdf file"),
         (("curves", "--eval", "held"), "no outcome eval 'held'"),
-        (("reasons",), "no eval classifies reasons yet"),
-        (("forest", "--out", "nowhere/figure.svg"), "cannot be written"),
+        (("reasons",), "'reasons' is not one of"),
+        (("forest", "--out", "/proc/nowhere/figure.svg"), "cannot be written"),
     ],
 )
 def test_a_figure_that_cannot_be_is_a_message(finished_tiny: harness.Finished, more, said, tmp_path, monkeypatch) -> None:
