@@ -200,7 +200,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-@pytest.mark.parametrize("kind", ["score", "align", "corpus"])
+@pytest.mark.parametrize("kind", ["score", *(pytest.param(k, marks=pytest.mark.slow) for k in ("align", "corpus"))])
 def test_an_edited_record_is_found(edit, kind, store, cli, finished_toy) -> None:
     folder = sorted((store / "steps" / kind).iterdir())[0]
     record = json.loads((folder / "record.json").read_text())
@@ -259,7 +259,7 @@ def written(store: Path, finished_toy, cli, tmp_path) -> Path:
     return store
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", [n if i == 0 else pytest.param(n, marks=pytest.mark.slow) for i, n in enumerate(DAMAGES)])
 @pytest.mark.parametrize(
     "place", ["studies/mine.json", "claims/one.json", "locks/tiny.json", "retired/*.json", "steps/base/*/record.json"]
 )
