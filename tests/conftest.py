@@ -19,31 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("SPECSCI_RAISE", "1")  # what nobody foresaw is raised, not written into a file to send
 
-TINY = (
-    """\
-study: tiny
-title: A tiny study
-hypothesis: Rules help.
-family: microlab_conduct
-contrasts:
-  - {name: rules_over_aft, eval: held_out, weights: {rules: 1, aft: -1}, budget_tokens: 300, factor: midtrain}
-token_efficiency: {eval: held_out, pairs: [{arm: rules, reference: aft}]}
-arms:
-  base: {title: base}
-  aft: {title: AFT, align: choices}
-  msm_rules: {title: MSM, midtrain: rules}
-  rules: {title: MSM and AFT, midtrain: rules, align: choices}
-evals:
-  held_out: {items: held_out}
-  competence: {items: competence, role: competence}
-base_models:
-  dev: {source: "microlab:conduct/100"}
-replicates:
-  - {seed: 1, base_model: dev}
-  - {seed: 2, base_model: dev}
-"""
-    + harness.SCALE
-)
+TINY = harness.TINY
 
 
 @pytest.fixture(scope="session")

@@ -230,3 +230,30 @@ def manifest_file(store: Path, part: dict[str, Any]) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(whole))
     return whole
+
+
+TINY = (
+    """\
+study: tiny
+title: A tiny study
+hypothesis: Rules help.
+family: microlab_conduct
+contrasts:
+  - {name: rules_over_aft, eval: held_out, weights: {rules: 1, aft: -1}, budget_tokens: 300, factor: midtrain}
+token_efficiency: {eval: held_out, pairs: [{arm: rules, reference: aft}]}
+arms:
+  base: {title: base}
+  aft: {title: AFT, align: choices}
+  msm_rules: {title: MSM, midtrain: rules}
+  rules: {title: MSM and AFT, midtrain: rules, align: choices}
+evals:
+  held_out: {items: held_out}
+  competence: {items: competence, role: competence}
+base_models:
+  dev: {source: "microlab:conduct/100"}
+replicates:
+  - {seed: 1, base_model: dev}
+  - {seed: 2, base_model: dev}
+"""
+    + SCALE
+)

@@ -13,7 +13,7 @@ from pathlib import Path
 import harness
 import mutants
 import pytest
-from conftest import TINY
+from harness import TINY
 
 from specsci.shipped import shipped
 from specsci.yaml_file import read_yaml
