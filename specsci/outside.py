@@ -21,7 +21,7 @@ HUB_BLOBS = "blobs"
 def listed(folder: Path, what: str) -> dict[str, str]:
     """Every regular file of a folder and its sub-folders, by its relative path, with its SHA-256.
 
-    Hidden sub-folders (version control, download caches) are left out, and links to folders within.
+    Hidden files and sub-folders (version control, download caches, file browsers) are left out, and links to folders within.
 
     Raises:
         UserError: a link leads out of the folder.
@@ -30,7 +30,7 @@ def listed(folder: Path, what: str) -> dict[str, str]:
     for place, folders, names in os.walk(folder):
         here = Path(place)
         folders[:] = sorted(n for n in folders if not n.startswith(".") and not _is_link(here / n, folder, what))
-        for name in sorted(names):
+        for name in sorted(n for n in names if not n.startswith(".")):
             path = here / name
             _is_link(path, folder, what)
             if path.is_file():

@@ -34,6 +34,11 @@ def name_fault(name: str) -> str:
     return ""
 
 
+def visible(folder: Path, pattern: str) -> list[Path]:
+    """What a folder holds by a pattern of names, sorted; hidden names are another program's, such as macOS's `._NAME` twins."""
+    return sorted(p for p in folder.glob(pattern) if not p.name.startswith("."))
+
+
 def lies_below(path: Path, folder: Path) -> bool:
     """Whether a path leads into a folder, links followed; links that lead round in a circle lead nowhere."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))

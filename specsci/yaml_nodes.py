@@ -179,7 +179,9 @@ class _Constructor:
         nodes = depth = 0
         for source in sources:
             if not isinstance(source, MappingNode):
-                raise _refused(key_node, "`<<` merges a mapping, or a list of mappings", "name one by its alias: `<<: *name`")
+                raise _refused(
+                    key_node, "`<<` merges a mapping, or a list of mappings", "name one by its alias: `<<: *name`"
+                )
             made = self.make(source)
             nodes, depth = nodes + made.nodes, max(depth, made.depth - 1)
             for key, inner in made.value.items():
@@ -221,7 +223,9 @@ def _text(node: Node, text: str) -> str:
     if "\0" in text:
         raise _refused(node, "holds the character NUL", "remove it")
     try:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")  # two halves, as JSON escapes, are one character
+        return text.encode("utf-16-le", "surrogatepass").decode(
+            "utf-16-le"
+        )  # two halves, as JSON escapes, are one character
     except UnicodeDecodeError as error:
         what = "holds half of a character (a lone surrogate)"
         raise _refused(node, what, "write the whole character, or remove it") from error

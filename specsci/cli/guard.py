@@ -39,7 +39,9 @@ _FILE_SYSTEM = {
 _SECRET_NAME = re.compile(r"(key|token|secret|password|passwd|credential)", re.IGNORECASE)
 _SECRET = re.compile(r"\b(?:hf_|sk-|sk_|ghp_|gho_|github_pat_|xox[a-z]-|AKIA)[A-Za-z0-9_-]{8,}")
 _LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
-_OPTION = re.compile(r"((?:^|[\s'\"?&-])[\w-]*(?:key|token|secret|password|passwd)[\w-]*[=:\s'\",]+)[^\s'\",&]+", re.IGNORECASE)
+_OPTION = re.compile(
+    r"((?:^|[\s'\"?&-])[\w-]*(?:key|token|secret|password|passwd)[\w-]*[=:\s'\",]+)[^\s'\",&]+", re.IGNORECASE
+)
 
 
 def guarded(command: Callable[[], object]) -> int:

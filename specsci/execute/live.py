@@ -219,4 +219,3 @@ class Guarded:
 
     def stop(self) -> None:
         self._do(self.display.stop)
-

@@ -86,7 +86,9 @@ def add(path: Path, text: str) -> None:
 def hide_secrets(path: Path, environment: Mapping[str, str] | None = None) -> None:
     """Take the values of secret variables of the environment, and what looks like an access token, out of a log."""
     given = os.environ if environment is None else environment
-    values = {v.encode(errors="surrogateescape") for k, v in given.items() if _SECRET_NAME.search(k) and len(v) >= LEAST_SECRET}
+    values = {
+        v.encode(errors="surrogateescape") for k, v in given.items() if _SECRET_NAME.search(k) and len(v) >= LEAST_SECRET
+    }
     try:
         text = path.read_bytes()
     except FileNotFoundError:  # the step removed its whole folder

@@ -114,7 +114,9 @@ class _Torch:
             torch.set_num_threads(self.threads)
             self.loaded = True
         if os.environ.get("CUDA_VISIBLE_DEVICES") and not torch.cuda.is_available():
-            mend = "install a CUDA build of torch, or set runtime.device: cpu in the study; `specsci doctor` says what is wrong"
+            mend = (
+                "install a CUDA build of torch, or set runtime.device: cpu in the study; `specsci doctor` says what is wrong"
+            )
             raise UserError(NO_GPU, mend=mend)
 
 

@@ -99,6 +99,8 @@ def neighbour_change(model: Any, sample: Sample) -> float | None:
     try:
         one = logits(model, [first + second], position_ids=positions)[:, len(first) :]
         two = logits(model, [other + second], position_ids=positions)[:, len(first) :]
+    except torch.OutOfMemoryError:  # says nothing about the model
+        raise
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):
         return None
     return max(_apart(one, two), _apart(logits(model, [second]), one))

@@ -38,9 +38,7 @@ class _Builder:
         self.texts = TextSteps(self.plan, self.cost)
         self.midtrained: dict[tuple[str, int], str] = {}
         self._items = {e.items: self.family.items_digest(e.items) for e in self.study.evals.values()}
-        self._asked_tokens = {
-            name: question_tokens(self.family.items_text(name)) for name in self._items
-        }
+        self._asked_tokens = {name: question_tokens(self.family.items_text(name)) for name in self._items}
         self._recipes = {
             name: declared(stage.recipe)
             for name, stage in (("midtrain", self.study.midtrain), ("align", self.study.align))

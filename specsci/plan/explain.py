@@ -91,7 +91,8 @@ def _changes(step: Step, candidates: list[dict[str, Any]]) -> list[str]:
     own = {"version": step.identity["version"], "params": step.params}
     unsaid = defaults()
     options = [
-        differences({"version": c["identity"]["version"], "params": c["identity"]["params"]}, own, unsaid) for c in candidates
+        differences({"version": c["identity"]["version"], "params": c["identity"]["params"]}, own, unsaid)
+        for c in candidates
     ]
     changed = [o for o in options if o]
     return min(changed, key=len) if options and len(changed) == len(options) else []

@@ -222,7 +222,9 @@ def _evals(plan: Plan) -> list[Finding]:
         open_names = unfilled(items, names)
         if open_names:
             shown = ", ".join(f"{{{n}}}" for n in open_names[:4])
-            found.append(Finding("warn", "items", f"prompts of '{name}' hold {shown}, which nothing fills: asked as they stand"))
+            found.append(
+                Finding("warn", "items", f"prompts of '{name}' hold {shown}, which nothing fills: asked as they stand")
+            )
     return found
 
 

@@ -15,6 +15,7 @@ from specsci.specs.family import Family
 from specsci.specs.variants import demonstrations
 from specsci.store.artifact import Store, write_json
 from specsci.study.arms import ResolvedArm, confounds
+from specsci.user_files import visible
 
 VERSION = 1
 SUPERSEDED = "superseded"
@@ -243,4 +244,4 @@ def damaged_manifests(store: Store) -> list[StoreError]:
 
 def _paths(store: Store, *, superseded: bool) -> list[Path]:
     folder = store.root / "studies"
-    return [*sorted(folder.glob("*.json")), *(sorted(folder.glob(f"{SUPERSEDED}/*.json")) if superseded else [])]
+    return [*visible(folder, "*.json"), *(visible(folder, f"{SUPERSEDED}/*.json") if superseded else [])]

@@ -110,7 +110,9 @@ def parsed(text: str, file: str, names: Iterable[str] = ()) -> list[Item]:
             fields = {key: str(row[key]) for key in (*KEYS, "slice") if key in row}
             items.append(Item(**fields))
     if not items and not problems:
-        problems = [Problem(file, 1, 1, "the item set holds no item", f"write a line for each, with the keys {', '.join(KEYS)}")]
+        problems = [
+            Problem(file, 1, 1, "the item set holds no item", f"write a line for each, with the keys {', '.join(KEYS)}")
+        ]
     if len(problems) > MOST_PROBLEMS:
         more = f"and {len(problems) - MOST_PROBLEMS + 1:,} more lines are no items"
         problems = [*problems[: MOST_PROBLEMS - 1], Problem(file, problems[MOST_PROBLEMS - 1].line, 1, more, HINT)]

@@ -11,6 +11,7 @@ from specsci.store.artifact import Store
 from specsci.store.files import leftovers, remove
 from specsci.store.liveness import is_dead
 from specsci.store.record import MADE_ANEW, RECORD
+from specsci.user_files import visible
 
 IGNORED = ("log.txt", ".DS_Store", "Thumbs.db", "desktop.ini")
 """A step's log, which is kept beside what the record names, and what file browsers leave behind."""
@@ -18,7 +19,7 @@ IGNORED = ("log.txt", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 def check(store: Store, *, repair: bool = False) -> Iterator[CorruptArtifact]:
     """Every artefact that is not what was written; `repair` sets it aside, so that the next run makes it anew."""
-    for folder in sorted((store.root / "steps").glob("*/*")):
+    for folder in visible(store.root / "steps", "*/*"):
         error = _wrong(store, folder)
         if error is not None:
             if repair:
@@ -34,7 +35,11 @@ def _wrong(store: Store, folder: Path) -> CorruptArtifact | None:
         record = store.verify(kind, digest)
     except CorruptArtifact as error:
         return error
-    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir() and p.name not in IGNORED}
+    there = {
+        p.relative_to(folder).as_posix()
+        for p in folder.rglob("*")
+        if not p.is_dir() and not p.name.startswith("._") and p.name not in IGNORED
+    }
     more = sorted(there - record["files"].keys() - {RECORD})
     if more:
         what = f"{kind} {digest}: its record does not know '{more[0]}'"
@@ -67,7 +72,7 @@ def clear(paths: list[Path]) -> None:
 def readable_by_group(store: Store) -> list[Path]:
     """Files of artefacts that are less open than their own folder: written by a library that keeps them to itself."""
     found = []
-    for folder in sorted((store.root / "steps").glob("*/*")):
+    for folder in visible(store.root / "steps", "*/*"):
         wanted = folder.stat().st_mode & 0o044
         for place, _, names in os.walk(folder):
             found += [Path(place, n) for n in names if (Path(place, n).stat().st_mode & 0o044) & wanted != wanted]

@@ -188,7 +188,9 @@ def _name_problems(study: Study, family: Family, document: Document, profile: st
         if visible(name) != name or not name.strip() or len(name) > MAX_NAME_CHARS:
             line, column = _locate(document, profile, ("base_models", name), key=True)
             what = f"'{visible(name)[:60]}' is no name for a base model"
-            yield Problem(document.file, line, column, what, f"give it at most {MAX_NAME_CHARS} characters that can be printed")
+            yield Problem(
+                document.file, line, column, what, f"give it at most {MAX_NAME_CHARS} characters that can be printed"
+            )
     seen: set[tuple[int, str]] = set()
     for number, replicate in enumerate(study.replicates):
         path: Path_ = ("replicates", number)

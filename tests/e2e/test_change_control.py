@@ -130,10 +130,10 @@ def test_a_damaged_snapshot_is_named_and_never_used(forked: Path, specsci, tmp_p
     snapshot.write_bytes((forked / "versions" / "1.1.0.zip").read_bytes())
     fresh = {"SPECSCI_CACHE": str(tmp_path / "other")}
     done = specsci("spec", "show", "mine@1.0.0:rules", cwd=tmp_path, env=fresh)
-    assert done.returncode == 1 and "the snapshot of 'mine' 1.0.0 is not what CHANGES.yaml recorded" in done.stderr
+    assert done.returncode == 2 and "the snapshot of 'mine' 1.0.0 is not what CHANGES.yaml recorded" in done.stderr
     snapshot.write_bytes(b"no archive")
     done = specsci("spec", "show", "mine@1.0.0:rules", cwd=tmp_path, env=fresh)
-    assert done.returncode == 1 and "the snapshot cannot be read" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "the snapshot cannot be read" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_an_unknown_version_names_the_nearest(forked: Path, specsci, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_branch_is_pinned_and_the_commit_is_fetched_once(hub, study, tmp_path)
     report = harness.run_study(study, tmp_path / "store", workers=1, env=env)
     assert report["failed"] == 0
     (base,) = harness.records(tmp_path / "store", "base").values()
-    assert base["identity"]["params"] == {"hub": NAME, "revision": COMMIT}
+    assert base["identity"]["params"] == {"hub": NAME, "revision": COMMIT, "examination": 1}
     assert "model/model.safetensors" in base["files"] and not any(".bin" in name for name in base["files"])
     assert not [a for a in hub.asked if "pytorch_model.bin" in a], "pickle is not even fetched"
     assert len([a for a in hub.asked if a.startswith("GET") and a.endswith("/model.safetensors")]) == 1

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny import documents, llama, recipe, saved_base
 
+from specsci.intake.proofs import isolates_rows
 from specsci.errors import StepFailed
 from specsci.execute.context import StepContext
 from specsci.models.hf import MODEL, TOKENIZER, load_model
@@ -35,8 +36,10 @@ def fitting(most: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def small(*args: Any, **kwargs: Any) -> Any:
         model = load_model(*args, **kwargs)
 
-        def check(_: Any, positional: Any, named: dict[str, Any]) -> None:
+        def check(run: Any, positional: Any, named: dict[str, Any]) -> None:
             size = len(named["input_ids"])
+            if not run.training:  # the proof that packed rows do not see each other
+                return
             tried.append(size)
             if size > most:
                 raise torch.OutOfMemoryError("the device is full")
@@ -83,3 +86,14 @@ def test_an_odd_micro_batch_is_halved_to_one_that_divides(context, monkeypatch):
     tried = fitting(3, monkeypatch)
     halved = steps._train(context, documents(90))
     assert tried[0] == 9 and set(tried[1:]) <= {3, 2, 1} and halved["micro_batch_sequences"] == 3
+
+
+def test_a_full_device_is_no_proof_that_packed_rows_see_each_other():
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("the device is full")
+
+    model = llama()
+    assert isolates_rows(model)
+    model.register_forward_pre_hook(full)
+    with pytest.raises(torch.OutOfMemoryError):
+        isolates_rows(model)
