@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
-from scipy.integrate import quad
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
 from scipy.optimize import brentq
 
 POWER, ALPHA = 0.8, 0.05
 MOST_REPLICATES = 10_000
+TAIL, PLACES = 1e-13, 8_001
+"""What is left out at either end of the spread's distribution, and at how many places the rest is read."""
 
 
 def power_of(difference: float, spread: float, replicates: int, alpha: float = ALPHA) -> float:
@@ -28,18 +31,23 @@ def power_of(difference: float, spread: float, replicates: int, alpha: float = A
 def power_of_t(shift: float, freedom: float, alpha: float = ALPHA) -> float:
     """Probability that a two-sided t-test finds a true difference of `shift` standard errors."""
     if math.isinf(freedom):
-        bound = float(stats.norm.isf(alpha / 2))
-        return float(stats.norm.cdf(shift - bound) + stats.norm.cdf(-shift - bound))
-    limit = float(stats.t.ppf(1 - alpha / 2, freedom))
+        bound = -float(special.ndtri(alpha / 2))
+        return float(special.ndtr(shift - bound) + special.ndtr(-shift - bound))
+    limit = -float(special.stdtrit(freedom, alpha / 2))
 
-    def found(chi: float) -> float:
-        """Density of the estimated spread, times the chance to exceed the limit with it."""
+    def found(log_chi: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Density of the logarithm of the estimated spread (chi), times the chance to exceed the limit with it."""
+        chi = np.exp(log_chi)
+        log_density = freedom * log_chi - chi**2 / 2
+        log_density -= (freedom / 2 - 1) * math.log(2) + special.gammaln(freedom / 2)
         bound = limit * chi / math.sqrt(freedom)
-        return float(stats.chi.pdf(chi, freedom) * (stats.norm.cdf(shift - bound) + stats.norm.cdf(-shift - bound)))
+        exceeds: NDArray[np.float64] = special.ndtr(shift - bound) + special.ndtr(-shift - bound)
+        return np.exp(log_density) * exceeds
 
     # the noncentral t itself, integrated here: scipy's loses its way for one degree of freedom
-    far = float(stats.chi.isf(1e-12, freedom))
-    return float(quad(found, 0.0, far, limit=200)[0])
+    near, far = (math.log(chi2) / 2 for chi2 in (2 * special.gammaincinv(freedom / 2, TAIL), special.chdtri(freedom, TAIL)))
+    places = np.linspace(near, far, PLACES)
+    return float(np.trapezoid(found(places), places))
 
 
 def detectable(spread: float, replicates: int, power: float = POWER, alpha: float = ALPHA) -> float:
@@ -65,7 +73,7 @@ def upper_spread(spread: float, replicates: int, confidence: float = POWER) -> f
     three to eight replicates; with this limit in .80 or more of them, with this confidence.
     """
     freedom = replicates - 1
-    return spread * math.sqrt(freedom / float(stats.chi2.ppf(1 - confidence, freedom)))
+    return spread * math.sqrt(freedom / float(special.chdtri(freedom, confidence)))
 
 
 def replicates_for(difference: float, spread: float, power: float = POWER, alpha: float = ALPHA) -> int:

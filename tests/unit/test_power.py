@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from specsci.stats.power import detectable, power_of, replicates_for, upper_spread
+from specsci.stats.power import detectable, power_of, power_of_t, replicates_for, upper_spread
 
 CASES = [(0.08, 0.1, 8), (0.2, 0.1, 4), (0.02, 0.1, 6), (0.05, 0.04, 5), (0.0, 0.1, 8)]
 
@@ -55,3 +55,9 @@ def test_a_plan_with_the_upper_limit_of_a_spread_keeps_its_promise(measured: int
 
 def test_the_upper_limit_of_a_spread_is_chi_squares() -> None:
     assert upper_spread(0.15, 8) == pytest.approx(0.15 * np.sqrt(7 / stats.chi2.ppf(0.2, 7)))
+
+
+@pytest.mark.parametrize("freedom", [0.5, 1, 1.3, 4, 40, 4000, float("inf")])
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.5])
+def test_without_a_difference_the_power_is_the_level(freedom: float, alpha: float) -> None:
+    assert power_of_t(0.0, freedom, alpha) == pytest.approx(alpha, abs=1e-9)
