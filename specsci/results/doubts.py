@@ -8,7 +8,6 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
 
 from specsci.errors import UserError
 from specsci.findings import Flag, Severity
@@ -262,6 +261,8 @@ def _shape(asked: Asked, found: Estimate) -> Iterator[Flag]:
         values = on_scale(table, asked)
         effects = values @ design.weights if not np.isnan(values).any() else values - np.nanmean(values, axis=0)
         flat = effects[~np.isnan(effects)]
+        from scipy import stats  # takes two seconds to import
+
         p = float(stats.shapiro(flat).pvalue) if np.ptp(flat) > NO_SPREAD else 1.0
         if p < SKEWED:
             said = f"the replicates' effects do not look normal (Shapiro-Wilk p {p:.2g}): the t interval may be too narrow on one side"

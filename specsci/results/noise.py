@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from scipy import stats
-
 from specsci.results.items import ItemTable
 from specsci.stats.components import Components
+from specsci.stats.laws import t_quantile
 
 
 def noise_row(study: str, contrast: str, table: ItemTable) -> dict[str, Any] | None:
@@ -45,4 +44,4 @@ def noise_row(study: str, contrast: str, table: ItemTable) -> dict[str, Any] | N
 def half_width(found: Components, *, replicates: float = 1, items: float = 1, repeats: float = 1) -> float:
     """Half of a 95 % interval over replicates and items to come."""
     freedom = found.freedom(replicates=replicates, items=items)
-    return float(stats.t.ppf(0.975, freedom)) * found.se(replicates=replicates, items=items, repeats=repeats)
+    return float(t_quantile(0.975, freedom)) * found.se(replicates=replicates, items=items, repeats=repeats)

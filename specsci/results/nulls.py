@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from specsci.findings import Flag
 from specsci.plan.texts import NEUTRAL
 from specsci.results.rates import Rates
+from specsci.stats.laws import t_quantile
 from specsci.stats.power import detectable_by
 
 MARGINS = {"rate": 0.1, "arcsine": 0.1, "logit": 0.4}
@@ -73,7 +73,7 @@ def _equivalent(contrast: dict[str, Any]) -> bool:
     if contrast["ci_low"] is None or contrast["n"] < 2 or not contrast["se"]:
         return False
     margin = _margin(contrast)
-    half = float(stats.t.ppf(0.95, contrast["n"] - 1)) * contrast["se"]
+    half = float(t_quantile(0.95, contrast["n"] - 1)) * contrast["se"]
     return abs(contrast["estimate"]) + half < margin and detected(contrast) <= margin
 
 

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from specsci.stats.intervals import NO_SPREAD
+from specsci.stats.laws import t_quantile
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def absorption(
     if variance < NO_SPREAD**2:
         return Absorption(gain, math.nan, math.nan)
     freedom = variance**2 / sum(part[1] ** 2 / (part[2] - 1) for part in parts)
-    half = float(stats.t.ppf(0.975, freedom)) * math.sqrt(variance)
+    half = float(t_quantile(0.975, freedom)) * math.sqrt(variance)
     return Absorption(gain, gain - half, gain + half)
 
 

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
+
+from specsci.stats.laws import t_quantile
 
 Array = np.ndarray
 Level = Literal["nominal", "ordinal", "interval"]
@@ -137,7 +139,7 @@ def _jackknifed(name: str, value: Callable[[Array], float], units: int, raters: 
         return none
     n = len(groups)
     se = math.sqrt((n - 1) / n * float(np.square(without - without.mean()).sum()))
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * se * math.sqrt(n / (n - 2))
+    half = float(t_quantile(0.5 + confidence / 2, n - 1)) * se * math.sqrt(n / (n - 2))
     if half < SAME:
         return none
     return Agreement(name, found, max(-1.0, found - half), min(1.0, found + half), units, raters)
@@ -170,6 +172,6 @@ def audited_error(strata: list[Stratum], confidence: float = 0.95) -> tuple[floa
 def _exact(count: int, trials: int, confidence: float) -> tuple[float, float]:
     """Clopper and Pearson's interval of a binomial rate."""
     tail = (1 - confidence) / 2
-    low = float(stats.beta.ppf(tail, count, trials - count + 1)) if count else 0.0
-    high = float(stats.beta.isf(tail, count + 1, trials - count)) if count < trials else 1.0
+    low = float(special.betaincinv(count, trials - count + 1, tail)) if count else 0.0
+    high = float(special.betainccinv(count + 1, trials - count, tail)) if count < trials else 1.0
     return low, high

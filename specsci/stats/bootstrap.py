@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from specsci.stats.intervals import expanded_level
+from specsci.stats.laws import normal_quantile, t_cdf, t_quantile, t_tail
 
 Array = np.ndarray
 RESOLVED = 10
@@ -57,11 +57,11 @@ def hierarchical_bootstrap(
     tail = expanded_level(n, confidence)
     estimate, se = float(np.mean([np.concatenate(clusters).mean() for clusters in values])), float(means.std(ddof=1))
     wide = se * math.sqrt(n / (n - 1))
-    p_of_t = float(2 * stats.t.sf(abs(estimate) / wide, n - 1)) if wide > 0 else math.nan
+    p_of_t = float(2 * t_tail(abs(estimate) / wide, n - 1)) if wide > 0 else math.nan
     if tail * draws >= RESOLVED:
         low, high = np.quantile(means, [tail, 1 - tail])
         return Draws(estimate, se, float(low), float(high), _level(means, n, p_of_t), draws, "expanded percentiles")
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * wide
+    half = float(t_quantile(0.5 + confidence / 2, n - 1)) * wide
     return Draws(estimate, se, estimate - half, estimate + half, p_of_t, draws, "t of the bootstrap's standard error")
 
 
@@ -69,8 +69,8 @@ def _level(means: Array, n: int, p_of_t: float) -> float:
     """The two-sided level at which an expanded percentile limit meets 0; beyond what the draws resolve, that of the t."""
     beyond = min(int((means <= 0).sum()), int((means >= 0).sum()))
     share = min(0.5, max(beyond, RESOLVED) / len(means))
-    statistic = float(stats.norm.ppf(share)) / math.sqrt(n / (n - 1))
-    level = float(2 * stats.t.cdf(statistic, n - 1))
+    statistic = float(normal_quantile(share)) / math.sqrt(n / (n - 1))
+    level = float(2 * t_cdf(statistic, n - 1))
     return level if beyond >= RESOLVED else min(p_of_t, level)
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from specsci.stats.intervals import NO_SPREAD
+from specsci.stats.laws import t_quantile, t_tail
 
 Array = np.ndarray
 Scale = Literal["rate", "logit", "arcsine"]
@@ -92,8 +92,8 @@ def paired_contrast(
         nan = math.nan
         return ContrastResult(mean, 0.0, nan, nan, nan, nan, n, method + "; no spread, no test", per_replicate)
     statistic = mean / se
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * se
-    p = float(2 * stats.t.sf(abs(statistic), n - 1))
+    half = float(t_quantile(0.5 + confidence / 2, n - 1)) * se
+    p = float(2 * t_tail(abs(statistic), n - 1))
     return ContrastResult(mean, se, statistic, p, mean - half, mean + half, n, method, per_replicate, n - 1)
 
 
@@ -146,7 +146,7 @@ def deciding_items(
     n = len(values)
     if n < 2:
         return []
-    limit = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) / math.sqrt(n)
+    limit = float(t_quantile(0.5 + confidence / 2, n - 1)) / math.sqrt(n)
     middle, half = values.mean(axis=0), limit * values.std(axis=0, ddof=1)
     verdicts = np.where(middle - half > 0, 1, np.where(middle + half < 0, -1, 0))
     known = ~np.isnan(middle)

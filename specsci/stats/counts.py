@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from specsci.stats.contrast import ContrastResult, Scale
 from specsci.stats.intervals import wilson
+from specsci.stats.laws import normal_quantile, normal_tail
 
 SMALL = 5.0
 """Below this expected count in any cell of a two by two table the normal approximation is not leant on (Cochran 1954)."""
@@ -43,7 +43,7 @@ def two_proportion(first: Count, second: Count, confidence: float = 0.95) -> Con
     pooled = (first.aligned + second.aligned) / (first.out_of + second.out_of)
     se = math.sqrt(pooled * (1 - pooled) * (1 / first.out_of + 1 / second.out_of))
     statistic = difference / se if se > 0 else math.nan
-    p = float(2 * stats.norm.sf(abs(statistic))) if se > 0 else math.nan
+    p = float(2 * normal_tail(abs(statistic))) if se > 0 else math.nan
     low, high = newcombe(first, second, confidence)
     return ContrastResult(
         difference, se, statistic, p, low, high, 2, "two-proportion z, pooled variance; Newcombe interval", ()
@@ -62,6 +62,8 @@ def newcombe(first: Count, second: Count, confidence: float = 0.95) -> tuple[flo
 def fisher(first: Count, second: Count, confidence: float = 0.95) -> ContrastResult:
     """Difference of two independent rates with Fisher's exact two-sided p-value, for small tables."""
     table = [[first.aligned, first.out_of - first.aligned], [second.aligned, second.out_of - second.aligned]]
+    from scipy import stats  # takes two seconds to import
+
     p = float(stats.fisher_exact(np.asarray(table, int)).pvalue)
     low, high = newcombe(first, second, confidence)
     return ContrastResult(
@@ -79,10 +81,12 @@ def mcnemar(first: np.ndarray, second: np.ndarray, confidence: float = 0.95) -> 
     first, second = np.asarray(first, float), np.asarray(second, float)
     gained, lost = int(((first == 1) & (second == 0)).sum()), int(((first == 0) & (second == 1)).sum())
     n = len(first)
+    from scipy import stats  # takes two seconds to import
+
     p = float(stats.binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
     difference = (gained - lost) / n
     up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-    half = float(stats.norm.ppf(0.5 + confidence / 2)) * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    half = float(normal_quantile(0.5 + confidence / 2)) * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
     low, high = max(-1.0, up - down - half), min(1.0, up - down + half)
     se = math.sqrt(max(0.0, (gained + lost) / n - difference**2) / n)
     statistic = difference / se if se > 0 else math.nan
@@ -96,8 +100,8 @@ def linear(counts: list[Count], weights: np.ndarray, scale: Scale = "rate", conf
     estimate = float(np.dot(weights, values))
     se = math.sqrt(float(np.dot(weights**2, variances)))
     statistic = estimate / se if se > 0 else math.nan
-    p = float(2 * stats.norm.sf(abs(statistic))) if se > 0 else math.nan
-    half = float(stats.norm.ppf(0.5 + confidence / 2)) * se
+    p = float(2 * normal_tail(abs(statistic))) if se > 0 else math.nan
+    half = float(normal_quantile(0.5 + confidence / 2)) * se
     method = f"linear combination of independent rates ({scale} scale), Wald"
     return ContrastResult(estimate, se, statistic, p, estimate - half, estimate + half, len(counts), method, ())
 

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 from scipy.optimize import isotonic_regression
 
 from specsci.stats.intervals import NO_SPREAD, expanded_level
+from specsci.stats.laws import t_quantile
 from specsci.stats.multisets import limits, multisets
 
 Array = np.ndarray
@@ -262,6 +262,6 @@ def _jackknife(ratio: Bound | None, without: _Ratios, n: int) -> Limits:
     se = math.sqrt((n - 1) / n * float(np.square(logs - logs.mean()).sum()))
     if se < NO_SPREAD:
         return None, None, "no_spread", f"{method}; no spread, no interval"
-    half, middle = float(stats.t.ppf(0.975, n - 1)) * se, math.log(ratio.value)
+    half, middle = float(t_quantile(0.975, n - 1)) * se, math.log(ratio.value)
     low, high = math.exp(middle - half), math.exp(min(middle + half, 700.0))
     return None if down else low, None if up else high, "censored" if up or down else "", method

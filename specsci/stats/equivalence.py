@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from scipy import stats
 from scipy.optimize import brentq
 
 from specsci.stats.contrast import ContrastResult
+from specsci.stats.laws import t_cdf, t_quantile, t_tail
 
 ALPHA = 0.05
 
@@ -55,10 +54,9 @@ def tost(result: ContrastResult, margin: float, alpha: float = ALPHA) -> Equival
         raise ValueError("an equivalence margin is positive")
     if not result.se > 0:
         raise ValueError("without spread there is no test of equivalence")
-    law: Any = stats.t(result.freedom) if math.isfinite(result.freedom) else stats.norm
-    above = float(law.sf((result.estimate + margin) / result.se))
-    below = float(law.cdf((result.estimate - margin) / result.se))
-    half = float(law.ppf(1 - alpha)) * result.se
+    above = float(t_tail((result.estimate + margin) / result.se, result.freedom))
+    below = float(t_cdf((result.estimate - margin) / result.se, result.freedom))
+    half = float(t_quantile(1 - alpha, result.freedom)) * result.se
     low, high = result.estimate - half, result.estimate + half
     return _judged(result, margin, max(above, below), low, high)
 

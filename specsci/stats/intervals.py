@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+
+from specsci.stats.laws import normal_cdf, normal_quantile, t_quantile
 
 Array = np.ndarray
 NO_SPREAD = 1e-12
@@ -28,7 +29,7 @@ def wilson(successes: float, trials: float, confidence: float = 0.95) -> tuple[f
     """The Wilson score interval of a binomial rate (Wilson 1927)."""
     if trials <= 0:
         return 0.0, 1.0
-    z = float(stats.norm.ppf(0.5 + confidence / 2))
+    z = float(normal_quantile(0.5 + confidence / 2))
     rate = successes / trials
     scale = 1 + z * z / trials
     centre = (rate + z * z / (2 * trials)) / scale
@@ -53,7 +54,7 @@ def rate_interval(rates: Array, items: Array | float, confidence: float = 0.95) 
     if spread < NO_SPREAD:
         low, high = wilson(mean * items, items, confidence)
         return Interval(mean, low, high, n, "wilson, items of one replicate")
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * spread / math.sqrt(n)
+    half = float(t_quantile(0.5 + confidence / 2, n - 1)) * spread / math.sqrt(n)
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half), n, "t over replicates")
 
 
@@ -66,4 +67,4 @@ def expanded_level(n: int, confidence: float = 0.95) -> float:
     """
     if n < 2:
         raise ValueError("an interval over replicates needs at least two")
-    return float(stats.norm.cdf(math.sqrt(n / (n - 1)) * stats.t.ppf((1 - confidence) / 2, n - 1)))
+    return float(normal_cdf(math.sqrt(n / (n - 1)) * t_quantile((1 - confidence) / 2, n - 1)))

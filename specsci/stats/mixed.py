@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import sparse
 
 from specsci.stats.contrast import ContrastResult
+from specsci.stats.laws import t_quantile, t_tail
 
 Array = np.ndarray
 FEWEST_GROUPS = 2
@@ -126,10 +127,9 @@ def _of(
 ) -> ContrastResult:
     estimate = float(weights @ means)
     se = math.sqrt(float(weights @ np.asarray(covariance) @ weights))
-    law: Any = stats.t(freedom) if math.isfinite(freedom) else stats.norm
     statistic = estimate / se if se > 0 else math.nan
-    p = float(2 * law.sf(abs(statistic))) if se > 0 else math.nan
-    half = float(law.ppf(0.5 + confidence / 2)) * se
+    p = float(2 * t_tail(abs(statistic), freedom)) if se > 0 else math.nan
+    half = float(t_quantile(0.5 + confidence / 2, freedom)) * se
     n = int(freedom) + 1 if math.isfinite(freedom) else 0
     said = method + " (logit scale)"
     return ContrastResult(estimate, se, statistic, p, estimate - half, estimate + half, n, said, (), freedom)

@@ -6,10 +6,10 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
 
 from specsci.stats.contrast import ContrastResult, Scale, leaning
 from specsci.stats.intervals import NO_SPREAD
+from specsci.stats.laws import t_quantile, t_tail
 
 Array = np.ndarray
 FEWEST_SHARED = 3
@@ -66,9 +66,9 @@ def over_replicates(values: Array, weights: Array, scale: Scale = "rate", confid
 
 def of_t(result: ContrastResult, se: float, freedom: float, confidence: float = 0.95) -> ContrastResult:
     """A result with its standard error's t interval and test."""
-    half = float(stats.t.ppf(0.5 + confidence / 2, freedom)) * se
+    half = float(t_quantile(0.5 + confidence / 2, freedom)) * se
     statistic = result.estimate / se
-    p = float(2 * stats.t.sf(abs(statistic), freedom))
+    p = float(2 * t_tail(abs(statistic), freedom))
     low, high = result.estimate - half, result.estimate + half
     return replace(result, se=se, statistic=statistic, p=p, ci_low=low, ci_high=high, freedom=freedom)
 

@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 from scipy.optimize import brentq
+
+from specsci.stats.laws import normal_cdf, normal_density, normal_quantile, normal_tail, t_tail
 
 Spending = Literal["obrien_fleming", "pocock"]
 GRID = 601
@@ -23,7 +24,7 @@ def spent(share: float, spending: Spending, alpha: float) -> float:
     """Error that may be spent until a share of the information is there (Lan and DeMets 1983)."""
     if spending == "pocock":
         return alpha * math.log(1 + (math.e - 1) * share)
-    return float(4 * stats.norm.sf(stats.norm.isf(alpha / 4) / math.sqrt(share)))
+    return float(4 * normal_tail(-normal_quantile(alpha / 4) / math.sqrt(share)))
 
 
 def boundaries(looks: list[int], spending: Spending = "obrien_fleming", alpha: float = 0.05) -> list[float]:
@@ -44,7 +45,7 @@ def boundaries(looks: list[int], spending: Spending = "obrien_fleming", alpha: f
         share = look / looks[-1]
         budget = max(spent(share, spending, alpha) - used, 1e-12)
         limit = paths.limit(share, budget)
-        levels.append(float(2 * stats.norm.sf(limit)))
+        levels.append(float(2 * normal_tail(limit)))
         paths = paths.until(share, limit)
         used += budget
     return levels
@@ -81,7 +82,7 @@ def _null_p(looks: tuple[int, ...]) -> np.ndarray:
     for n in looks:
         mean = sums[:, n - 1] / n
         variance = (squares[:, n - 1] - n * np.square(mean)) / (n - 1)
-        out.append(2 * stats.t.sf(np.abs(mean) / np.sqrt(variance / n), n - 1))
+        out.append(2 * t_tail(np.abs(mean) / np.sqrt(variance / n), n - 1))
     return np.stack(out, axis=1)
 
 
@@ -94,9 +95,9 @@ class _Paths:
     def beyond(self, share: float, limit: float) -> float:
         """Chance to lie beyond ±limit standard deviations at a later share."""
         if self.points is None or self.density is None:
-            return float(2 * stats.norm.sf(limit))
+            return float(2 * normal_tail(limit))
         edge, step = limit * math.sqrt(share), math.sqrt(share - self.share)
-        chance = stats.norm.sf((edge - self.points) / step) + stats.norm.cdf((-edge - self.points) / step)
+        chance = normal_tail((edge - self.points) / step) + normal_cdf((-edge - self.points) / step)
         return float(np.trapezoid(self.density * chance, self.points))
 
     def limit(self, share: float, budget: float) -> float:
@@ -108,6 +109,6 @@ class _Paths:
         edge, step = limit * math.sqrt(share), math.sqrt(share - self.share)
         points = np.linspace(-edge, edge, GRID)
         if self.points is None or self.density is None:
-            return _Paths(share, points, stats.norm.pdf(points / step) / step)
-        kernel = stats.norm.pdf((points[:, None] - self.points[None, :]) / step) / step
+            return _Paths(share, points, normal_density(points / step) / step)
+        kernel = normal_density((points[:, None] - self.points[None, :]) / step) / step
         return _Paths(share, points, np.trapezoid(kernel * self.density[None, :], self.points, axis=1))
