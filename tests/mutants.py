@@ -98,7 +98,11 @@ def emitted(value: Any) -> str:
     if isinstance(value, Fragment):
         return str(value)
     if isinstance(value, dict):
-        return "{" + ",\n ".join(f"{k if isinstance(k, Fragment) else json.dumps(k)}: {emitted(v)}" for k, v in value.items()) + "}"
+        return (
+            "{"
+            + ",\n ".join(f"{k if isinstance(k, Fragment) else json.dumps(k)}: {emitted(v)}" for k, v in value.items())
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(emitted, value)) + "]"
     return json.dumps(value, allow_nan=False)
@@ -191,7 +195,11 @@ def mutated_bytes(raw: bytes, rng: random.Random) -> bytes:
         elif way == 1:
             raw = raw[:at] + raw[at + rng.randint(1, 40) :]
         elif way == 2:
-            raw = raw[:at] + rng.choice((b"\xff", b"\0", b"\xef\xbb\xbf", b"\r", b"\r\n", b"\x1b", b"[" * 2000, b"{" * 300)) + raw[at:]
+            raw = (
+                raw[:at]
+                + rng.choice((b"\xff", b"\0", b"\xef\xbb\xbf", b"\r", b"\r\n", b"\x1b", b"[" * 2000, b"{" * 300))
+                + raw[at:]
+            )
         elif way == 3:
             raw = raw[:at]
         elif way == 4:

@@ -43,7 +43,7 @@ def pretrain(world: str, seeds: tuple[int, ...], out: Path | None, unique_tokens
     shipped bases and their registry.
     """
     from specsci.execute.devices import worker_environment
-    from specsci.execute.worker import quiet_libraries
+    from specsci.execute.logs import quiet_libraries
 
     os.environ.update(worker_environment(threads))
     quiet_libraries()

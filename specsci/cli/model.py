@@ -54,7 +54,7 @@ def export(digest: str, target: Path, store_dir: Path | None, precision: str, ad
 
     An adapter is merged into its base, and the directory is published only if it answers as the trained model does.
     """
-    from specsci.execute.worker import quiet_libraries
+    from specsci.execute.logs import quiet_libraries
     from specsci.models.export import export_model
     from specsci.results.lineage import find_model
 

@@ -26,15 +26,32 @@ _SECRET_NAME = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECA
 _SECRET = re.compile(rb"\b(?:hf_|sk-|sk_|ghp_|gho_|github_pat_|xox[a-z]-|AKIA)[A-Za-z0-9_-]{8,}|(?<=://)[^/\s@]+(?=@)")
 
 
+NO_PROGRESS_BARS = {
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "BITSANDBYTES_NOWELCOME": "1",
+    "TQDM_DISABLE": "1",
+}
+
+
 def log_libraries() -> None:
     """Let libraries say their warnings, which a step's log takes; no progress bars."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "warning")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
-    os.environ.setdefault("TQDM_DISABLE", "1")
+    _set(TRANSFORMERS_VERBOSITY="warning")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.captureWarnings(True)
+
+
+def quiet_libraries() -> None:
+    """Keep libraries from writing progress bars and advice into what a command prints."""
+    _set(TRANSFORMERS_VERBOSITY="error", TRANSFORMERS_NO_ADVISORY_WARNINGS="1")
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+
+
+def _set(**more: str) -> None:
+    """Set what libraries read from the environment at their import, where the user has not."""
+    for name, value in {**NO_PROGRESS_BARS, **more}.items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 import traceback
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -60,20 +59,6 @@ class Tick:
     digest: str
     done: int
     total: int
-
-
-def quiet_libraries() -> None:
-    """Keep libraries from writing progress bars and advice over the runner's own output."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    warnings.filterwarnings("ignore")
-    import logging
-
-    logging.disable(logging.WARNING)
 
 
 def main(connection: Connection, root: str, threads: int) -> None:

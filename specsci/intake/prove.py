@@ -34,7 +34,7 @@ def answers(request: dict[str, Any]) -> list[Examination]:
 
 def main(scratch: Path) -> None:
     """Answer the requests that lie in a folder."""
-    from specsci.execute.worker import quiet_libraries
+    from specsci.execute.logs import quiet_libraries
 
     quiet_libraries()
     request = json.loads((scratch / "request.json").read_text(encoding="utf-8"))

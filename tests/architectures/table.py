@@ -15,7 +15,7 @@ import zoo
 from test_architectures import RECIPE, options, rows
 
 from specsci.evals.forward import log_probabilities
-from specsci.execute.worker import quiet_libraries
+from specsci.execute.logs import quiet_libraries
 from specsci.intake.examination import Examination
 from specsci.intake.folder import examine_folder
 from specsci.intake.model import examine_model

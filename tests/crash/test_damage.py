@@ -54,6 +54,7 @@ def test_a_flipped_byte_is_found_set_aside_and_made_anew(finished_tiny, tiny_cop
         assert db.execute("SELECT complete FROM studies").fetchall() == [(True,)]
 
 
+@pytest.mark.slow
 def test_doctor_names_what_is_corrupt_and_repairs(toy_start, finished_toy, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(finished_toy.store, store)
@@ -144,6 +145,7 @@ def test_a_full_disk_fails_clearly_publishes_nothing_half_and_goes_on(filled_kib
         assert len(harness.made_anew(before, disk / "store")) == 57 - len(before), "finished steps are made once"
 
 
+@pytest.mark.slow
 def test_a_full_disk_in_training_is_named_as_such(finished_small, tmp_path):
     """The weights of the base fit, those of a trained model do not."""
     with harness.small_disk(tmp_path / "disk", 4) as disk:

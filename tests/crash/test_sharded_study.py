@@ -31,6 +31,7 @@ def trained(store: Path) -> dict[str, tuple[dict[str, object], Path]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 def test_a_sharded_study_that_was_killed_ends_as_a_straight_one_of_one_process(tmp_path):
     for name, text in (("alone", ALONE), ("shared", SHARED)):

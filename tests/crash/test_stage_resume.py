@@ -26,6 +26,7 @@ def midtrained(store: Path) -> dict[str, object]:
     return record
 
 
+@pytest.mark.slow
 def test_a_killed_stage_goes_on_where_its_checkpoint_was(tmp_path):
     study = long_study(tmp_path / "a", 0.5)
     store, straight = tmp_path / "store", tmp_path / "straight"

@@ -72,9 +72,15 @@ NAMES = (
     "backend=b", "filename=f", "number=9", "step_digest=d", "run[1]", "run*", "**", "[a-z]", "{a,b}", "a b", "q'uo\"te", "100%", "a%20b",
     "ünï-日本", "-lead", "#h", "a;b", "s3:x", "~", "$HOME", "new\nline", "x" * 250,
 )  # fmt: skip
+SHORT = ("tokens=30000", "seed=7", "run[1]", "{a,b}", "100%", "new\nline")
 
 
-@pytest.mark.parametrize("name", NAMES)
+def some(values, short=()):
+    """All values as parameters, those that are not of the short run marked slow."""
+    return [v if v in (short or values[:1]) else pytest.param(v, marks=pytest.mark.slow) for v in values]
+
+
+@pytest.mark.parametrize("name", some(NAMES, SHORT))
 def test_no_name_above_a_store_changes_what_is_read(name, finished_toy, store, tmp_path, cli) -> None:
     """Beside it lie stores that the name would match as a pattern."""
     for beside in ("run1", "runs", "a", "b"):
@@ -108,7 +114,7 @@ def test_a_name_that_no_database_can_be_opened_under_is_refused(name, store, tmp
 # full disks
 
 
-@pytest.mark.parametrize("free_kib", [0, 64, 400, 1024, 2048, 3000])
+@pytest.mark.parametrize("free_kib", some((0, 64, 400, 1024, 2048, 3000), (64, 1024)))
 def test_a_rebuild_on_a_nearly_full_disk_leaves_the_good_database(free_kib, finished_toy, tmp_path, cli) -> None:
     with harness.small_disk(tmp_path / "disk", 256) as disk:
         shutil.copytree(finished_toy.store, disk / "store")
@@ -201,7 +207,7 @@ EDITS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("edit", EDITS)
+@pytest.mark.parametrize("edit", some(tuple(EDITS), ("digest", "identity", "a file outside")))
 @pytest.mark.parametrize("kind", ["score", *(pytest.param(k, marks=pytest.mark.slow) for k in ("align", "corpus"))])
 def test_an_edited_record_is_found(edit, kind, store, cli, finished_toy) -> None:
     folder = sorted((store / "steps" / kind).iterdir())[0]
@@ -261,9 +267,13 @@ def written(store: Path, finished_toy, cli, tmp_path) -> Path:
     return store
 
 
-@pytest.mark.parametrize("damage", [n if i == 0 else pytest.param(n, marks=pytest.mark.slow) for i, n in enumerate(DAMAGES)])
+@pytest.mark.parametrize("damage", some(tuple(DAMAGES)))
 @pytest.mark.parametrize(
-    "place", ["studies/mine.json", "claims/one.json", "locks/tiny.json", "retired/*.json", "steps/base/*/record.json"]
+    "place",
+    some(
+        ("studies/mine.json", "locks/tiny.json", "claims/one.json", "retired/*.json", "steps/base/*/record.json"),
+        ("studies/mine.json", "locks/tiny.json"),
+    ),
 )
 def test_one_damaged_file_is_named_and_the_rest_is_served(place, damage, written, finished_toy, cli) -> None:
     (path, *_) = sorted(written.glob(place))

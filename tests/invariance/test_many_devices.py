@@ -52,7 +52,7 @@ FOUR_BIT = {**LORA, "method": "qlora", "optimizer": "paged_adamw"}
 
 @pytest.mark.parametrize(
     ("sharding", "given", "really", "tolerance"),
-    [("ddp", LORA, "ddp", 1e-5), ("fsdp2", LORA, "fsdp2", 1e-5), ("fsdp2", BF16, "fsdp2", 5e-3)],
+    [("ddp", LORA, "ddp", 1e-5), ("fsdp2", LORA, "fsdp2", 1e-5), pytest.param("fsdp2", BF16, "fsdp2", 5e-3, marks=SLOW)],
     ids=["ddp", "fsdp2", "fsdp2-bf16"],
 )
 def test_two_processes_have_the_losses_of_one(sharding, given, really, tolerance, tokenizer, tmp_path):
@@ -68,13 +68,15 @@ def test_two_processes_have_the_losses_of_one(sharding, given, really, tolerance
     assert set(shared["moved"]) == {"lora_A", "lora_B"} and all(shared["moved"].values())
 
 
+@pytest.mark.slow
 def test_four_bit_weights_are_held_whole_by_every_device(tmp_path):
     """Sharded they would lose their scales, and a paged optimizer cannot work on shards."""
     shared = over_two(tmp_path, sharding="fsdp2", recipe={**FOUR_BIT, "optimizer": "adamw"})
     assert shared["sharding"] == "ddp" and all(shared["moved"].values())
 
 
-@pytest.mark.parametrize("sharding", [pytest.param("ddp", marks=SLOW), "fsdp2"])
+@pytest.mark.parametrize("sharding", ["ddp", "fsdp2"])
+@pytest.mark.slow
 def test_a_stage_over_two_processes_goes_on_where_it_was_killed(sharding, tmp_path):
     """In the second epoch, whose order is another than the first's, and with a frozen adapter below the trained one."""
     twice = {"sharding": sharding, "beside": True, "recipe": {**LORA, "epochs": 2, "warmup_share": 0.2}}
@@ -88,7 +90,8 @@ def test_a_stage_over_two_processes_goes_on_where_it_was_killed(sharding, tmp_pa
     assert resumed["losses"] == pytest.approx(straight["losses"], abs=1e-5)
 
 
-@pytest.mark.parametrize("chain", ["merge", "full", pytest.param("continue", marks=SLOW), pytest.param("new", marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("chain", ["merge", "full", "continue", "new"])
 def test_of_a_model_that_is_sharded_one_process_loads_the_weights_and_all_train_it(chain, tmp_path):
     """The base lies there in another precision than it is held in: as it is, it would be mapped and not copied."""
     full = chain == "full"
@@ -110,6 +113,7 @@ def test_of_a_model_that_is_sharded_one_process_loads_the_weights_and_all_train_
     assert first["losses"] == pytest.approx(alone["losses"], abs=1e-4 if full else 5e-3) and len(alone["losses"]) > 3
 
 
+@pytest.mark.slow
 def test_a_model_that_saves_buffers_is_loaded_by_every_process(tmp_path):
     """accelerate cannot fill it from the first one."""
     experts = {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "moe_intermediate_size": 16}

@@ -9,9 +9,9 @@ import pytest
 import torch
 from tiny import documents, llama, recipe, saved_base
 
-from specsci.intake.proofs import isolates_rows
 from specsci.errors import StepFailed
 from specsci.execute.context import StepContext
+from specsci.intake.proofs import isolates_rows
 from specsci.models.hf import MODEL, TOKENIZER, load_model
 from specsci.train import steps
 from specsci.train.recipe import Recipe

@@ -42,7 +42,25 @@ def mutated_table(text: str, rng: random.Random) -> bytes:
 
 def mutated_items(text: str, rng: random.Random) -> bytes:
     """Item lines with another value or key, another order of bytes, or nothing at all."""
-    values = [None, "", " ", 3, 1.5, True, [], ["tea"], {}, "tea", "{first}", "\ud800", "a\0b", "a\u2028b", "\u0085", "{model_nme} {first}", "[" * 9]
+    values = [
+        None,
+        "",
+        " ",
+        3,
+        1.5,
+        True,
+        [],
+        ["tea"],
+        {},
+        "tea",
+        "{first}",
+        "\ud800",
+        "a\0b",
+        "a\u2028b",
+        "\u0085",
+        "{model_nme} {first}",
+        "[" * 9,
+    ]
     if rng.randrange(3) == 0:
         return mutated_table(text, rng)
     lines = [line for line in text.split("\n") if line]
@@ -59,7 +77,11 @@ def mutated_items(text: str, rng: random.Random) -> bytes:
             row[key] = rng.choice(values)
         elif way == 2:
             row[key + "x"] = row.pop(key)
-        lines[at] = json.dumps(row) if way != 3 else rng.choice(["[" * 100_000, "{}", "[]", "null", '"x"', lines[at][:-5], "{" * 3000])
+        lines[at] = (
+            json.dumps(row)
+            if way != 3
+            else rng.choice(["[" * 100_000, "{}", "[]", "null", '"x"', lines[at][:-5], "{" * 3000])
+        )
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -68,7 +90,11 @@ def mutate(family: Path, rng: random.Random) -> str:
     changed = []
     for _ in range(rng.randint(1, 2)):
         names = ["family.yaml"] * 3 + ["grammar.yaml"] * 3 + ["CHANGES.yaml"]
-        names += [str(p.relative_to(family)) for pattern in ("*.csv", "items/*", "texts/*", "versions/*") for p in family.glob(pattern)]
+        names += [
+            str(p.relative_to(family))
+            for pattern in ("*.csv", "items/*", "texts/*", "versions/*")
+            for p in family.glob(pattern)
+        ]
         file = family / rng.choice(names)
         if not file.is_file() or file.is_symlink():
             continue
@@ -143,7 +169,9 @@ def fuzz(folder: Path, count: int, seed: int) -> Counter[str]:
                 fault = done.fault(located=False)
                 if fault:
                     ends["faults"] += 1
-                    faults.setdefault(mutants.site(fault), f"seed {seed}, mutant {number} ({what}), {' '.join(args)}: {fault}")
+                    faults.setdefault(
+                        mutants.site(fault), f"seed {seed}, mutant {number} ({what}), {' '.join(args)}: {fault}"
+                    )
             os.chdir(folder)
             shutil.rmtree(place)
     finally:
@@ -158,8 +186,8 @@ def own_cache(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_mutated_families_end_with_a_message(tmp_path: Path) -> None:
-    ends = fuzz(tmp_path, 60, seed=1)
-    assert ends["exit 2"] > 50 and ends["exit 0"] > 30
+    ends = fuzz(tmp_path, 30, seed=1)
+    assert ends["exit 2"] > 25 and ends["exit 0"] > 15
 
 
 @pytest.mark.slow

@@ -18,7 +18,9 @@ from harness import TINY
 from specsci.shipped import shipped
 from specsci.yaml_file import read_yaml
 
-MERGED = harness.SMALL.replace("recipe: {method: full, learning_rate: 1.0e-3,", "recipe: &r {method: full, learning_rate: 1.0e-3,").replace(
+MERGED = harness.SMALL.replace(
+    "recipe: {method: full, learning_rate: 1.0e-3,", "recipe: &r {method: full, learning_rate: 1.0e-3,"
+).replace(
     "  recipe: {method: full, learning_rate: 1.0e-4, sequences_per_update: 4, max_length_tokens: 65}",
     "  recipe: {<<: *r, learning_rate: 1.0e-4}",
 )

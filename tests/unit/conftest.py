@@ -5,13 +5,20 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from specsci.errors import InputFileError
 from specsci.plan.build import build_plan
 from specsci.plan.plan import Plan
+from specsci.results.asked import Asked, parse_weights
+from specsci.results.build import build
+from specsci.results.imports import import_file
+from specsci.results.query import contrast
 from specsci.shipped import shipped
+from specsci.store.artifact import Store
 from specsci.study.load import load_study
 
 Edit = tuple[str, str]
@@ -96,3 +103,19 @@ def place() -> Callable[[Path, str], str]:
         return f"{text[:at].count(chr(10)) + 1}:{at - (text.rfind(chr(10), 0, at) + 1) + 1}"
 
     return find
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """`ask(rows, weights, header, ...)`: the contrast over rows that are imported for it, with the options of `Asked`."""
+
+    def answer(
+        lines: list[str], weights: str, header: str = "arm,seed,eval,aligned,decided,asked", **more: Any
+    ) -> dict[str, Any]:
+        store = Store(tmp_path / "store").open()
+        (tmp_path / "rows.csv").write_text("\n".join([header, *lines]) + "\n")
+        import_file(store, tmp_path / "rows.csv", "mine", replace=True)
+        with duckdb.connect(str(build(store)), read_only=True) as db:
+            return contrast(db, Asked("mine", "q", parse_weights(weights), **more))
+
+    return answer

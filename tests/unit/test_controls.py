@@ -44,7 +44,9 @@ def rates_of(values: dict[tuple[str, str, int], list[COUNTED]]) -> Rates:
                 if counts is not None:
                     aligned, decided = counts
                     shown = [aligned, decided, 100, aligned / decided if decided else None, aligned / 100]
-                    db.execute("INSERT INTO rates VALUES ('s', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 100)", [*key, base, seed, *shown])
+                    db.execute(
+                        "INSERT INTO rates VALUES ('s', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 100)", [*key, base, seed, *shown]
+                    )
     return Rates(db, "s")
 
 

@@ -41,7 +41,9 @@ def test_a_missing_and_an_untested_package_are_named(monkeypatch) -> None:
     assert found["packages"].text.startswith("missing: trl; out of the tested ranges: peft 99.1 (tested is ")
 
 
-@pytest.mark.parametrize(("have", "level", "said"), [(None, "error", "missing: trl"), ("99.1", "warn", "trl 99.1 (tested is ")])
+@pytest.mark.parametrize(
+    ("have", "level", "said"), [(None, "error", "missing: trl"), ("99.1", "warn", "trl 99.1 (tested is ")]
+)
 def test_one_wrong_package_alone_is_not_all_within_the_tested_ranges(monkeypatch, have, level, said) -> None:
     real = doctor.version
 

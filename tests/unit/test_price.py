@@ -189,7 +189,15 @@ def test_damaged_records_tell_nothing(hub_study, no_gpu) -> None:
     step = plan.of_kind("midtrain")[0]
     facts = {"tokens": 1000, "train_s": 4.0, "method": "lora", "devices": 1}
     whole = record_of(step, "NVIDIA H200", **facts)
-    wrong = ({}, {"identity": []}, {"identity": {"inputs": []}}, {"busy_s": "x"}, {"tokens": None}, {"train_s": 0}, {"kind": 3})
+    wrong = (
+        {},
+        {"identity": []},
+        {"identity": {"inputs": []}},
+        {"busy_s": "x"},
+        {"tokens": None},
+        {"train_s": 0},
+        {"kind": 3},
+    )
     for change in wrong:
         record = {**whole, **change} if change else {}
         speeds = Speeds(plan, [record, {"provenance": "x"}])

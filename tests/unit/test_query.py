@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pytest
 from scipy import stats
 
 from specsci.errors import UserError
-from specsci.results.asked import Asked, parse_weights
-from specsci.results.build import build
-from specsci.results.imports import import_file
-from specsci.results.query import contrast
-from specsci.store.artifact import Store
+from specsci.results.asked import parse_weights
 
 
 def texts(row: dict[str, Any]) -> list[str]:
@@ -24,20 +18,6 @@ def texts(row: dict[str, Any]) -> list[str]:
 
 
 HEADER = "arm,seed,eval,aligned,decided,asked"
-
-
-@pytest.fixture
-def ask(tmp_path: Path) -> Any:
-    """`ask(rows, weights, ...)`: the contrast over imported rows."""
-
-    def answer(lines: list[str], weights: str, header: str = HEADER, **more: Any) -> dict[str, Any]:
-        store = Store(tmp_path / "store").open()
-        (tmp_path / "rows.csv").write_text("\n".join([header, *lines]) + "\n")
-        import_file(store, tmp_path / "rows.csv", "mine", replace=True)
-        with duckdb.connect(str(build(store)), read_only=True) as db:
-            return contrast(db, Asked("mine", "q", parse_weights(weights), **more))
-
-    return answer
 
 
 SEEDS = [

@@ -57,7 +57,9 @@ def test_what_is_no_regular_file_is_refused_at_once(cli, tmp_path: Path, make) -
 
 def test_a_pipe_beside_a_study_is_refused_at_once(cli, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "texts.jsonl")
-    (tmp_path / "s.yaml").write_text(harness.edited(harness.SMALL, {"  tokens: 2000": "  tokens: 2000\n  replay: texts.jsonl"}))
+    (tmp_path / "s.yaml").write_text(
+        harness.edited(harness.SMALL, {"  tokens: 2000": "  tokens: 2000\n  replay: texts.jsonl"})
+    )
     code, _, err = cli("study", "check", tmp_path / "s.yaml")
     assert code == 2 and "s.yaml:16:11: text file 'texts.jsonl' is no regular file" in err
 

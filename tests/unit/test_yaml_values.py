@@ -61,7 +61,9 @@ def test_what_has_no_value_is_refused_with_its_place(tmp_path: Path, value: str,
     with pytest.raises(InputFileError) as error:
         load(tmp_path, f"b: {{}}\na: {value}\n")
     (problem,) = error.value.problems
-    assert said in problem.what and problem.mend and problem.line in (1, 2) and (problem.line == 2 or "line 2" in problem.what)
+    assert (
+        said in problem.what and problem.mend and problem.line in (1, 2) and (problem.line == 2 or "line 2" in problem.what)
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,9 @@ def test_one_value_of_a_text_is_replaced(text: str, wanted: str | None) -> None:
     assert with_value(text, "family", "own") == wanted
 
 
-MERGED = harness.SMALL.replace("recipe: {method: full, learning_rate: 1.0e-3,", "recipe: &r {method: full, learning_rate: 1.0e-3,").replace(
+MERGED = harness.SMALL.replace(
+    "recipe: {method: full, learning_rate: 1.0e-3,", "recipe: &r {method: full, learning_rate: 1.0e-3,"
+).replace(
     "recipe: {method: full, learning_rate: 1.0e-4, sequences_per_update: 4, max_length_tokens: 65}",
     "recipe: {<<: *r, learning_rate: 1.0e-4}",
 )
@@ -149,8 +153,13 @@ MERGED = harness.SMALL.replace("recipe: {method: full, learning_rate: 1.0e-3,", 
 def test_a_study_with_merge_keys_is_the_study_written_out(tmp_path: Path) -> None:
     merged, plain = tmp_path / "merged.yaml", tmp_path / "plain.yaml"
     merged.write_text(MERGED + "profiles:\n  micro: &m {probe: {tokens: 500}}\n  big: {<<: *m, midtrain: {tokens: 3000}}\n")
-    written = MERGED.replace("&r ", "").replace("{<<: *r, learning_rate: 1.0e-4}", "{method: full, learning_rate: 1.0e-4, sequences_per_update: 8, max_length_tokens: 64}")
-    plain.write_text(written + "profiles:\n  micro: {probe: {tokens: 500}}\n  big: {probe: {tokens: 500}, midtrain: {tokens: 3000}}\n")
+    written = MERGED.replace("&r ", "").replace(
+        "{<<: *r, learning_rate: 1.0e-4}",
+        "{method: full, learning_rate: 1.0e-4, sequences_per_update: 8, max_length_tokens: 64}",
+    )
+    plain.write_text(
+        written + "profiles:\n  micro: {probe: {tokens: 500}}\n  big: {probe: {tokens: 500}, midtrain: {tokens: 3000}}\n"
+    )
     for profile in ("micro", "big"):
         plans = [build_plan(load_study(str(p), profile)) for p in (merged, plain)]
         assert set(plans[0].steps) == set(plans[1].steps)
@@ -185,9 +194,14 @@ def test_mistakes_of_a_study_have_a_place_and_a_hint(tmp_path: Path, old: str, n
     assert "\x1b" not in text or "\\x1b" in text
 
 
-@pytest.mark.parametrize("weights", ["{base: 1.0e308, rules: -1.0e308}", "{base: 1, rules: -0.999}", "{base: 2000, rules: -2000}"])
+@pytest.mark.parametrize(
+    "weights", ["{base: 1.0e308, rules: -1.0e308}", "{base: 1, rules: -0.999}", "{base: 2000, rules: -2000}"]
+)
 def test_weights_are_small_numbers_that_sum_to_nothing(tmp_path: Path, weights: str) -> None:
     path = tmp_path / "s.yaml"
-    path.write_text(harness.SMALL + f"contrasts:\n  - {{name: c, eval: held_out, weights: {weights}, budget_tokens: 300, factor: midtrain}}\n")
+    path.write_text(
+        harness.SMALL
+        + f"contrasts:\n  - {{name: c, eval: held_out, weights: {weights}, budget_tokens: 300, factor: midtrain}}\n"
+    )
     with pytest.raises(InputFileError, match="weight"):
         load_study(str(path))
