@@ -34,7 +34,7 @@ def name_fault(name: str) -> str:
     return ""
 
 
-def visible(folder: Path, pattern: str) -> list[Path]:
+def unhidden(folder: Path, pattern: str) -> list[Path]:
     """What a folder holds by a pattern of names, sorted; hidden names are another program's, such as macOS's `._NAME` twins."""
     return sorted(p for p in folder.glob(pattern) if not p.name.startswith("."))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,10 +100,34 @@ def read_yaml(path: Path) -> Document:
 
 def validate(document: Document, model: type[Model], data: Any = None) -> Model:
     """The file's data as a model; every error of the file at once, each with its place and mend."""
+    data = document.data if data is None else data
     try:
-        return model.model_validate(document.data if data is None else data)
+        found = model.model_validate(data)
     except ValidationError as error:
         raise InputFileError(problems_of(error, document, model)) from error
+    wrong = [document.problem(path, *SWITCH) for path in switches(data, found)]
+    if wrong:
+        raise InputFileError(wrong)
+    return found
+
+
+SWITCH = ("true and false are no numbers", "write the number")
+"""What is said of a switch where a number is wanted, and the hint."""
+
+
+def switches(given: Any, found: Any, path: Path_ = ()) -> Iterator[Path_]:
+    """Where a file gives true or false and its model has a number, for which pydantic takes them (1 and 0)."""
+    if isinstance(found, BaseModel):
+        found = {field.alias or name: getattr(found, name) for name, field in type(found).model_fields.items()}
+    if isinstance(given, bool):
+        if isinstance(found, (int, float)) and not isinstance(found, bool):
+            yield path
+    elif isinstance(given, dict) and isinstance(found, dict):
+        for key in given.keys() & found.keys():
+            yield from switches(given[key], found[key], (*path, key))
+    elif isinstance(given, list) and isinstance(found, (list, tuple)) and len(given) == len(found):
+        for number, (inner, kept) in enumerate(zip(given, found, strict=True)):
+            yield from switches(inner, kept, (*path, number))
 
 
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:

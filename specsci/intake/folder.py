@@ -9,7 +9,7 @@ from typing import Any
 
 from specsci.findings import Finding
 from specsci.intake.examination import ok, refuse, some, warn
-from specsci.user_files import visible
+from specsci.user_files import unhidden
 
 CONFIG, TOKENIZER, GENERATION = "config.json", "tokenizer.json", "generation_config.json"
 INDEX, WEIGHTS = "model.safetensors.index.json", "model.safetensors"
@@ -193,7 +193,7 @@ def weight_files(folder: Path) -> list[str]:
     if (folder / WEIGHTS).is_file():
         return [WEIGHTS]
     if not (folder / INDEX).is_file():
-        there = [p.name for p in visible(folder, "*.safetensors")]
+        there = [p.name for p in unhidden(folder, "*.safetensors")]
         raise Unreadable(f"neither {WEIGHTS} nor {INDEX} is there (what lies there is not loaded: {some(there)})")
     mapping = read_mapping(folder / INDEX).get("weight_map")
     if not isinstance(mapping, dict) or not mapping or not all(isinstance(v, str) for v in mapping.values()):

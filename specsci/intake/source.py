@@ -9,7 +9,7 @@ from specsci.intake.examination import Examination, ok, refuse
 from specsci.intake.examine import Use, examine, files_of
 from specsci.plan.hub import PREFIX, HubModel, hub_model
 from specsci.plan.sources import base_identity
-from specsci.user_files import visible
+from specsci.user_files import unhidden
 
 
 def examine_source(source: str, *, trusted: bool = False) -> Examination:
@@ -35,7 +35,7 @@ def examine_source(source: str, *, trusted: bool = False) -> Examination:
         return Examination(
             (refuse("config", f"there is no config.json in {folder}", "save the model with save_pretrained"),)
         )
-    if not visible(folder, "*.safetensors"):
+    if not unhidden(folder, "*.safetensors"):
         hint = "save the model with save_pretrained: pickle is not read"
         return Examination((refuse("weights", f"there are no safetensors weights in {folder}", hint),))
     return examine(folder, files_of(folder), trusted=trusted, quick=False, use=Use(uses=(("user", "assistant"),)))

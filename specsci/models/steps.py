@@ -19,7 +19,7 @@ from specsci.models.tokens import opening_text
 from specsci.plan.hub import MODEL_FILES, HubModel
 from specsci.plan.opening import OPENING
 from specsci.plan.sources import TOKENIZER_FILES, package_of
-from specsci.user_files import visible
+from specsci.user_files import unhidden
 
 REGISTERED: Facts = {
     "examination": [
@@ -90,7 +90,7 @@ def run_base(context: StepContext) -> Facts:
     if trusted:
         check_code(target, context.params.get("files"))
         mark_trusted(context.out, context.params.get("hub", "a model directory"))
-    if not visible(target, "*.safetensors"):
+    if not unhidden(target, "*.safetensors"):
         raise StepFailed("the model has no safetensors weights", mend="choose a revision that has them: pickle is not read")
     return _examined(target, trusted=trusted)
 

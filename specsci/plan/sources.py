@@ -20,7 +20,7 @@ from specsci.plan.opening import AS_IT_SAYS, OPENING, opening_of
 from specsci.shipped import PACKAGE
 from specsci.specs.schema import ACCESS
 from specsci.train.memory import Shape, shape_in
-from specsci.user_files import is_file, lies_below, name_fault, shown_name, visible
+from specsci.user_files import is_file, lies_below, name_fault, shown_name, unhidden
 
 TEMPLATE_FILE = "chat_template.jinja"
 TOKENIZER_FILES = (
@@ -267,7 +267,7 @@ def _directory_identity(source: str, study_folder: Path) -> dict[str, Any]:
         )
     files = listed(folder, f"base model '{source}'")
     tokenizer = {name: sha for name, sha in files.items() if name in TOKENIZER_FILES}
-    weights = visible(folder, "*.safetensors")
+    weights = unhidden(folder, "*.safetensors")
     if not weights or not tokenizer:
         missing = "safetensors weights" if not weights else "a tokenizer"
         raise UserError(f"model directory '{source}' has no {missing}", mend="save the model with save_pretrained")

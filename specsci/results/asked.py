@@ -94,7 +94,8 @@ def check_weights(weights: dict[str, float]) -> dict[str, float]:
     if len(found) == 1:
         if next(iter(found.values())) != 1:
             raise UserError(
-                f"the rate of a single arm has weight 1 ({said})", mend='write --weights "arm=1", or compare two arms: "arm=1,other=-1"'
+                f"the rate of a single arm has weight 1 ({said})",
+                mend='write --weights "arm=1", or compare two arms: "arm=1,other=-1"',
             )
         return found
     total = sum(found.values())

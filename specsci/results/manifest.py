@@ -15,7 +15,7 @@ from specsci.specs.family import Family
 from specsci.specs.variants import demonstrations
 from specsci.store.artifact import Store, write_json
 from specsci.study.arms import ResolvedArm, confounds
-from specsci.user_files import visible
+from specsci.user_files import unhidden
 
 VERSION = 1
 SUPERSEDED = "superseded"
@@ -244,4 +244,4 @@ def damaged_manifests(store: Store) -> list[StoreError]:
 
 def _paths(store: Store, *, superseded: bool) -> list[Path]:
     folder = store.root / "studies"
-    return [*visible(folder, "*.json"), *(visible(folder, f"{SUPERSEDED}/*.json") if superseded else [])]
+    return [*unhidden(folder, "*.json"), *(unhidden(folder, f"{SUPERSEDED}/*.json") if superseded else [])]

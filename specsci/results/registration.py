@@ -12,7 +12,7 @@ from specsci.ids import digest
 from specsci.results.manifest import damaged_manifests, manifests
 from specsci.results.written import read_one, write_one
 from specsci.store.artifact import Store
-from specsci.user_files import visible
+from specsci.user_files import unhidden
 
 LOCKS, CELLS = "locks", "cells"
 FROZEN = ("hypothesis", "correction", "contrasts", "token_efficiency", "evals", "arms", "replicates")
@@ -166,7 +166,7 @@ def left_plan(manifest: dict[str, Any], lock: Lock | None) -> list[dict[str, Any
 def edited_locks(store: Store) -> list[StoreError]:
     """What `doctor --verify` says of the locks of a store: those that cannot be read or are not as they were made."""
     found = []
-    for path in visible(store.root / LOCKS, "*.json"):
+    for path in unhidden(store.root / LOCKS, "*.json"):
         try:
             lock = read_lock(store, path.stem)
         except StoreError as error:

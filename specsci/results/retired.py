@@ -12,7 +12,7 @@ from specsci.errors import UserError, nearest
 from specsci.results.manifest import manifests
 from specsci.results.written import damaged, read_all, write_one
 from specsci.store.artifact import Store, read_record
-from specsci.user_files import visible
+from specsci.user_files import unhidden
 
 RETIRED = "retired"
 EVAL = "eval:"
@@ -43,7 +43,7 @@ def _unreadable(store: Store) -> list[Retired]:
     stems = {Path(e.where).stem: e for e in damaged(store.root / RETIRED, Retired, "retirement")}
     if not stems:
         return []
-    steps = [p.name for p in visible(store.root, "steps/*/*")]
+    steps = [p.name for p in unhidden(store.root, "steps/*/*")]
     instruments = [f"{EVAL}{m['study']}/{name}" for m in manifests(store) for name in m["evals"]]
     named = {d for m in manifests(store) for d in m["steps"]}
     known = {retired_name(what): what for what in {*steps, *named, *instruments}}
@@ -97,7 +97,7 @@ class Retirements:
         self._steps = {r.what: r for r in self.entries if not r.what.startswith(EVAL)}
         self._evals = {r.what.removeprefix(EVAL): r for r in self.entries if r.what.startswith(EVAL)}
         self._below: dict[str, frozenset[str]] = {}
-        self._folders = {p.name: p for p in visible(store.root, "steps/*/*")} if self._steps else {}
+        self._folders = {p.name: p for p in unhidden(store.root, "steps/*/*")} if self._steps else {}
 
     def cells(self, manifest: dict[str, Any]) -> list[dict[str, Any]]:
         """Rows of the table `voided`: every cell that rests on something retired, with the reason."""

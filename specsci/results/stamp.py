@@ -15,7 +15,7 @@ from specsci import __version__
 from specsci.ids import digest
 from specsci.results.manifest import manifests
 from specsci.store.artifact import Store
-from specsci.user_files import visible
+from specsci.user_files import unhidden
 
 DATABASE = "results.duckdb"
 FORMAT = 14
@@ -43,7 +43,7 @@ def current_stamp(store: Store) -> str:
     wanted = {kind for m in found for kind in m["steps"].values()}
     listing = {kind: set(_listdir(store.root / "steps" / kind)) for kind in wanted}
     have = sorted(d for m in found for d, kind in m["steps"].items() if d in listing[kind])
-    said = {f"{p.parent.name}/{p.name}": _sha256(p) for pattern in WRITTEN for p in visible(store.root, pattern)}
+    said = {f"{p.parent.name}/{p.name}": _sha256(p) for pattern in WRITTEN for p in unhidden(store.root, pattern)}
     return digest({"have": have, "said": said, "format": FORMAT})
 
 

@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from specsci.errors import StoreError
 from specsci.store.files import write_json
 from specsci.store.record import SEAL, sealed
-from specsci.user_files import visible
+from specsci.user_files import unhidden
 
 FORMAT = 1
 Written = TypeVar("Written")
@@ -50,7 +50,7 @@ def read_one(path: Path, kind: type[Written], what: str) -> Written:
 def read_all(folder: Path, kind: type[Written], what: str) -> list[Written]:
     """Every object of a folder that can be read, by file name; the others are named by `damaged`."""
     out = []
-    for path in visible(folder, "*.json"):
+    for path in unhidden(folder, "*.json"):
         try:
             out.append(read_one(path, kind, what))
         except StoreError:
@@ -61,7 +61,7 @@ def read_all(folder: Path, kind: type[Written], what: str) -> list[Written]:
 def damaged(folder: Path, kind: type[Written], what: str) -> list[StoreError]:
     """What is said of the files of a folder that cannot be read."""
     out = []
-    for path in visible(folder, "*.json"):
+    for path in unhidden(folder, "*.json"):
         try:
             read_one(path, kind, what)
         except StoreError as error:

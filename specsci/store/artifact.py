@@ -19,7 +19,7 @@ from specsci.ids import file_sha256
 from specsci.plan.step import Step
 from specsci.store.files import obey_umask, sync, write_json, write_text
 from specsci.store.record import FORMAT, MADE_ANEW, RECORD, check_record, load_record, read_record, sealed
-from specsci.user_files import visible
+from specsci.user_files import unhidden
 
 __all__ = ["LOG", "RECORD", "Store", "is_complete", "read_record", "write_json", "write_text"]
 
@@ -201,7 +201,7 @@ class Store:
 
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
         """The records of all artefacts, of one kind or of all."""
-        folders = visible(self.root / "steps", f"{kind or '*'}/*")
+        folders = unhidden(self.root / "steps", f"{kind or '*'}/*")
         return [r for r in (read_record(f) for f in folders) if r is not None]
 
 

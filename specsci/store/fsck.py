@@ -11,7 +11,7 @@ from specsci.store.artifact import Store
 from specsci.store.files import leftovers, remove
 from specsci.store.liveness import is_dead
 from specsci.store.record import MADE_ANEW, RECORD
-from specsci.user_files import visible
+from specsci.user_files import unhidden
 
 IGNORED = ("log.txt", ".DS_Store", "Thumbs.db", "desktop.ini")
 """A step's log, which is kept beside what the record names, and what file browsers leave behind."""
@@ -19,7 +19,7 @@ IGNORED = ("log.txt", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 def check(store: Store, *, repair: bool = False) -> Iterator[CorruptArtifact]:
     """Every artefact that is not what was written; `repair` sets it aside, so that the next run makes it anew."""
-    for folder in visible(store.root / "steps", "*/*"):
+    for folder in unhidden(store.root / "steps", "*/*"):
         error = _wrong(store, folder)
         if error is not None:
             if repair:
@@ -72,7 +72,7 @@ def clear(paths: list[Path]) -> None:
 def readable_by_group(store: Store) -> list[Path]:
     """Files of artefacts that are less open than their own folder: written by a library that keeps them to itself."""
     found = []
-    for folder in visible(store.root / "steps", "*/*"):
+    for folder in unhidden(store.root / "steps", "*/*"):
         wanted = folder.stat().st_mode & 0o044
         for place, _, names in os.walk(folder):
             found += [Path(place, n) for n in names if (Path(place, n).stat().st_mode & 0o044) & wanted != wanted]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from specsci.ids import is_safe_name
 from specsci.shipped import find_family, find_study
 from specsci.specs.family import Family
 from specsci.specs.versions import load_version
-from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, PROFILE_KEYS, Study
+from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, PROFILE_KEYS, Study, TokenEfficiency
 from specsci.terminal_text import visible
-from specsci.yaml_file import Document, Path_, problems_of, read_yaml
+from specsci.yaml_file import SWITCH, Document, Path_, problems_of, read_yaml, switches
 
 MAX_NAME_CHARS = 100
 MOST_WEIGHT = 1000.0
@@ -92,6 +92,9 @@ def load_study(name: str, profile: str | None = None) -> LoadedStudy:
         study = Study.model_validate(merged)
     except ValidationError as error:
         raise InputFileError(_relocate(error, document, chosen)) from error
+    wrong = [Problem(document.file, *_locate(document, chosen, place), *SWITCH) for place in switches(merged, study)]
+    if wrong:
+        raise InputFileError(wrong)
     try:
         family = load_version(find_family(study.family_name, path.parent), study.family_version)
     except InputFileError:
@@ -231,13 +234,35 @@ def _contrast_problems(study: Study, document: Document, unknown: Any) -> Iterat
         for budget in contrast.budgets:
             if budget not in budgets:
                 yield document.problem((*at, "budget_tokens"), f"no arm is scored at {budget} tokens", f"one of {budgets}")
-    efficiency = study.token_efficiency
-    if efficiency:
-        if efficiency.eval not in study.evals:
-            yield unknown(("token_efficiency", "eval"), "eval", efficiency.eval, study.evals)
-        if efficiency.base not in study.arms:
-            yield unknown(("token_efficiency", "base"), "arm", efficiency.base, study.arms)
-        for number, pair in enumerate(efficiency.pairs):
-            for side, arm in (("arm", pair.arm), ("reference", pair.reference)):
-                if arm not in study.arms:
-                    yield unknown(("token_efficiency", "pairs", number, side), "arm", arm, study.arms)
+    if study.token_efficiency:
+        yield from _efficiency_problems(study, study.token_efficiency, document, unknown)
+
+
+def _efficiency_problems(
+    study: Study, asked: TokenEfficiency, document: Document, unknown: Callable[..., Problem]
+) -> Iterator[Problem]:
+    """Of token efficiency: unknown names, arms without AFT, pairs and levels that say nothing or say it twice."""
+    at: Path_ = ("token_efficiency",)
+    if asked.eval not in study.evals:
+        yield unknown((*at, "eval"), "eval", asked.eval, study.evals)
+    if asked.base not in study.arms:
+        yield unknown((*at, "base"), "arm", asked.base, study.arms)
+    for number, pair in enumerate(asked.pairs):
+        for side, arm in (("arm", pair.arm), ("reference", pair.reference)):
+            if arm not in study.arms:
+                yield unknown((*at, "pairs", number, side), "arm", arm, study.arms)
+            elif not study.arms[arm].align:
+                what = f"'{arm}' is not fine-tuned: it has no AFT budgets at which its rate could fall"
+                yield document.problem((*at, "pairs", number, side), what, "name an arm with `align`")
+        if pair.arm == pair.reference:
+            what = f"'{pair.arm}' is compared with itself: the ratio is 1 whatever it is"
+            yield document.problem((*at, "pairs", number, "reference"), what, "name another arm")
+        if pair in asked.pairs[:number]:
+            yield document.problem(
+                (*at, "pairs", number), f"'{pair.arm}' over '{pair.reference}' is listed twice", "remove one"
+            )
+    levels = [asked.level_share, *asked.exploratory_level_shares]
+    for number, level in enumerate(asked.exploratory_level_shares):
+        if level in levels[: number + 1]:
+            what = f"the level {level:g} is asked for twice"
+            yield document.problem((*at, "exploratory_level_shares", number), what, "remove one")

@@ -69,3 +69,40 @@ def test_a_title_may_hold_anything_and_the_terminal_shows_it(cli, tmp_path: Path
     path.write_text(harness.edited(harness.SMALL, {"title: base": 'title: "\\e]0;pwn\\a[b]x[/b]"'}))
     code, out, err = cli("study", "plan", path)
     assert code == 0 and not {"\x1b", "\x07"} & set(out + err)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("seed: 1,", "seed: true,"),
+        ("rules: 1, aft", "rules: true, aft"),
+        ("budget_tokens: 300, factor", "budget_tokens: true, factor"),
+        ("tokens: 2000", "tokens: true"),
+        ("[150, 300]", "[true, 300]"),
+    ],
+)
+def test_a_switch_where_a_number_is_wanted_is_no_number(old, new, edited, problems, place) -> None:
+    path = edited((old, new))
+    assert problems(path) == [f"{place(path, 'true')}: true and false are no numbers | write the number"]
+
+
+def test_what_a_profile_sets_is_located_in_the_profile(edited, problems, place) -> None:
+    path = edited(add="profiles: {micro: {midtrain: {tokens: true}}}\n")
+    assert problems(path) == [f"{place(path, "true")}: true and false are no numbers | write the number"]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        ("[{arm: rules, reference: rules}]", "'rules' is compared with itself: the ratio is 1 whatever it is"),
+        ("[{arm: rules, reference: aft}, {arm: rules, reference: aft}]", "'rules' over 'aft' is listed twice"),
+        (
+            "[{arm: msm_rules, reference: aft}]",
+            "'msm_rules' is not fine-tuned: it has no AFT budgets at which its rate could fall",
+        ),
+        ("[{arm: rules, reference: aft}], exploratory_level_shares: [0.75, 0.5]", "the level 0.5 is asked for twice"),
+    ],
+)
+def test_token_efficiency_that_says_nothing_or_says_it_twice_is_refused(pairs, said, edited, problems) -> None:
+    (found,) = problems(edited(("[{arm: rules, reference: aft}]", pairs)))
+    assert said in found
