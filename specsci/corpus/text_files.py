@@ -141,6 +141,9 @@ def _fault(message: Any) -> tuple[str, str] | None:
         return f".role: unknown role '{role[:40]}'", f"write '{known}'" if known else nearest(role.lower(), ROLES)
     if message.get("weight") is not None and message["weight"] != 1:
         return ".weight: it asks for another loss, and is not read", "leave the row out, or end the conversation before it"
+    for key in ("train", "training"):
+        if message.get(key) is False and role == "assistant":
+            return f".{key}: it leaves the message out of the loss, and is not read", "leave the row out, or end the conversation before it"
     for key in SPOKEN:
         if message.get(key):
             return f".{key}: it is not read, and would be lost", "leave the row out, or write what was said into content"

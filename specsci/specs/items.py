@@ -164,7 +164,7 @@ def _faults(row: Any, names: Iterable[str]) -> Iterator[tuple[str, str, str]]:
             yield key, f"'{key}': {fault[0]}", fault[1]
         else:
             texts[key] = str(row[key])
-    if not missing and len(texts) >= len(KEYS):
+    if texts.keys() >= set(KEYS):
         yield from _meaning_faults(texts, names)
 
 

@@ -44,7 +44,7 @@ def test_it_is_a_function_of_its_seed_and_refuses_what_it_cannot_do() -> None:
 @pytest.mark.parametrize(("replicates", "clusters"), [(5, 12), pytest.param(8, 30, marks=pytest.mark.slow)])
 def test_its_interval_covers_under_clustering_and_few_replicates(replicates, clusters) -> None:
     """Rates that differ between replicates and between clusters; the truth is the mean over replicates to come."""
-    rng, held, studies = np.random.default_rng(7), 0, 250
+    rng, held, studies = np.random.default_rng(7), 0, 400
     for number in range(studies):
         centres = 0.1 + rng.normal(0, 0.1, replicates)
         values = [[rng.normal(m + rng.normal(0, 0.15), 0.4, 8) for _ in range(clusters)] for m in centres]

@@ -88,7 +88,7 @@ def test_a_switch_where_a_number_is_wanted_is_no_number(old, new, edited, proble
 
 def test_what_a_profile_sets_is_located_in_the_profile(edited, problems, place) -> None:
     path = edited(add="profiles: {micro: {midtrain: {tokens: true}}}\n")
-    assert problems(path) == [f"{place(path, "true")}: true and false are no numbers | write the number"]
+    assert problems(path) == [f"{place(path, 'true')}: true and false are no numbers | write the number"]
 
 
 @pytest.mark.parametrize(
