@@ -77,6 +77,13 @@ def test_a_turn_that_is_not_to_be_learnt_is_refused() -> None:
         parse_passages(json.dumps(row).encode(), "chats.jsonl", "conversations")
     row["messages"][1]["weight"] = 1
     assert parse_passages(json.dumps(row).encode(), "chats.jsonl", "conversations")
+    for key in ("train", "training"):
+        learnt = said("user", "assistant")
+        learnt["messages"][0][key], learnt["messages"][1][key] = False, True
+        assert parse_passages(json.dumps(learnt).encode(), "chats.jsonl", "conversations")
+        learnt["messages"][1][key] = False
+        with pytest.raises(InputFileError, match=rf"messages\[1\].{key}: it leaves the message out of the loss"):
+            parse_passages(json.dumps(learnt).encode(), "chats.jsonl", "conversations")
 
 
 BAD_TEXTS = [
