@@ -143,7 +143,10 @@ def _fault(message: Any) -> tuple[str, str] | None:
         return ".weight: it asks for another loss, and is not read", "leave the row out, or end the conversation before it"
     for key in ("train", "training"):
         if message.get(key) is False and role == "assistant":
-            return f".{key}: it leaves the message out of the loss, and is not read", "leave the row out, or end the conversation before it"
+            return (
+                f".{key}: it leaves the message out of the loss, and is not read",
+                "leave the row out, or end the conversation before it",
+            )
     for key in SPOKEN:
         if message.get(key):
             return f".{key}: it is not read, and would be lost", "leave the row out, or write what was said into content"

@@ -14,6 +14,7 @@ from specsci.results.denominator import Denominator
 from specsci.results.design import Design, read_design
 from specsci.stats.contrast import Scale
 from specsci.stats.sequential import Spending
+from specsci.study.schema import MOST_WEIGHT
 
 Method = Literal[
     "auto",
@@ -89,6 +90,10 @@ def check_weights(weights: dict[str, float]) -> dict[str, float]:
     said = ", ".join(f"{name}={value:g}" for name, value in found.items())
     if not all(math.isfinite(value) for value in found.values()):
         raise UserError(f"a weight is no number ({said})", mend='write --weights "arm=1,other=-1"')
+    if found and (largest := max(map(abs, found.values()))) > MOST_WEIGHT:
+        raise UserError(
+            f"a weight is {largest:g}; they are at most {MOST_WEIGHT:g}", mend='write --weights "arm=1,other=-1"'
+        )
     if not found:
         raise UserError("every weight is 0", mend='write --weights "arm=1,other=-1"')
     if len(found) == 1:
@@ -143,5 +148,5 @@ def _budget(arm: str, budgets: dict[str, set[int]], wanted: int | None) -> int:
     if wanted is None or wanted not in has:
         listed = ", ".join(f"{b:,}" for b in sorted(has))
         what = f"'{arm}' has several budgets" if wanted is None else f"'{arm}' has no budget of {wanted:,} tokens"
-        raise UserError(f"{what} ({listed})", mend="say which with --budget TOKENS")
+        raise UserError(f"{what} ({listed})", mend="say which: --budget TOKENS, in a file budget_tokens")
     return wanted

@@ -15,13 +15,11 @@ from specsci.ids import is_safe_name
 from specsci.shipped import find_family, find_study
 from specsci.specs.family import Family
 from specsci.specs.versions import load_version
-from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, PROFILE_KEYS, Study, TokenEfficiency
+from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, MOST_WEIGHT, PROFILE_KEYS, Study, TokenEfficiency
 from specsci.terminal_text import visible
 from specsci.yaml_file import SWITCH, Document, Path_, problems_of, read_yaml, switches
 
 MAX_NAME_CHARS = 100
-MOST_WEIGHT = 1000.0
-"""The largest weight of an arm in a contrast: rates lie between 0 and 1, and so do differences that can be read."""
 
 
 @dataclass(frozen=True)

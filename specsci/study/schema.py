@@ -11,6 +11,8 @@ from specsci.train.recipe import Recipe
 from specsci.yaml_file import Strict
 
 BASE_PRETRAINING = "pretraining"
+MOST_WEIGHT = 1000.0
+"""The largest weight of an arm in a contrast: rates lie between 0 and 1, and so do differences that can be read."""
 IT_MIX = "it_mix"
 MAX_CAPABILITY_LOSS = 0.1
 BOOLEAN_WORDS = {"no": "false", "off": "false", "false": "false", "yes": "true", "on": "true", "true": "true"}

@@ -296,3 +296,9 @@ def test_clusters_that_a_method_ignores_are_said(ask: Ask) -> None:
     for method in ("two_proportion", "linear", "exact"):
         assert "clusters_ignored" in codes(ask(rows, "a=1,b=-1", ITEMS, method=method))
     assert "clusters_ignored" not in codes(ask(rows, "a=1,b=-1", ITEMS))
+
+
+@pytest.mark.parametrize("weights", ["a=1e308,b=-1e308", "a=1001,b=-1001"])
+def test_weights_beyond_what_can_be_read_are_refused(weights: str) -> None:
+    with pytest.raises(UserError, match="at most 1000"):
+        parse_weights(weights)
