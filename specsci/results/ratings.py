@@ -47,7 +47,7 @@ def read_ratings(path: Path) -> Ratings:
     """Read a ratings file, CSV or Parquet; columns of other names are left alone.
 
     Raises:
-        InputFileError: missing columns, a missing value, two ratings by one rater, or a population that is none or contradictory.
+        InputFileError: missing columns, a missing value, two ratings by one rater, labels or raters that differ in case alone, or a population that is none or contradictory.
     """
     sheet = read_sheet(path, (*NEEDED, *STRATA), lines_in_values=True)
     problems = Problems(sheet)
@@ -59,10 +59,16 @@ def read_ratings(path: Path) -> Ratings:
     strata: dict[str, str] = {}
     population: dict[str, int] = {}
     given: dict[tuple[str, str], int] = {}
+    spelt: dict[tuple[str, str], tuple[str, int]] = {}
     for row in range(sheet.rows):
         item, rater, label = (cells[c][row] for c in NEEDED)
         if item is None or rater is None or label is None:
             continue  # said already
+        for column, text in (("rater", rater), ("label", label)):
+            other, before = spelt.setdefault((column, text.casefold()), (text, row))
+            if other != text:
+                what = f"'{text}' and '{other}' ({sheet.line(before)}) differ in case alone"
+                problems.add(row, column, what, "spell them alike, or give them names that differ")
         if (first := given.setdefault((item, rater), row)) != row:
             problems.add(row, "rater", f"'{rater}' rated '{item}' twice ({sheet.line(first)})", "keep one rating")
         else:

@@ -115,7 +115,8 @@ def _distance(values: Array, margins: Array, level: Level) -> Array:
     if level == "nominal":
         return 1.0 - np.eye(len(values))
     if level == "interval":
-        return np.square(values[:, None] - values[None, :])
+        scaled = values / max(float(np.abs(values).max()), np.finfo(float).tiny)  # alpha has no unit, and squares overflow
+        return np.square(scaled[:, None] - scaled[None, :])
     until = np.cumsum(margins) - margins / 2  # ordinal: ratings between two values, half of the ends
     return np.square(until[:, None] - until[None, :])
 

@@ -119,3 +119,10 @@ def test_the_audits_interval_covers() -> None:
         _, low, high = audited_error(strata)
         held += low <= truth <= high
     assert 0.93 <= held / 2000 <= 0.985, held / 2000
+
+
+def test_alpha_has_no_unit_and_does_not_overflow() -> None:
+    ratings = np.array([[1.0, 2.0], [5.0, 4.0], [3.0, 3.0], [2.0, 2.0]])
+    plain = krippendorff_alpha(ratings, "interval").value
+    assert krippendorff_alpha(ratings * (1e308 / 5), "interval").value == pytest.approx(plain, abs=1e-12)
+    assert krippendorff_alpha(ratings * 1e-300, "interval").value == pytest.approx(plain, abs=1e-12)

@@ -192,7 +192,14 @@ def test_a_study_says_what_its_evals_lack(own_family, edited) -> None:
 @pytest.mark.parametrize("key", ["item_id", "cluster_id", "prompt", "aligned", "misaligned"])
 @pytest.mark.parametrize("value", [None, "", 1.5, True, [], {"a": 1}, "a\0b"])
 def test_one_bad_value_beside_a_slice_is_told_alone(key: str, value: object, tmp_path: Path) -> None:
-    row = {"item_id": "i", "cluster_id": "c", "slice": "s", "prompt": "Take {first} or {second}?", "aligned": "x", "misaligned": "y"}
+    row = {
+        "item_id": "i",
+        "cluster_id": "c",
+        "slice": "s",
+        "prompt": "Take {first} or {second}?",
+        "aligned": "x",
+        "misaligned": "y",
+    }
     with pytest.raises(InputFileError) as caught:
         parsed(json.dumps({**row, key: value}), "items.jsonl")
     (problem,) = caught.value.problems

@@ -129,3 +129,13 @@ def test_notes_over_several_lines_are_left_alone_and_do_not_shift_lines(rated) -
 def test_no_item_with_two_ratings_is_said(rated) -> None:
     with pytest.raises(UserError, match="no item has two ratings"):
         agreement(rated("a,x,yes", "b,y,no"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [(("i1,a,Yes", "i1,b,yes"), "'yes' and 'Yes'"), (("i1,a,x", "i2,A,x"), "'A' and 'a'")]
+)
+def test_labels_and_raters_that_differ_in_case_alone_are_a_slip(rated, rows: tuple[str, str], said: str) -> None:
+    with pytest.raises(InputFileError) as caught:
+        rated(*rows)
+    (problem,) = caught.value.problems
+    assert problem.line == 3 and problem.what == f"{said} (line 2) differ in case alone"
