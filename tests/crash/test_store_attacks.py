@@ -478,6 +478,23 @@ def test_a_build_that_is_killed_leaves_the_old_database_and_is_cleared_up(store)
     assert tables(store) == before
 
 
+# what file browsers leave
+
+
+def test_a_hidden_twin_beside_every_file_changes_nothing(store, written, finished_toy, cli) -> None:
+    """As macOS writes them onto disks of other systems."""
+    before = tables(written)
+    for path in [p for p in written.rglob("*") if p.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07")
+    (written / "steps" / "score" / ".DS_Store").write_bytes(b"\x00\x00\x00\x01Bud1")
+    code, _, err = cli("doctor", "--verify", "--store", written)
+    assert code == 0, err
+    assert cli("results", "rebuild", "--store", written)[0] == 0
+    assert tables(written) == before
+    code, out, err = cli("study", "plan", finished_toy.study, "--store", written)
+    assert code == 0 and "to run: 0 of" in out, out + err
+
+
 # leftovers, rights
 
 

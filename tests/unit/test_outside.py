@@ -143,3 +143,13 @@ def test_links_within_a_model_and_of_a_hub_cache_are_what_they_point_to(tmp_path
 def test_a_pipe_in_a_model_folder_is_passed_over(model: Path, tmp_path: Path) -> None:
     os.mkfifo(model / "pipe")
     assert "pipe" not in base_identity("model", tmp_path)["base"]["files"]
+
+
+def test_hidden_files_are_no_part_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("model.safetensors", "sub/a.py"):
+        (tmp_path / name).write_bytes(b"x")
+    before = listed(tmp_path, "the base")
+    for name in ("._model.safetensors", ".DS_Store", ".gitattributes", "sub/._a.py"):
+        (tmp_path / name).write_bytes(b"y")
+    assert listed(tmp_path, "the base") == before and len(before) == 2
