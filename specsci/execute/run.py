@@ -19,6 +19,7 @@ from specsci.plan.plan import Plan
 from specsci.plan.step import KIND_VERSIONS, Step
 from specsci.store.artifact import Store
 from specsci.store.ledger import Ledger
+from specsci.store.liveness import is_dead
 
 MAX_REPAIRS = 3
 RESULTS = "results"
@@ -82,6 +83,8 @@ def _execute(plan: Plan, store: Store, workers: int | None, display_for: Callabl
     have = store.have(list(plan.steps.values()))
     missing = {d: s for d, s in plan.steps.items() if d not in have}
     if not missing:
+        store.clear_stage(is_dead)  # of runners that were killed while others did their work
+        store.clear_checkpoints()
         return RunReport(reused=len(have))
     display = display_for(missing)
     wanted = plan.loaded.study.runtime

@@ -17,6 +17,8 @@ import duckdb
 import harness
 import pytest
 
+from specsci.store.liveness import process_name
+
 SCORES = "SELECT * EXCLUDE (study) FROM scores ORDER BY ALL"
 
 
@@ -339,3 +341,15 @@ def test_one_runner_is_killed_and_the_other_takes_over(toy_start, finished_toy, 
     code, out, err = second.wait()
     assert code == 0, out + err
     assert_same(store, finished_toy.store)
+
+
+def test_a_run_with_nothing_to_do_clears_what_killed_runners_left(toy_start, finished_toy, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(finished_toy.store, store)
+    mine = process_name()
+    dead = mine.replace(f"-{os.getpid()}-", "-4194303-")
+    for name in (f"abc.{dead}", f"abc.{dead}.scratch", f"abc.{mine}"):
+        (store / "stage" / name).mkdir(parents=True)
+    code, out, err = toy_start("study", "run", finished_toy.study, "--store", store, "--json").wait()
+    assert code == 0 and json.loads(out)["executed"] == 0, out + err
+    assert [p.name for p in (store / "stage").iterdir()] == [f"abc.{mine}"], "the living's stay"
