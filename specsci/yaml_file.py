@@ -24,6 +24,8 @@ from specsci.yaml_nodes import Place, Refused, compose, construct
 MAX_BYTES = 2_000_000
 MAX_SHOWN = 200
 """Most characters of a value that a message repeats."""
+SWITCH = ("true and false are no numbers", "write the number")
+"""What is said of true or false where a number is wanted, and the hint."""
 Model = TypeVar("Model", bound=BaseModel)
 Path_ = tuple[str | int, ...]
 
@@ -111,12 +113,8 @@ def validate(document: Document, model: type[Model], data: Any = None) -> Model:
     return found
 
 
-SWITCH = ("true and false are no numbers", "write the number")
-"""What is said of a switch where a number is wanted, and the hint."""
-
-
 def switches(given: Any, found: Any, path: Path_ = ()) -> Iterator[Path_]:
-    """Where a file gives true or false and its model has a number, for which pydantic takes them (1 and 0)."""
+    """The paths at which a file has true or false and the model read from it a number: pydantic reads them as 1 and 0."""
     if isinstance(found, BaseModel):
         found = {field.alias or name: getattr(found, name) for name, field in type(found).model_fields.items()}
     if isinstance(given, bool):

@@ -194,6 +194,6 @@ def _write(text: str) -> Path | None:
             (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
             (folder / name).chmod(0o600)
         except OSError:
-            continue
+            continue  # a folder that cannot be written: the next one is tried
         return folder / name
     return None

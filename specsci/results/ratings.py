@@ -47,7 +47,8 @@ def read_ratings(path: Path) -> Ratings:
     """Read a ratings file, CSV or Parquet; columns of other names are left alone.
 
     Raises:
-        InputFileError: missing columns, a missing value, two ratings by one rater, labels or raters that differ in case alone, or a population that is none or contradictory.
+        InputFileError: missing columns, a missing value, two ratings of one item by one rater, labels or raters that differ in case alone,
+            or a population that is not a number or has two values.
     """
     sheet = read_sheet(path, (*NEEDED, *STRATA), lines_in_values=True)
     problems = Problems(sheet)
