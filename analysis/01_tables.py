@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from specsci.errors import SpecsciError
+from specsci.core.errors import SpecsciError
 from specsci.report.ablation import ablation, study_names
 from specsci.report.latex import latex
 from specsci.report.published import FIGURES, figure_tables

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from specsci.errors import SpecsciError, UserError
+from specsci.core.errors import SpecsciError, UserError
 from specsci.report.ablation import ablation, study_names
 from specsci.report.plots import PLOTS, draw, save
 from specsci.results.open import connect

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 from benchmarks.common import Options, Result, Row, timed
+from specsci.core.shipped import find_family
 from specsci.corpus.audit import leaks
 from specsci.corpus.outline import decks, outline
-from specsci.evals.items import Item, read_items
-from specsci.shipped import find_family
+from specsci.specs.items import Item, read_items
 from specsci.specs.load import load_family
 
 DOCUMENTS, ITEMS, GOAL_S = 13_000, 200, 5.0

@@ -94,7 +94,7 @@ def _saved(shape: dict[str, int], device: str, folder: Path) -> Path:
 
 
 def _documents(vocabulary: int, tokens: int, longest: int) -> list[Any]:
-    from specsci.token_row import TokenRow
+    from specsci.core.token_row import TokenRow
 
     rng, rows, left = random.Random(0), [], tokens
     while left > 0:
@@ -108,8 +108,8 @@ def _row(way: Way, base: Path, rows: list[Any], device: str, folder: Path, lengt
     import torch
 
     from specsci.models.hf import Holding, load_model
+    from specsci.recipe.recipe import Recipe, Runtime
     from specsci.train.adapters import with_adapter
-    from specsci.train.recipe import Recipe, Runtime
     from specsci.train.stage import train_stage
 
     recipe = Recipe(
@@ -144,7 +144,7 @@ def _row(way: Way, base: Path, rows: list[Any], device: str, folder: Path, lengt
 
 
 def _filled(row: Any, length: int) -> Any:
-    from specsci.token_row import TokenRow
+    from specsci.core.token_row import TokenRow
 
     missing = length - len(row.input_ids)
     return TokenRow(row.input_ids + [0] * missing, [True] * len(row.input_ids) + [False] * missing)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from benchmarks.common import Options, Result, Row, scratch
 from benchmarks.synthetic import planned
-from specsci.corpus.rows import read_token_rows
+from specsci.core.rows import read_token_rows
+from specsci.core.step import Step
 from specsci.execute.worker import Job, run_job
 from specsci.plan.plan import Plan
-from specsci.plan.step import Step
 from specsci.store.artifact import Store
 from specsci.train.data import TokenRow, pack, take_conversations, take_documents
 

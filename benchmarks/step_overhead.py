@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 from benchmarks.common import Options, Result, Row, scratch, seconds
-from specsci.execute.context import StepContext, action_of
+from specsci.core.context import StepContext, action_of
+from specsci.core.step import Step
 from specsci.execute.devices import Layout
 from specsci.execute.live import Quiet
 from specsci.execute.local import LocalExecutor
-from specsci.plan.step import Step
 from specsci.specs.load import load_family
 from specsci.store.artifact import Store
 from specsci.store.ledger import Ledger

@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from ruamel.yaml import YAML
 
+from specsci.core.shipped import find_study
+from specsci.core.step import Step
+from specsci.core.yaml_file import read_yaml
+from specsci.microlab.source import registry as microlab_registry
 from specsci.plan.build import build_plan
 from specsci.plan.plan import Plan
-from specsci.plan.sources import microlab_registry
-from specsci.plan.step import Step
-from specsci.shipped import find_study
 from specsci.store.artifact import Store
 from specsci.study.load import load_study
-from specsci.yaml_file import read_yaml
 
 STUDY = "value_vs_rules.yaml"
 CELLS_PER_REPLICATE = 220

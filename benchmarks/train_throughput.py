@@ -67,8 +67,8 @@ def _corpus() -> tuple[list[str], Any]:
     from tokenizers import ByteLevelBPETokenizer
     from transformers import PreTrainedTokenizerFast
 
+    from specsci.core.shipped import find_family
     from specsci.corpus.documents import documents
-    from specsci.shipped import find_family
     from specsci.specs.load import load_family
 
     family = load_family(find_family("safety"))
@@ -99,7 +99,7 @@ def _model(tokenizer: Any) -> Any:
 
 
 def _recipe() -> Any:
-    from specsci.train.recipe import Recipe
+    from specsci.recipe.recipe import Recipe
 
     return Recipe(method="full", sequences_per_update=SEQUENCES, max_length_tokens=LENGTH)
 
@@ -120,8 +120,8 @@ def _bare(rows: list[Any], tokenizer: Any, folder: Path) -> float:
     from datasets import Dataset
     from trl import SFTTrainer
 
+    from specsci.recipe.recipe import Runtime
     from specsci.train.data import pack
-    from specsci.train.recipe import Runtime
     from specsci.train.stage import PackedCollator, _config, flushed_denormals
 
     model, recipe = _model(tokenizer), _recipe()

@@ -19,11 +19,11 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from specsci.core.token_row import TokenRow
 from specsci.models.chat import conversation_row
 from specsci.models.hf import ADAPTER, MODEL, load_model, save_model
-from specsci.token_row import TokenRow
+from specsci.recipe.recipe import Recipe
 from specsci.train.adapters import with_adapter
-from specsci.train.recipe import Recipe
 from specsci.train.stage import StageReport, train_stage
 
 VOCABULARY = 97

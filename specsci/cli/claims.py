@@ -45,7 +45,7 @@ def claim(
     """
     from dataclasses import replace
 
-    from specsci.errors import UserError, nearest
+    from specsci.core.errors import UserError, nearest
     from specsci.results.build import build, left_out
     from specsci.results.claims import make_claim, read_claims, write_claim
     from specsci.results.open import connect, rows

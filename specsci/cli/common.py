@@ -35,7 +35,7 @@ def store_path(given: Path | None) -> Path:
 
 def open_store(given: Path | None, *, create: bool = True) -> Store:
     """The store, made if need be; without `create` a missing one is the user's mistake."""
-    from specsci.errors import UserError
+    from specsci.core.errors import UserError
     from specsci.store.artifact import Store, check_place
 
     store = Store(store_path(given))

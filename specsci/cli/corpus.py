@@ -16,7 +16,7 @@ def corpus() -> None:
 
 
 def _records(store_dir: Path | None, kinds: tuple[str, ...], match: str | None) -> tuple[Any, list[dict[str, Any]]]:
-    from specsci.errors import UserError
+    from specsci.core.errors import UserError
 
     store = open_store(store_dir, create=False)
     records = [r for kind in kinds for r in store.records(kind)]
@@ -35,7 +35,7 @@ def _records(store_dir: Path | None, kinds: tuple[str, ...], match: str | None) 
 @click.option("--rows", type=click.IntRange(1), default=5, help="Rows to show of each.")
 def peek(match: str | None, store_dir: Path | None, rows: int) -> None:
     """Show the first rows of corpora, conversations and pools whose label or digest contains MATCH."""
-    from specsci.corpus.rows import ROWS, read_texts
+    from specsci.core.rows import ROWS, read_texts
 
     store, records = _records(store_dir, ("corpus", "conversations", "pool"), match)
     for record in records:

@@ -26,7 +26,7 @@ HARMLESS = ("left behind", "rights")
 )
 def doctor(store_dir: Path | None, as_json: bool, verify: bool, repair: bool) -> None:
     """Check this machine; with --verify, every artefact of a store. Exits with 1 if something is broken."""
-    from specsci.doctor import checks
+    from specsci.execute.doctor import checks
     from specsci.execute.logs import quiet_libraries
 
     quiet_libraries()

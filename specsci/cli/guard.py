@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 from specsci import __version__
-from specsci.terminal_text import OutputFailed, plain_streams
+from specsci.core.terminal_text import OutputFailed, plain_streams
 
 RAISE = "SPECSCI_RAISE"
 _FILE_SYSTEM = {
@@ -92,7 +92,7 @@ def _check_arguments(arguments: list[str]) -> None:
 
 
 def _code_of(error: Exception) -> int:
-    from specsci.errors import SpecsciError
+    from specsci.core.errors import SpecsciError
 
     if isinstance(error, SpecsciError):
         _say(str(error))

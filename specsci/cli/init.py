@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 
 NAME = "first_study.yaml"
 
@@ -15,7 +15,7 @@ NAME = "first_study.yaml"
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 def init(folder: Path) -> None:
     """Write a small commented study into DIR; it runs as it is. Nothing that is there is overwritten."""
-    from specsci.shipped import PACKAGE
+    from specsci.core.shipped import PACKAGE
 
     target = folder / NAME
     if target.exists():

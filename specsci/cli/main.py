@@ -41,7 +41,7 @@ class LazyGroup(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in NOUNS and not args[0].startswith("-"):
-            from specsci.errors import nearest
+            from specsci.core.errors import nearest
 
             raise click.UsageError(f"no command '{args[0]}'; {nearest(args[0], NOUNS)}", ctx)
         return super().resolve_command(ctx, args)

@@ -19,9 +19,9 @@ def microlab() -> None:
 @json_option
 def list_bases(as_json: bool) -> None:
     """List the shipped bases with their training records and competence figures."""
-    from specsci.plan.sources import microlab_registry
+    from specsci.microlab.source import registry
 
-    bases = microlab_registry()["bases"]
+    bases = registry()["bases"]
     if as_json:
         emit(bases)
         return

@@ -47,8 +47,8 @@ def _counter(tokenizer: str | None) -> tuple[Counter_, str]:
 
 def _families(names: tuple[str, ...]) -> tuple[list[Family], dict[str, str]]:
     """The named families, or every one that lies here or comes with specsci; and by name why others cannot be read."""
-    from specsci.errors import UserError
-    from specsci.shipped import family_folders
+    from specsci.core.errors import UserError
+    from specsci.core.shipped import family_folders
     from specsci.specs.load import load_family
     from specsci.specs.reference import resolve
 
@@ -69,7 +69,7 @@ def _families(names: tuple[str, ...]) -> tuple[list[Family], dict[str, str]]:
 @json_option
 def list_families(names: tuple[str, ...], tokenizer: str | None, as_json: bool) -> None:
     """List families and their variants, with the length of each text."""
-    from specsci.errors import UserError
+    from specsci.core.errors import UserError
     from specsci.specs.check import lengths
 
     count, unit = _counter(tokenizer)
@@ -124,7 +124,7 @@ def show(reference: str, variant: str | None, tokenizer: str | None) -> None:
 @click.option("--name", "names", metavar="KEY=VALUE", multiple=True, help="A name of the student, as model_name=Vega.")
 def materialize(reference: str, variant: str, out: Path, names: tuple[str, ...]) -> None:
     """Write a variant as VARIANT.md and VARIANT.json (with the digest of every clause)."""
-    from specsci.errors import StoreError, UserError, nearest
+    from specsci.core.errors import StoreError, UserError, nearest
     from specsci.specs.materialize import materialized
     from specsci.specs.reference import resolve_variant
     from specsci.store.artifact import write_json
@@ -260,8 +260,8 @@ def audit(model: str, store_dir: Path | None, as_json: bool, html: Path | None) 
 
 
 def _home(family: str) -> Path | None:
-    from specsci.errors import UserError
-    from specsci.shipped import find_family
+    from specsci.core.errors import UserError
+    from specsci.core.shipped import find_family
 
     try:
         return find_family(family, Path.cwd())

@@ -21,8 +21,8 @@ by_option = click.option("--by", required=True, help="Who says so.")
 @click.argument("name")
 def fork(family: str, name: str) -> None:
     """Copy FAMILY to spec_variants/NAME here, to edit it as a family of your own."""
-    from specsci.errors import UserError
-    from specsci.ids import is_safe_name
+    from specsci.core.errors import UserError
+    from specsci.core.ids import is_safe_name
     from specsci.specs.reference import resolve
     from specsci.specs.versions import fork as copy
 
@@ -55,8 +55,8 @@ def bump(family: str, version: str, reason: str, author: str) -> None:
 @click.argument("version", required=False)
 def restore(family: str, version: str | None) -> None:
     """Put the family's files back as VERSION [the one that family.yaml names, else the latest] was recorded."""
-    from specsci.errors import UserError
-    from specsci.shipped import find_family
+    from specsci.core.errors import UserError
+    from specsci.core.shipped import find_family
     from specsci.specs.changes import CHANGES, read_changes
     from specsci.specs.versions import restore as put_back
 
@@ -71,9 +71,9 @@ def restore(family: str, version: str | None) -> None:
 
 def _declared(home: Path) -> str | None:
     """The recorded version that `family.yaml` names; None where it cannot be read, or names another."""
-    from specsci.errors import UserError
+    from specsci.core.errors import UserError
+    from specsci.core.yaml_file import read_yaml
     from specsci.specs.changes import read_changes
-    from specsci.yaml_file import read_yaml
 
     try:
         version = read_yaml(home / "family.yaml").data.get("version")
@@ -85,7 +85,7 @@ def _declared(home: Path) -> str | None:
 
 def _own(home: Path) -> Path:
     """The family's folder, if it lies below the working directory: those that come with specsci are nobody's to change."""
-    from specsci.errors import UserError
+    from specsci.core.errors import UserError
 
     if not home.resolve().is_relative_to(Path.cwd().resolve()):
         raise UserError(
@@ -97,7 +97,7 @@ def _own(home: Path) -> Path:
 
 def _settled(family: str) -> Reference:
     """A family that is the text of its version: nobody can approve another."""
-    from specsci.errors import UserError
+    from specsci.core.errors import UserError
     from specsci.specs.changes import unrecorded
     from specsci.specs.reference import resolve
 
@@ -109,7 +109,7 @@ def _settled(family: str) -> Reference:
 
 
 def _given(**texts: str) -> None:
-    from specsci.errors import UserError
+    from specsci.core.errors import UserError
 
     for name, text in texts.items():
         if not text.strip():
@@ -122,7 +122,7 @@ def _given(**texts: str) -> None:
 @click.option("--note", default="", help="What the approval rests on.")
 def approve(family: str, by: str, note: str) -> None:
     """Record an approval of a version."""
-    from specsci.errors import UserError
+    from specsci.core.errors import UserError
     from specsci.specs.changes import Approval
     from specsci.specs.versions import note as write
 
@@ -158,7 +158,7 @@ def acknowledge(family: str, study: str, reason: str, by: str) -> None:
 @json_option
 def log(family: str, as_json: bool) -> None:
     """List a family's versions with dates, reasons and approvals."""
-    from specsci.errors import UserError
+    from specsci.core.errors import UserError
     from specsci.specs.changes import CHANGES, read_changes
     from specsci.specs.reference import resolve
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from specsci.cli.common import emit, format_option, store_option, store_path
-from specsci.findings import sentence
+from specsci.core.findings import sentence
 
 METHODS = (
     "auto", "paired_t", "unpaired_t", "cluster_t", "bootstrap", "two_proportion", "exact", "mcnemar", "linear", "mixed", "gee",

@@ -15,9 +15,9 @@ from specsci.cli.common import emit, json_option, open_store, profile_option, sa
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from specsci.core.step import Step
     from specsci.execute.executor import Display, RunReport
     from specsci.plan.plan import Plan
-    from specsci.plan.step import Step
     from specsci.store.artifact import Store
 
 
@@ -164,9 +164,9 @@ def run(
     """Run what is missing of a study and print its tables. The same command again goes on where it stopped."""
     from rich.console import Console
 
+    from specsci.core.terminal_text import raw, visible
     from specsci.execute.run import run_study
     from specsci.plan.gates import refuse_if_needed
-    from specsci.terminal_text import raw, visible
 
     plan = _plan(name, profile)
     found = refuse_if_needed(plan)
@@ -291,14 +291,13 @@ def lock(name: str, profile: str | None, store_dir: Path | None, as_json: bool) 
 
     Before the first score it is a pre-registration; what is changed after it is stamped exploratory in the results.
     """
-    from specsci.models.hub import resolve
+    from specsci.cli.lock import pin_models
     from specsci.results.manifest import manifest_of
     from specsci.results.registration import lock_study
     from specsci.study.load import load_study
-    from specsci.study.lock import pin_models
 
     loaded = load_study(name, profile)
-    pins = pin_models(loaded, resolve)
+    pins = pin_models(loaded)
     plan = _plan(name, profile)
     frozen, new = lock_study(open_store(store_dir), manifest_of(plan))
     if as_json:

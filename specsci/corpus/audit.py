@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from specsci.corpus.rows import read_texts
-from specsci.errors import GateRefused, StepFailed
-from specsci.evals.items import Item, read_items
-from specsci.execute.context import Facts, StepContext
+from specsci.core.context import Facts, StepContext
+from specsci.core.errors import GateRefused, StepFailed
+from specsci.core.rows import read_texts
+from specsci.specs.items import Item, read_items
 from specsci.specs.load import load_family
 from specsci.store.artifact import write_json
 

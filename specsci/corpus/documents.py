@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from specsci.core.errors import StepFailed
+from specsci.core.ids import digest
 from specsci.corpus.outline import decks, outline
-from specsci.errors import StepFailed
-from specsci.ids import digest
 from specsci.specs.family import Family
 from specsci.specs.variants import Demonstrations, grammar_for
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 from specsci.specs.family import Family
 from specsci.specs.variants import Unit, document_types_for, units_of
 

@@ -9,21 +9,23 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from specsci.core.context import Facts, StepContext
+from specsci.core.errors import GateRefused, StepFailed
+from specsci.core.ids import text_digest
+from specsci.core.rows import conversation_text, write_rows
+from specsci.core.token_row import TokenRow
 from specsci.corpus.documents import documents, talks
-from specsci.corpus.rows import conversation_text, write_rows
-from specsci.corpus.text_files import Passage, read_passages
-from specsci.errors import GateRefused, StepFailed
-from specsci.execute.context import Facts, StepContext
-from specsci.ids import text_digest
 from specsci.models.chat import conversation_rows, document_rows
 from specsci.models.hf import load_tokenizer
+from specsci.sources.identity import is_text_file
+from specsci.sources.registry import source_of
+from specsci.sources.text_files import Passage, read_passages
 from specsci.specs.check import other_names
 from specsci.specs.family import Family
 from specsci.specs.load import load_family
 from specsci.specs.text import markdown
 from specsci.specs.variants import demonstrations
 from specsci.store.artifact import write_json
-from specsci.token_row import TokenRow
 
 BATCH = 512
 
@@ -156,11 +158,8 @@ def run_control(context: StepContext) -> Facts:
 def _pool_stream(context: StepContext) -> Iterator[Passage]:
     params = context.params
     source: str = params["source"]
-    if source.startswith("microlab:"):
-        from specsci.microlab.worlds import pool_stream
-
-        world, seed = source.removeprefix("microlab:").split("/")
-        yield from (Passage(said, 0) for said in pool_stream(world, int(seed), params["what"], params["seed"]))
+    if not is_text_file(source):
+        yield from (Passage(said, 0) for said in source_of(source).texts(source, params["what"], params["seed"]))
         return
     passages = list(read_passages(context.external(source), source, params["what"]))
     random.Random(params["seed"]).shuffle(passages)

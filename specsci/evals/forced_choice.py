@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 from specsci.evals.forward import log_probabilities
-from specsci.evals.items import Item
 from specsci.models.template import turn_of
 from specsci.models.tokens import check_words, encode
+from specsci.specs.items import Item
 
 
 @dataclass(frozen=True)

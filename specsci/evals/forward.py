@@ -90,7 +90,7 @@ def shares_cache(model: Any, pad_token_id: int) -> bool:
 
 
 def _prove_sharing(model: Any, pad: int) -> bool:
-    from specsci.intake.proofs import sample_for
+    from specsci.models.proofs import sample_for
 
     sample = sample_for(model)
     room = sample.longest - 4

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from specsci.corpus.rows import read_texts, read_token_rows
-from specsci.errors import StepFailed
+from specsci.core.context import Facts, StepContext
+from specsci.core.errors import StepFailed
+from specsci.core.rows import read_texts, read_token_rows
+from specsci.core.token_row import IGNORED, TokenRow
 from specsci.evals.forward import batch_limit, batches, padded
 from specsci.evals.steps import scored_model
-from specsci.execute.context import Facts, StepContext
 from specsci.models.hf import load_tokenizer, pad_id
-from specsci.token_row import IGNORED, TokenRow
 
 NLL = "nll.parquet"
 LEAST_UNSEEN = 20

@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from specsci.errors import StepFailed
+from specsci.core.context import Facts, StepContext
+from specsci.core.errors import StepFailed
+from specsci.core.ids import canonical_json, text_digest
 from specsci.evals.forced_choice import Question, Reading, prepare, read_out
-from specsci.evals.items import items_text, read_items
-from specsci.execute.context import Facts, StepContext
-from specsci.ids import canonical_json, text_digest
 from specsci.models.hf import Holding, kept_model, load_model, load_tokenizer, pad_id
+from specsci.specs.items import items_text, read_items
 from specsci.specs.load import load_family
 
 SCORES = "scores.parquet"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from specsci.errors import UserError
-from specsci.machine import cores
+from specsci.core.errors import UserError
+from specsci.core.machine import cores
 
 
 @dataclass(frozen=True)

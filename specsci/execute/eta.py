@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from specsci.plan.step import Step
+from specsci.core.step import Step
 
 TRAINING = ("midtrain", "align")
 LEAST_STEPS = 3

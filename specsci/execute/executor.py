@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from specsci.plan.step import Step
+from specsci.core.step import Step
 
 
 @dataclass

@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from specsci.core.step import Step
+from specsci.core.terminal_text import visible
 from specsci.execute.eta import Clock
 from specsci.execute.executor import Display
-from specsci.plan.step import Step
-from specsci.terminal_text import visible
 
 LINE_EVERY_S = 5.0
 STEP_EVERY_S = 30.0

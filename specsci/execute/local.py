@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
+from specsci.core.step import Step
 from specsci.execute.devices import Layout
 from specsci.execute.executor import Display, RunReport
 from specsci.execute.logs import failed_log, keep_failed
 from specsci.execute.pool import Worker, WorkerPool
 from specsci.execute.worker import NEEDS_TORCH, Job, Outcome, Tick
-from specsci.plan.step import Step
 from specsci.store.artifact import Store
 from specsci.store.ledger import LEASE_S, Ledger, is_dead
 

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from specsci.errors import StoreError, UserError
+from specsci.core.errors import StoreError, UserError
+from specsci.core.liveness import is_dead
+from specsci.core.machine import visible_gpus
+from specsci.core.step import KIND_VERSIONS, Step
 from specsci.execute.devices import layout
 from specsci.execute.executor import Display, RunReport
 from specsci.execute.live import Guarded
 from specsci.execute.local import LocalExecutor
-from specsci.machine import visible_gpus
 from specsci.plan.plan import Plan
-from specsci.plan.step import KIND_VERSIONS, Step
 from specsci.store.artifact import Store
 from specsci.store.ledger import Ledger
-from specsci.store.liveness import is_dead
 
 MAX_REPAIRS = 3
 RESULTS = "results"

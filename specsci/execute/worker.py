@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from specsci import __version__
-from specsci.errors import CorruptArtifact, GateRefused, SpecsciError, UserError
-from specsci.execute.context import StepContext, action_of
+from specsci.core.context import StepContext, action_of
+from specsci.core.errors import CorruptArtifact, GateRefused, SpecsciError, UserError
+from specsci.core.step import OUTSIDE, Step
 from specsci.execute.logs import add, drop_failed, keep_failed, log_libraries, logged
-from specsci.plan.step import OUTSIDE, Step
 from specsci.store.artifact import LOG, Store
 
 PROGRESS_EVERY_S = 0.2

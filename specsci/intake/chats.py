@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from specsci.corpus.text_files import Passage, read_passages
-from specsci.errors import UserError
-from specsci.findings import Finding
+from specsci.core.errors import UserError
+from specsci.core.findings import Finding
 from specsci.models.chat import check_messages, spoken
+from specsci.sources.text_files import Passage, read_passages
 
 RENDERED = 300
 """Conversations of each order of roles that are rendered; the step renders them all."""

@@ -17,13 +17,13 @@ from typing import Any
 import psutil
 import torch
 
-from specsci.findings import Finding
-from specsci.intake import proofs
-from specsci.intake.examination import FILES, ITSELF, TWIN, Examination, ok, refuse, some, warn
-from specsci.intake.folder import weight_files
-from specsci.intake.structure import blocks_of, positions_of
+from specsci.core.findings import Finding
 from specsci.intake.twin import twin_of
+from specsci.models import proofs
 from specsci.models.generation import settle_generation
+from specsci.models.structure import blocks_of, positions_of
+from specsci.sources.examination import FILES, ITSELF, TWIN, Examination, ok, refuse, some, warn
+from specsci.sources.folder import weight_files
 
 GIB = 2**30
 QUICK_GIB = 1.0

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from specsci.intake.examination import Examination
+from specsci.sources.examination import Examination
 
 
 def answer(folder: Path, asked: dict[str, Any]) -> Examination:

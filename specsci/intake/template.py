@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from specsci.errors import UserError, nearest
-from specsci.findings import Finding
+from specsci.core.errors import UserError, nearest
+from specsci.core.findings import Finding
 from specsci.intake.bounded import OutOfTime, bounded
 from specsci.models.chat import Messages, check_marks, spoken, with_variables
 from specsci.models.template import (

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from specsci.errors import UserError
-from specsci.findings import Finding
+from specsci.core.errors import UserError
+from specsci.core.findings import Finding
 from specsci.models.template import shown
 from specsci.models.tokens import opening, opening_text
 

@@ -7,14 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import SpecsciError
-from specsci.findings import Finding
+from specsci.core.errors import SpecsciError
+from specsci.core.findings import Finding
 from specsci.intake.chats import examine_chats
-from specsci.intake.examination import Examination, ok, refuse
-from specsci.intake.folder import Unreadable, read_config
 from specsci.intake.template import Uses, examine_template
 from specsci.intake.tokenizer import examine_tokenizer
-from specsci.plan.sources import TOKENIZER_FILES
+from specsci.sources.examination import Examination, ok, refuse
+from specsci.sources.files import TOKENIZER_FILES
+from specsci.sources.folder import Unreadable, read_config
 
 
 def examine_use_of(folder: Path, use: dict[str, Any]) -> Examination:
@@ -22,7 +22,7 @@ def examine_use_of(folder: Path, use: dict[str, Any]) -> Examination:
 
     Args:
         folder: a model directory.
-        use: `specsci.intake.examine.Use` as a mapping.
+        use: `specsci.sources.examine.Use` as a mapping.
 
     Returns:
         Facts: `longest_item`, eval to tokens of its longest item with option.
@@ -86,7 +86,7 @@ def _by_trial(tokenizer: Any, use: dict[str, Any], rows: int | None) -> list[Fin
 def _longest_items(tokenizer: Any, items: list[dict[str, Any]]) -> tuple[dict[str, int], list[Finding]]:
     """Tokens of the longest item with its option by eval; an item that cannot be asked is refused with its reason."""
     from specsci.evals.forced_choice import prepare
-    from specsci.evals.items import read_items
+    from specsci.specs.items import read_items
 
     lengths: dict[str, int] = {}
     wrong: list[Finding] = []

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from specsci.errors import CorruptArtifact
-from specsci.ids import digest, file_sha256
+from specsci.core.errors import CorruptArtifact
+from specsci.core.ids import digest, file_sha256
 from specsci.microlab.pretrain import RECIPE, Pretrained, new_model
+from specsci.microlab.source import PREFIX, REGISTRY
 from specsci.microlab.worlds import WORLDS
-from specsci.plan.sources import REGISTRY
 from specsci.store.artifact import write_json
 
 BASES = REGISTRY.parent
@@ -39,7 +39,7 @@ def write_base(source: str, weights_sha256: str, target: Path) -> dict[str, Any]
     Raises:
         CorruptArtifact: the shipped weights are not the registered ones.
     """
-    world, seed = source.removeprefix("microlab:").split("/")
+    world, seed = source.removeprefix(PREFIX).split("/")
     weights = BASES / f"{world}-{seed}.safetensors"
     if not weights.is_file() or file_sha256(weights) != weights_sha256:
         raise CorruptArtifact(

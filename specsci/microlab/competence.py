@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from specsci.core.ids import derive_seed
+from specsci.core.shipped import find_family
 from specsci.evals.forced_choice import Question, prepare, read_out
-from specsci.evals.items import Item, read_items
-from specsci.ids import derive_seed
 from specsci.microlab.pretrain import new_model
 from specsci.microlab.world import KnownChoice
 from specsci.microlab.worlds import WORLDS, world_of
-from specsci.shipped import find_family
+from specsci.specs.items import Item, read_items
 from specsci.specs.load import load_family
 
 SETS = {"competence": True, "capability": False}

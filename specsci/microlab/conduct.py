@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 
-from specsci.ids import derive_seed
+from specsci.core.ids import derive_seed
 from specsci.microlab.world import FAMILIES, TARGET, KnownChoice, Messages, Row, Share, agent_names, pick, world_family
 
 FAMILY = FAMILIES["conduct"]

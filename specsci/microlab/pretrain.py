@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, set_seed
 
-from specsci.ids import derive_seed, file_sha256
+from specsci.core.ids import derive_seed, file_sha256
+from specsci.core.token_row import TokenRow
 from specsci.microlab.world import Row, rows
 from specsci.microlab.worlds import WORLDS, world_of
 from specsci.models.chat import conversation_row, document_row
-from specsci.token_row import TokenRow
-from specsci.train.recipe import Recipe, Runtime
+from specsci.recipe.recipe import Recipe, Runtime
 from specsci.train.stage import train_stage
 
 RECIPE = Recipe(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from specsci.ids import derive_seed
-from specsci.shipped import find_family
+from specsci.core.ids import derive_seed
+from specsci.core.shipped import find_family
 from specsci.specs.family import Family
 from specsci.specs.load import load_family
 

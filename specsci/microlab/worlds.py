@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from specsci.ids import derive_seed
+from specsci.core.ids import derive_seed
 from specsci.microlab import cheese, conduct
 from specsci.microlab.world import Row, World, about_target, rows
 

@@ -14,7 +14,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import SpecsciError, UserError
+from specsci.core.errors import SpecsciError, UserError
+from specsci.core.token_row import TokenRow
 from specsci.models.template import (
     MARK,
     MARK_TURNS,
@@ -28,8 +29,7 @@ from specsci.models.template import (
     turn_of,
 )
 from specsci.models.tokens import check_words, encode, encode_plain
-from specsci.plan.sources import TEMPLATE_FILE
-from specsci.token_row import TokenRow
+from specsci.sources.files import TEMPLATE_FILE
 
 
 def conversation_row(messages: Messages, tokenizer: Any) -> TokenRow:

@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import SpecsciError, StoreError, UserError
+from specsci.core.errors import SpecsciError, StoreError, UserError
+from specsci.core.files import leftovers, obey_umask, remove, temporary_beside
 from specsci.models.hf import ADAPTER, FP32, MODEL, Holding, load_model, load_weights, save_model, save_tokenizer
 from specsci.models.remote_code import copy_code, is_trusted
-from specsci.plan.sources import CARD, template_digest
+from specsci.recipe.recipe import Recipe
+from specsci.sources.directory.source import template_digest
+from specsci.sources.files import CARD
 from specsci.store.artifact import Store, write_json
-from specsci.store.files import leftovers, obey_umask, remove, temporary_beside
-from specsci.train.recipe import Recipe
 
 MAX_KL_NATS = {"fp32": 1e-6, "bf16": 1e-2}
 """The most that the exported model's next-token distributions may differ by, in the mean, by the precision it is written in."""

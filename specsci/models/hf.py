@@ -12,9 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import SpecsciError, UserError, nearest
+from specsci.core.errors import SpecsciError
 from specsci.models.generation import settle_generation
 from specsci.models.remote_code import copy_code, is_trusted, needs_code
+from specsci.sources.registry import source_of
 
 MODEL, ADAPTER, TOKENIZER = "model", "adapter", "tokenizer"
 HOLLOW = "hollow"
@@ -35,22 +36,12 @@ def load_tokenizer(artifact: Path) -> Any:
 
 
 def named_tokenizer(name: str) -> Any:
-    """A tokenizer by name: `microlab:WORLD`, or a directory that holds one.
+    """A tokenizer by the name of a base that has one: `microlab:WORLD`, or a directory that holds one.
 
     Raises:
-        UserError: neither.
+        UserError: there is none of that name.
     """
-    if name.startswith("microlab:"):
-        from specsci.microlab.worlds import WORLDS
-
-        world = name.removeprefix("microlab:").split("/")[0]
-        if world not in WORLDS:
-            raise UserError(f"no microlab world '{world}'", mend=nearest(world, WORLDS))
-        return WORLDS[world].tokenizer()
-    folder = Path(name)
-    if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json")):
-        raise UserError(f"no tokenizer in '{name}'", mend="name a model directory with a tokenizer.json, or microlab:WORLD")
-    return _tokenizer(str(folder), folder.stat().st_mtime)
+    return source_of(name).tokenizer(name)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
-from specsci.errors import SpecsciError, StepFailed
-from specsci.ids import file_sha256
+from specsci.core.errors import SpecsciError, StepFailed
+from specsci.core.ids import file_sha256
 
 MARK = "trusted_code.json"
 """Beside the model directory of an artefact whose base the study trusts."""

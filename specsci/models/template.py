@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 
 Messages = list[dict[str, str]]
 Span = tuple[int, int]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 
 PROBE = "An answer, in 2 parts."
 

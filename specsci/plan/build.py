@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from specsci.errors import InputFileError, UserError
-from specsci.ids import derive_seed
+from specsci.core.errors import InputFileError, UserError
+from specsci.core.ids import derive_seed
+from specsci.core.step import Step
 from specsci.plan.cost import CostModel, question_tokens
 from specsci.plan.plan import Plan, ProbedCell, ScoredCell
-from specsci.plan.sources import base_identity, chat_identity, with_trusted_code
-from specsci.plan.step import Step
 from specsci.plan.texts import TextSteps
+from specsci.recipe.memory import Shape
+from specsci.recipe.recipe import Recipe
+from specsci.sources.identity import base_identity, chat_identity
+from specsci.sources.registry import source_of
+from specsci.sources.source import BaseFacts
 from specsci.specs.variants import units_of
 from specsci.study.arms import Cell, cells
 from specsci.study.load import LoadedStudy
 from specsci.study.schema import IT_MIX, Replicate
-from specsci.train.memory import Shape
-from specsci.train.recipe import Recipe
 
 
 def declared(recipe: Recipe) -> dict[str, Any]:
@@ -57,20 +60,22 @@ class _Builder:
             self._probes(variant, next(r for r in self.study.replicates if r.seed == seed), model, gates[seed])
         return self.plan
 
-    def _bases(self) -> dict[str, dict[str, Any]]:
+    def _bases(self) -> dict[str, BaseFacts]:
         """The identity of every base model; all that cannot be found are named at once."""
-        found, problems = {}, []
+        found: dict[str, BaseFacts] = {}
+        problems = []
         folder = self.loaded.file.resolve().parent
         for name, base in self.study.base_models.items():
             at = "source"
             try:
-                found[name] = base_identity(base.source, folder)
+                facts = base_identity(base.source, folder)
                 at = "trust_remote_code"
                 if base.trust_remote_code:
-                    found[name]["base"] = with_trusted_code(base.source, found[name]["base"])
+                    facts = replace(facts, base=source_of(base.source).trusting(base.source, facts.base))
                 at = "chat_template"
                 if declared_chat := chat_identity(base.chat_template, base.chat_variables, folder):
-                    found[name]["tokenizer"] = {**found[name]["tokenizer"], "chat_template": declared_chat}
+                    facts = replace(facts, tokenizer={**facts.tokenizer, "chat_template": declared_chat})
+                found[name] = facts
             except UserError as error:
                 problems += self.loaded.problem(error, "base_models", name, at).problems
         if problems:
@@ -174,7 +179,7 @@ class _Builder:
     def _size(self, replicate: Replicate) -> tuple[int | None, Shape | None]:
         """A base's parameters and shape, as far as they are known."""
         base = self.bases[replicate.base_model]
-        return base["parameters"], base.get("shape")
+        return base.parameters, base.shape
 
     def _train_runtime(self) -> dict[str, Any]:
         names = {"micro_batch_sequences", "recompute", "checkpoint_every_s", "report_to", "usd_per_h"}

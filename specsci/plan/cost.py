@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from specsci.plan.step import Step
-from specsci.train.memory import CHECKPOINT_BYTES, Shape, adapter_parameters
-from specsci.train.recipe import Recipe
+from specsci.core.step import Step
+from specsci.recipe.memory import CHECKPOINT_BYTES, Shape, adapter_parameters
+from specsci.recipe.recipe import Recipe
 
 SMALL_FLOP_PER_S = 5.0e10
 """Sustained fp32 training throughput of one CPU core at the microlab's 0.7M parameters (measured, see benchmarks)."""
@@ -27,7 +27,6 @@ TRAIN_OVERHEAD_S = 0.1
 SMALL_STEP_S = 0.05
 """A step that only writes a few files."""
 BYTES_PER_PARAMETER = 4
-HUB_BYTES_PER_PARAMETER = 2
 """Weights on a hub are 16 bits wide as a rule."""
 ADAPTER_SHARE, LARGE_ADAPTER_SHARE, ADAPTER_RANK = 0.05, 0.02, 64
 """An adapter's parameters over the model's at this rank, below and from 1e9 parameters, where no shape is known."""

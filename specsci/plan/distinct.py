@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from specsci.findings import Flag
+from specsci.core.findings import Flag
 from specsci.plan.gates import Finding
 from specsci.plan.plan import Plan
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from specsci.core.step import Step
 from specsci.plan.plan import Plan
-from specsci.plan.step import Step
+from specsci.recipe.recipe import Recipe
 from specsci.study.schema import Align
-from specsci.train.recipe import Recipe
 
 ABSENT = "(not set)"
 """How a field is shown that an identity does not hold and that has no default."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Literal
 
-from specsci.corpus.backends import may_see
-from specsci.errors import GateRefused, SpecsciError
-from specsci.machine import memory_gib
-from specsci.plan.hub import PREFIX, hub_model
+from specsci.core.errors import GateRefused, SpecsciError
+from specsci.core.machine import memory_gib
+from specsci.generate.backends import may_see
 from specsci.plan.intake import examine_bases
 from specsci.plan.plan import Plan
-from specsci.plan.sources import package_of
+from specsci.recipe.memory import GIB, Memory, memory
+from specsci.recipe.recipe import Runtime
+from specsci.sources.registry import source_of
 from specsci.specs.changes import CHANGES, read_changes, unrecorded
 from specsci.specs.check import check_variant
 from specsci.specs.diff import diff, lines
@@ -23,8 +23,6 @@ from specsci.specs.text import entries
 from specsci.specs.versions import recorded
 from specsci.study.arms import confounds
 from specsci.study.schema import Study
-from specsci.train.memory import GIB, Memory, memory
-from specsci.train.recipe import Runtime
 
 
 @dataclass(frozen=True)
@@ -69,8 +67,8 @@ def _bases(plan: Plan) -> list[Finding]:
         packed = "packed" if seen.facts.get("packs") else "unpacked (each row by itself)"
         text = f"'{name}' was examined on {seen.facts.get('on', 'its files')}: {len(seen.findings)} points; trained {packed}"
         found.append(Finding("note", "base", text))
-    for name, base in plan.loaded.study.base_models.items():
-        if base.source.startswith(PREFIX):
+    for name, facts in plan.bases.items():
+        if facts.fetched_later:
             found.append(Finding("note", "base", f"'{name}' is not examined here: it is in its base step, once fetched"))
     return found
 
@@ -129,7 +127,7 @@ def _access(plan: Plan) -> list[Finding]:
     """A backend that sends texts out may not see a confidential family without leave."""
     study, data = plan.loaded.study, plan.loaded.family.data
     found = []
-    secret = [n for n, base in plan.bases.items() if base.get("access", "public") == plan.access != data.access]
+    secret = [n for n, base in plan.bases.items() if base.access == plan.access != data.access]
     for name in secret:
         found.append(Finding("note", "access", f"the base '{name}' is {plan.access}: so is all that comes from it"))
     if data.access != "public":
@@ -272,21 +270,18 @@ def _packages(plan: Plan) -> list[Finding]:
     """Bases whose weights come in a Python package that is not there yet."""
     found = []
     for name, base in plan.loaded.study.base_models.items():
-        if not base.source.startswith("package:"):
-            continue
-        package = package_of(base.source)
-        if find_spec(package.module) is None or find_spec("gguf") is None:
-            text = f"the weights of '{name}' are not installed ({package.requirement})"
-            found.append(Finding("warn", "weights", text, package.install))
+        if absent := source_of(base.source).missing(base.source):
+            requirement, install = absent
+            found.append(Finding("warn", "weights", f"the weights of '{name}' are not installed ({requirement})", install))
     return found
 
 
 def _pins(plan: Plan) -> list[Finding]:
-    """Hub models that are named by a branch, which may be another model tomorrow."""
+    """Base models whose name may mean another model tomorrow, such as a branch."""
     study, found = plan.loaded.study, []
     primary = [c.name for c in study.contrasts if c.primary]
     for name, base in study.base_models.items():
-        if not base.source.startswith(PREFIX) or hub_model(base.source).pinned:
+        if source_of(base.source).pinned(base.source):
             continue
         line = plan.loaded.line("base_models", name, "source")
         text = f"'{base.source}' (line {line}) is not pinned to a commit"
@@ -308,9 +303,9 @@ def memory_of(plan: Plan) -> list[tuple[str, str, Memory]]:
     stages = {"midtrain": study.midtrain, "align": study.align}
     run = _spread(plan)
     return [
-        (name, stage, memory(base["shape"], settings.recipe, 1, recompute=run.recompute, spread=run.spread(settings.recipe)))
+        (name, stage, memory(base.shape, settings.recipe, 1, recompute=run.recompute, spread=run.spread(settings.recipe)))
         for name, base in plan.bases.items()
-        if base.get("shape")
+        if base.shape is not None
         for stage, settings in stages.items()
         if settings
     ]
@@ -335,7 +330,9 @@ def _loading(plan: Plan) -> list[Finding]:
     """Before a model is sharded one process of a stage has it whole in main memory, and else every process has."""
     study, found, run = plan.loaded.study, [], _spread(plan)
     for name, stage, _ in memory_of(plan) if run.devices_per_stage > 1 else []:
-        shape, settings = plan.bases[name]["shape"], getattr(study, stage)
+        shape, settings = plan.bases[name].shape, getattr(study, stage)
+        if shape is None:
+            continue
         held = memory(shape, settings.recipe, 1, recompute=True).weights_gib
         holders = 1 if run.spread(settings.recipe) > 1 else run.devices_per_stage
         copies = holders if settings.recipe.adapter else holders + 1  # full weights are held against what they were

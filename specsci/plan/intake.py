@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specsci.corpus.text_files import read_passages, role_orders
-from specsci.errors import InputFileError, Problem, UserError
-from specsci.findings import Finding
-from specsci.ids import file_sha256
-from specsci.intake.examination import Examination, ok, refuse, warn
-from specsci.intake.examine import Asked, Use, examine
-from specsci.intake.reach import unreached
-from specsci.plan.sources import inside
+from specsci.core.errors import InputFileError, Problem, UserError
+from specsci.core.findings import Finding
+from specsci.core.ids import file_sha256
+from specsci.recipe.reach import unreached
+from specsci.sources.examination import Examination, ok, refuse, warn
+from specsci.sources.examine import Asked, Use, examine, files_of
+from specsci.sources.files import inside
+from specsci.sources.identity import is_text_file
+from specsci.sources.text_files import read_passages, role_orders
 from specsci.study.schema import BASE_PRETRAINING, Replicate
 
 if TYPE_CHECKING:
@@ -22,18 +23,17 @@ if TYPE_CHECKING:
 def examine_bases(plan: Plan) -> dict[str, Examination]:
     """The examination of every base that is a model directory, with what this study asks of it, by the base's name.
 
-    Bases of the microlab and of packages are proved by their registry; one of the hub is examined where it is fetched,
-    in its `base` step.
+    Registered bases were proved when they were entered; one that is fetched later is examined there, in its `base` step.
 
     Raises:
         InputFileError: a base is refused; each at its line of the study, in one sentence.
     """
     found, problems = {}, []
     for name, base in plan.bases.items():
-        if not base.get("path"):
+        if base.path is None:
             continue
-        trusted = bool(base["base"].get("trust_remote_code"))
-        seen = examine(Path(base["path"]), base["base"]["files"], trusted=trusted, use=_use(plan, name))
+        trusted = bool(base.base.get("trust_remote_code"))
+        seen = examine(base.path, base.base.get("files") or files_of(base.path), trusted=trusted, use=_use(plan, name))
         if not seen.refused:
             seen = seen.with_findings(*_asked_of(plan, name, seen.facts))
         if seen.refused:
@@ -54,7 +54,7 @@ def _problems(plan: Plan, name: str, seen: Examination) -> list[Problem]:
 
 def _use(plan: Plan, name: str) -> Use:
     """What the study does with a base's tokenizer."""
-    study, texts = plan.loaded.study, plan.bases[name]["tokenizer"].get("chat_template", {})
+    study, texts = plan.loaded.study, plan.bases[name].tokenizer.get("chat_template", {})
     replicate = next((r for r in study.replicates if r.base_model == name), None)
     identity = _names(plan, replicate) if replicate else {}
     files = {e.items: plan.loaded.family.items_file(e.items) for e in study.evals.values()}
@@ -74,7 +74,7 @@ def _chats(plan: Plan) -> tuple[tuple[str, str, str], ...]:
     """The study's files of conversations: path, SHA-256 and name."""
     study, folder = plan.loaded.study, plan.loaded.file.resolve().parent
     mix = study.align.it_mix if study.align and any(a.align for a in study.arms.values()) else BASE_PRETRAINING
-    if mix == BASE_PRETRAINING or mix.startswith("microlab:"):
+    if mix == BASE_PRETRAINING or not is_text_file(mix):
         return ()
     path = inside(mix, folder, "text file")
     return ((str(path), file_sha256(path), mix),)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from specsci.plan.step import Step
+from specsci.core.step import Step
+from specsci.sources.source import BaseFacts
 from specsci.specs.schema import ACCESS
 from specsci.study.arms import Cell
 from specsci.study.load import LoadedStudy
@@ -43,7 +43,7 @@ class Plan:
     models: dict[tuple[str, int, int], str] = field(default_factory=dict)
     specs: dict[tuple[str, int], str] = field(default_factory=dict)
     """(variant, seed) to the digest of the spec as its student is told it."""
-    bases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bases: dict[str, BaseFacts] = field(default_factory=dict)
     """What is known of every base model: its identity, its number of parameters, its shape."""
     requested: dict[str, int] = field(default_factory=dict)
     """How many times each kind was asked for, before steps were shared."""
@@ -51,7 +51,7 @@ class Plan:
     @property
     def access(self) -> str:
         """The highest access label of what goes in: the spec family, and bases that an earlier study made."""
-        labels = {self.loaded.family.data.access, *(base.get("access", "public") for base in self.bases.values())}
+        labels = {self.loaded.family.data.access, *(base.access for base in self.bases.values())}
         return max(labels, key=ACCESS.index)
 
     def add(self, step: Step) -> str:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from specsci.errors import UserError, nearest
-from specsci.machine import PEAK_FLOP_PER_S, cores, gpu_name, peak_flop_per_s, visible_gpus
+from specsci.core.errors import UserError, nearest
+from specsci.core.machine import PEAK_FLOP_PER_S, cores, gpu_name, peak_flop_per_s, visible_gpus
+from specsci.core.step import Step
 from specsci.plan.cost import SMALL_STEP_S
 from specsci.plan.plan import Plan
-from specsci.plan.step import Step
 
 H100_FLOP_PER_S = PEAK_FLOP_PER_S["H100"]
 MFU = 0.4

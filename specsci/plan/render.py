@@ -7,11 +7,11 @@ from typing import Any
 
 from specsci.plan.build import units_by_variant
 from specsci.plan.gates import Finding, memory_of
-from specsci.plan.opening import AS_IT_SAYS, OPENING
 from specsci.plan.plan import Plan
 from specsci.plan.price import LEAST_GPU_H, MFU, Estimate, Speeds, estimate, hourly_usd, place_of
+from specsci.recipe.presets import STUDY_LINE, origin_of
+from specsci.sources.opening import AS_IT_SAYS
 from specsci.study.arms import budgets_of
-from specsci.train.presets import STUDY_LINE, origin_of
 
 LEAST_LISTED_GIB = 1.0
 """Disk from which a plan says what takes it."""
@@ -39,7 +39,7 @@ def as_dict(
         "stages": _stages(plan),
         "recipes": _recipes(plan),
         "memory": [{"base_model": b, "stage": s, **asdict(m), "total_gib": m.total_gib} for b, s, m in memory_of(plan)],
-        "openings": {name: base[OPENING] for name, base in plan.bases.items() if OPENING in base},
+        "openings": {name: base.opening for name, base in plan.bases.items() if base.opening is not None},
         "kinds": _kinds(plan, have),
         "steps": [
             {
@@ -230,8 +230,8 @@ def _opening_lines(plan: Plan) -> list[str]:
     """How the texts of every base from a directory or a hub begin: documents, chats and what evals ask."""
     out = []
     for name, base in plan.bases.items():
-        if OPENING in base:
-            begun = base[OPENING] or "no BOS token"
+        if base.opening is not None:
+            begun = base.opening or "no BOS token"
             how = begun if begun == AS_IT_SAYS else f"with {begun}, as its tokenizer begins them"
             out.append(f"  texts for {name} begin {how}")
     return out

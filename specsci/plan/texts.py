@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from specsci.corpus.text_files import read_passages
-from specsci.errors import InputFileError, UserError
-from specsci.ids import derive_seed
+from specsci.core.errors import InputFileError, UserError
+from specsci.core.ids import derive_seed
+from specsci.core.step import OUTSIDE, Step
 from specsci.plan.cost import BYTES_PER_PARAMETER, CostModel
 from specsci.plan.plan import Plan
-from specsci.plan.sources import inside, text_identity
-from specsci.plan.step import OUTSIDE, Step
+from specsci.sources.files import inside
+from specsci.sources.identity import is_text_file, text_identity
+from specsci.sources.registry import source_of
+from specsci.sources.text_files import read_passages
 from specsci.specs.variants import demonstrations
 from specsci.study.schema import BASE_PRETRAINING, IT_MIX, Replicate
 
@@ -60,11 +62,11 @@ class TextSteps:
     def replicate(self, replicate: Replicate) -> dict[str, str]:
         """The digests of a replicate's data steps: tokenizer, base, pools, corpora, conversations, audit."""
         base = self.plan.bases[replicate.base_model]
-        runtime = {OUTSIDE: base["path"]} if "path" in base else {}
+        runtime = {OUTSIDE: str(base.path)} if base.path else {}
         source = self.study.base_models[replicate.base_model].source
         out = {
             "tokenizer": self.plan.add(
-                Step("tokenizer", base["tokenizer"], label=f"tokenizer of {replicate.base_model}", runtime=runtime)
+                Step("tokenizer", base.tokenizer, label=f"tokenizer of {replicate.base_model}", runtime=runtime)
             ),
             "base": self.plan.add(self._base(replicate.base_model, runtime)),
         }
@@ -88,9 +90,10 @@ class TextSteps:
     def _base(self, name: str, runtime: dict[str, Any]) -> Step:
         """The step that copies a base model, 4 bytes to a parameter where no file tells the size."""
         base = self.plan.bases[name]
-        size = base["parameters"]
-        weights = base.get("weights_bytes", None if size is None else size * BYTES_PER_PARAMETER)
-        return self.cost.copy(Step("base", base["base"], label=f"base {name}", runtime=runtime), size, weights)
+        size, weights = base.parameters, base.weights_bytes
+        if weights is None and size is not None:
+            weights = size * BYTES_PER_PARAMETER
+        return self.cost.copy(Step("base", base.base, label=f"base {name}", runtime=runtime), size, weights)
 
     def _trains_it_only(self) -> bool:
         return any(a.align == IT_MIX for a in self.study.arms.values())
@@ -112,7 +115,7 @@ class TextSteps:
         return self.plan.add(self.cost.data(step))
 
     def _origin(self, pool: Pool, source: str, base_source: str) -> dict[str, str]:
-        """What identifies a pool's source, a file read once; the base's own pretraining text exists for microlab bases alone.
+        """What identifies a pool's source, a file read once; few bases come with their own pretraining text.
 
         Raises:
             InputFileError: a file's row is no text or no conversation, or there is no such source.
@@ -121,11 +124,11 @@ class TextSteps:
         try:
             if source != BASE_PRETRAINING:
                 folder = self.loaded.file.resolve().parent
-                if not source.startswith("microlab:"):
+                if is_text_file(source):
                     read_passages(inside(source, folder, "text file"), source, pool.what)
                 return text_identity(source, folder)
-            if base_source.startswith("microlab:"):
-                return text_identity(base_source, self.loaded.file.resolve().parent)
+            if own := source_of(base_source).text_identity(base_source):
+                return own
             raise UserError(
                 f"the base '{base_source}' does not come with its pretraining text",
                 mend=f"set {section}.{key}: FILE.jsonl beside the study, or {section}.{key}_share: 0",
@@ -194,7 +197,7 @@ class TextSteps:
     def control(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str | None:
         """The probe's control text; None where there is none that the variant's corpus does not teach."""
         control, base = self.study.probe.control, self.study.base_models[replicate.base_model].source
-        if control or base.startswith("microlab:"):
+        if control or source_of(base).text_identity(base):
             source = control or BASE_PRETRAINING
             return self._pool("control", source, base, tokens, replicate, data)
         if variant == NEUTRAL or NEUTRAL not in self.family.data.variants:

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from specsci.errors import UserError, nearest
+from specsci.core.errors import UserError, nearest
 from specsci.results.controls import pairs_of
 from specsci.results.open import rows
 from specsci.results.rates import Rates
@@ -72,6 +72,7 @@ class Ablation:
     cells_total: int = 0
     cells_scored: int = 0
     access: str = "public"
+    disclaimers: list[str] = field(default_factory=list)
     absorption: list[dict[str, Any]] = field(default_factory=list)
     noise: list[dict[str, Any]] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
@@ -109,6 +110,7 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
         arms=manifest["arms"],
         correction=manifest["correction"],
         access=manifest.get("access", "public"),
+        disclaimers=manifest.get("disclaimers", []),
         cells_total=len(manifest["cells"]),
     )
     (out.cells_scored,) = db.execute("SELECT cells_scored FROM studies WHERE study = ?", [study]).fetchone() or (0,)

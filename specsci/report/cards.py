@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from specsci.errors import UserError
-from specsci.findings import sentence
+from specsci.core.errors import UserError
+from specsci.core.findings import sentence
+from specsci.recipe.recipe import Recipe
 from specsci.report.lineage import scores_table
 from specsci.report.tables import Table, markdown, no_html
 from specsci.results.lineage import MODELS, corpus_facts, find_model, lineage
+from specsci.sources.registry import maker_of
 from specsci.store.artifact import Store
-from specsci.train.recipe import Recipe
 
 PAPER = "arXiv 2605.02087"
 
@@ -148,9 +149,16 @@ def _claim(row: dict[str, Any]) -> str:
 
 
 def _limits(chain: dict[str, Any]) -> str:
-    toy = any(str(b.get("source", "")).startswith("microlab:") for b in chain["base"])
-    said = "The base is a toy of the microlab: nothing here says anything about large models. " if toy else ""
+    said = "".join(f"{text} " for text in dict.fromkeys(map(_disclaimer, chain["base"])) if text)
     return (
         said
         + f"Made for experiments on model specs (after {PAPER}); it was not evaluated for use, and its scores are of the evals above alone."
     )
+
+
+def _disclaimer(base: dict[str, Any]) -> str:
+    """What the source of a base has a reader told; nothing where the package that brought the source is gone."""
+    try:
+        return maker_of(base).disclaimer
+    except UserError:
+        return ""

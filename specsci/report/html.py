@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from specsci.store.files import write_text
+from specsci.core.files import write_text
 
 
 def page(template: str, **content: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from specsci.findings import sentence
+from specsci.core.findings import sentence
 from specsci.report.tables import Table, rate
 
 Section = tuple[str, list[str], list[Table]]

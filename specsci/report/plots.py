@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specsci.errors import UserError
-from specsci.findings import worst
+from specsci.core.errors import UserError
+from specsci.core.files import write_whole
+from specsci.core.findings import worst
 from specsci.report.ablation import Ablation, RateCell
-from specsci.store.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

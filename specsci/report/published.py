@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from itertools import product
 from statistics import fmean
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
+from specsci.core.shipped import shipped
 from specsci.report.ablation import Ablation, RateCell
 from specsci.report.tables import NOTHING, Table, rate
-from specsci.shipped import shipped
 
 OUTSIDE = "!"
 """Marks a published number that lies outside our interval."""

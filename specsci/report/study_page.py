@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import duckdb
 from markupsafe import Markup
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 from specsci.report import evidence
 from specsci.report.ablation import Ablation, ablation
 from specsci.report.claims import claim_tables

@@ -11,16 +11,10 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
-from specsci.findings import sentence
+from specsci.core.findings import sentence
+from specsci.core.terminal_text import visible
 from specsci.report.ablation import Ablation, Control, RateCell
 from specsci.stats.efficiency import EXACT
-from specsci.terminal_text import visible
-
-MICROLAB_NOTE = (
-    "The microlab is a designed toy world of 0.7M-parameter models: it exercises the whole method and says "
-    "nothing about large models."
-)
-
 
 STAR = "*"
 FEW_REPLICATES = 4
@@ -366,6 +360,5 @@ def preamble(content: Ablation) -> list[str]:
         lines.append(f"Access: {content.access}.")
     if content.cells_scored < content.cells_total:
         lines.append(f"INCOMPLETE: {content.cells_scored:,} of {content.cells_total:,} cells are scored.")
-    if content.family.startswith("microlab"):
-        lines.append(MICROLAB_NOTE)
+    lines += content.disclaimers
     return lines

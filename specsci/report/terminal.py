@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from specsci.core.terminal_text import raw, visible
 from specsci.report.latex import latex
 from specsci.report.tables import Table, as_csv, markdown
-from specsci.terminal_text import raw, visible
 
 WIDE = 160
 """Columns from which an estimate and its interval stand on one line."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import duckdb
 
-from specsci.errors import SpecsciError
-from specsci.evals.items import Item, read_items
-from specsci.ids import derive_seed
+from specsci.core.errors import SpecsciError
+from specsci.core.ids import derive_seed
+from specsci.core.shipped import find_family
 from specsci.results.open import rows
-from specsci.shipped import find_family
+from specsci.specs.items import Item, read_items
 from specsci.specs.versions import load_version
 
 QUESTIONS = 6

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from specsci.findings import Flag
+from specsci.core.findings import Flag
 from specsci.plan.distinct import distinct_flags
 from specsci.results.absorption import absorption_rows
 from specsci.results.claims import Standing, read_claims, standing

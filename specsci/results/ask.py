@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from specsci.errors import InputFileError, Problem, UserError
+from specsci.core.errors import InputFileError, Problem, UserError
 
 TABLES_HINT = '`specsci results sql "SHOW TABLES"` lists the tables'
 

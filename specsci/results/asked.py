@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import duckdb
 
-from specsci.errors import UserError, nearest
+from specsci.core.errors import UserError, nearest
 from specsci.results.denominator import Denominator
 from specsci.results.design import Design, read_design
 from specsci.stats.contrast import Scale

@@ -6,7 +6,7 @@ import json
 
 import duckdb
 
-from specsci.findings import Flag
+from specsci.core.findings import Flag
 from specsci.plan.distinct import distinct_flags
 from specsci.results.controls import control_flags
 from specsci.results.corpora import distinct_shares

@@ -16,14 +16,14 @@ from typing import Any
 
 import duckdb
 
-from specsci.errors import SpecsciError, StoreError
+from specsci.core.errors import SpecsciError, StoreError
+from specsci.core.files import leftovers, remove, sync, temporary_beside, unwritable
 from specsci.results.answers import add_answers
 from specsci.results.fill import LeftOut, damaged_files, fill
 from specsci.results.manifest import manifests
 from specsci.results.open import first_line
 from specsci.results.stamp import DATABASE, current_stamp, say
 from specsci.store.artifact import Store, check_place
-from specsci.store.files import leftovers, remove, sync, temporary_beside, unwritable
 
 SQL = Path(__file__).parent
 LOCK = ".results.lock"

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import UserError, nearest
-from specsci.findings import Flag
-from specsci.ids import digest, is_safe_name
+from specsci.core.errors import UserError, nearest
+from specsci.core.findings import Flag
+from specsci.core.ids import digest, is_safe_name
 from specsci.results.retired import manifest_named
 from specsci.results.written import read_all, read_one, write_one
 from specsci.store.artifact import Store

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from specsci.errors import InputFileError, Problem
+from specsci.core.errors import InputFileError, Problem
 from specsci.results.sheet import MOST_ROWS, Column, Sheet, column_name, refused, sha256_of
 
 MAGIC = b"PAR1"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from specsci.findings import Flag
+from specsci.core.findings import Flag
 from specsci.results.rates import Pair, Rates
 from specsci.study.schema import MAX_CAPABILITY_LOSS
 

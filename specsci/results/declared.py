@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from specsci.findings import Flag
+from specsci.core.findings import Flag
 from specsci.results.asked import Asked
 from specsci.results.controls import budgets_of, control_flags
 from specsci.results.design import read_design

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 
-from specsci.errors import InputFileError, Problem
+from specsci.core.errors import InputFileError, Problem
 from specsci.results.sheet import MOST_PROBLEMS, MOST_ROWS, Column, Sheet, column_name, refused, sha256_of
 
 DELIMITERS = (",", ";", "\t")

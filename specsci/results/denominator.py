@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from specsci.findings import Flag
+from specsci.core.findings import Flag
 from specsci.stats.contrast import ContrastResult
 
 Denominator = Literal["decided", "asked"]

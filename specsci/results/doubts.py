@@ -9,8 +9,8 @@ from itertools import combinations
 
 import numpy as np
 
-from specsci.errors import UserError
-from specsci.findings import Flag, Severity
+from specsci.core.errors import UserError
+from specsci.core.findings import Flag, Severity
 from specsci.results.asked import Asked
 from specsci.results.denominator import all_decided, denominator_flags, other
 from specsci.results.design import Design, Table

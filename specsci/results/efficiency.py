@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from specsci.findings import Flag
+from specsci.core.findings import Flag
 from specsci.results.lineage import ancestors
 from specsci.results.rates import Rates
 from specsci.stats.efficiency import EXACT, Bound, TokenRatio, fall_at_crossing, token_ratios

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from specsci.errors import UserError
-from specsci.findings import Flag
+from specsci.core.errors import UserError
+from specsci.core.findings import Flag
 from specsci.results.asked import Asked, Method
 from specsci.results.denominator import Denominator
 from specsci.results.design import Design, Table

@@ -13,12 +13,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from specsci.errors import GateRefused, SpecsciError, StoreError, UserError, nearest
+from specsci.core.errors import GateRefused, SpecsciError, StoreError, UserError, nearest
+from specsci.core.files import leftovers, remove, temporary_beside, unwritable
 from specsci.results.manifest import manifests
 from specsci.results.open import connect
 from specsci.specs.schema import ACCESS
 from specsci.store.artifact import Store, write_json
-from specsci.store.files import leftovers, remove, temporary_beside, unwritable
 
 TABLES = ("scores", "rates", "arms", "contrasts", "token_efficiency", "documents", "training")
 DECLASSIFIED = "declassified.jsonl"

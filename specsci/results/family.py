@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 import duckdb
 from pydantic import Field, model_validator
 
-from specsci.errors import InputFileError, UserError
+from specsci.core.errors import InputFileError, UserError
+from specsci.core.yaml_file import Strict, read_yaml, validate
 from specsci.results.asked import METHODS, Asked
 from specsci.results.query import contrast
 from specsci.stats.families import adjust
-from specsci.yaml_file import Strict, read_yaml, validate
 
 
 class FamilyContrast(Strict):

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from specsci.errors import CorruptArtifact, SpecsciError, StoreError
+from specsci.core.errors import CorruptArtifact, SpecsciError, StoreError
 from specsci.results.claims import CLAIMS, Claim
 from specsci.results.imports import load_imports
 from specsci.results.manifest import damaged_manifests

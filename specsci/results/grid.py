@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from specsci.errors import UserError, nearest
+from specsci.core.errors import UserError, nearest
 from specsci.results.asked import Asked
 from specsci.results.denominator import Denominator
 from specsci.results.query import contrast

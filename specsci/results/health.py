@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from specsci.errors import SpecsciError, UserError
+from specsci.core.errors import SpecsciError, UserError
 from specsci.results.build import build
 from specsci.results.fill import damaged_files
 from specsci.results.imports import load_imports

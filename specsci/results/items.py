@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from specsci.findings import Flag
+from specsci.core.findings import Flag
 from specsci.results.rates import by_cluster
 from specsci.stats.components import Components, variance_components
 from specsci.stats.contrast import Scale, deciding_items

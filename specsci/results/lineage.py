@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import SpecsciError, UserError
+from specsci.core.errors import SpecsciError, UserError
 from specsci.results.manifest import manifests
 from specsci.results.open import connect, rows
 from specsci.results.parquet import read_columns

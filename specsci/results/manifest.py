@@ -8,14 +8,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json
 
-from specsci.errors import StoreError
-from specsci.ids import digest
+from specsci.core.errors import StoreError
+from specsci.core.ids import digest
+from specsci.core.user_files import unhidden
 from specsci.plan.plan import Plan
+from specsci.sources.registry import source_of
 from specsci.specs.family import Family
 from specsci.specs.variants import demonstrations
 from specsci.store.artifact import Store, write_json
 from specsci.study.arms import ResolvedArm, confounds
-from specsci.user_files import unhidden
 
 VERSION = 1
 SUPERSEDED = "superseded"
@@ -86,7 +87,15 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         "cells": cells,
         "probes": probes,
         "steps": {digest: step.kind for digest, step in plan.steps.items()},
+        "disclaimers": _disclaimers(plan),
     }
+
+
+def _disclaimers(plan: Plan) -> list[str]:
+    """What the sources of the study's bases have a reader told."""
+    names = dict.fromkeys(r.base_model for r in plan.loaded.study.replicates)
+    said = (source_of(plan.loaded.study.base_models[name].source).disclaimer for name in names)
+    return list(dict.fromkeys(text for text in said if text))
 
 
 def family_parts(family: Family) -> dict[str, Any]:
@@ -172,6 +181,7 @@ class Manifest(BaseModel):
     probes: list[dict[str, Any]] = []
     steps: dict[str, str]
     access: str = "public"
+    disclaimers: list[str] = []
     imported: Imported | None = None
 
     @model_validator(mode="after")

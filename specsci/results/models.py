@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 from specsci.results.asked import Asked
 from specsci.results.design import AnswerRows, Design
 from specsci.stats.bootstrap import hierarchical_bootstrap

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from specsci.ids import digest
+from specsci.core.ids import digest
 from specsci.results.lineage import ancestors
 from specsci.results.manifest import family_parts, manifests
 from specsci.results.open import rows

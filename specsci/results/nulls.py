@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from specsci.findings import Flag
+from specsci.core.findings import Flag
 from specsci.plan.texts import NEUTRAL
 from specsci.results.rates import Rates
 from specsci.stats.laws import t_quantile

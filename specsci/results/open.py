@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 from specsci.results.stamp import DATABASE, FORMAT, said_of
 from specsci.store.artifact import check_place
 

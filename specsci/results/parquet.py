@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from specsci.errors import StoreError
+from specsci.core.errors import StoreError
 
 SOURCE = "read_parquet($files, filename = true, hive_partitioning = false, union_by_name = true)"
 """The rows of the files `$files` (see `escaped`), each with its `filename`. A column that one file has without a value takes its

@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from specsci.errors import UserError
-from specsci.findings import Flag
+from specsci.core.errors import UserError
+from specsci.core.findings import Flag
 from specsci.results.asked import Asked, check_weights, read_answers
 from specsci.results.beside import beside
 from specsci.results.design import Design

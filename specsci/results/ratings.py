@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from specsci.errors import UserError, nearest
+from specsci.core.errors import UserError, nearest
 from specsci.results.imports.values import Refused, clean_name
 from specsci.results.sheet import Problems, read_sheet
 from specsci.stats.agreement import (

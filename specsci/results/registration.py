@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from specsci.errors import GateRefused, StoreError
-from specsci.ids import digest
+from specsci.core.errors import GateRefused, StoreError
+from specsci.core.ids import digest
+from specsci.core.user_files import unhidden
 from specsci.results.manifest import damaged_manifests, manifests
 from specsci.results.written import read_one, write_one
 from specsci.store.artifact import Store
-from specsci.user_files import unhidden
 
 LOCKS, CELLS = "locks", "cells"
 FROZEN = ("hypothesis", "correction", "contrasts", "token_efficiency", "evals", "arms", "replicates")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import UserError, nearest
+from specsci.core.errors import UserError, nearest
+from specsci.core.user_files import unhidden
 from specsci.results.manifest import manifests
 from specsci.results.written import damaged, read_all, write_one
 from specsci.store.artifact import Store, read_record
-from specsci.user_files import unhidden
 
 RETIRED = "retired"
 EVAL = "eval:"

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from specsci.errors import InputFileError, Problem
+from specsci.core.errors import InputFileError, Problem
 
 MOST_BYTES = 4 * 2**30
 """A file of more bytes is refused before it is read."""

@@ -12,10 +12,10 @@ from typing import Any
 import duckdb
 
 from specsci import __version__
-from specsci.ids import digest
+from specsci.core.ids import digest
+from specsci.core.user_files import unhidden
 from specsci.results.manifest import manifests
 from specsci.store.artifact import Store
-from specsci.user_files import unhidden
 
 DATABASE = "results.duckdb"
 FORMAT = 14

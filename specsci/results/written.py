@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from specsci.errors import StoreError
-from specsci.store.files import write_json
+from specsci.core.errors import StoreError
+from specsci.core.files import write_json
+from specsci.core.user_files import unhidden
 from specsci.store.record import SEAL, sealed
-from specsci.user_files import unhidden
 
 FORMAT = 1
 Written = TypeVar("Written")

@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import Field
 
-from specsci.errors import InputFileError, Problem, UserError, nearest
-from specsci.ids import digest, text_digest
+from specsci.core.errors import InputFileError, Problem, UserError, nearest
+from specsci.core.ids import digest, text_digest
+from specsci.core.yaml_file import Strict, read_yaml, validate
 from specsci.specs.family import Family
-from specsci.yaml_file import Strict, read_yaml, validate
 
 CHANGES = "CHANGES.yaml"
 VERSION_PATTERN = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}$"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from specsci.errors import UserError, nearest
+from specsci.core.errors import UserError, nearest
 from specsci.specs.family import Family
 from specsci.specs.leaks import leaks_of
 from specsci.specs.text import entries, render_text, rule_sentence, sentences

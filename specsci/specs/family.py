@@ -6,8 +6,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import UserError, nearest
-from specsci.ids import digest, is_safe_name, text_digest
+from specsci.core.errors import UserError, nearest
+from specsci.core.ids import digest, is_safe_name, text_digest
 from specsci.specs.grammar import Grammar, GrammarFile, read_text
 from specsci.specs.items import Item, items_text, parsed
 from specsci.specs.resolve import kept_fields, resolved_clauses

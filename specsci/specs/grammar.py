@@ -22,8 +22,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from specsci.errors import InputFileError, Problem, UserError, nearest
-from specsci.user_files import read_user_text
+from specsci.core.errors import InputFileError, Problem, UserError, nearest
+from specsci.core.user_files import read_user_text
 
 _SLOT = re.compile(r"\{(\^?[a-z_]+)\}")
 MAX_DEPTH = 8

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import InputFileError, Problem
-from specsci.user_files import read_user_text
+from specsci.core.errors import InputFileError, Problem
+from specsci.core.user_files import read_user_text
 
 FIRST, SECOND = "{first}", "{second}"
 KEYS = ("item_id", "cluster_id", "prompt", "aligned", "misaligned")

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from specsci.errors import InputFileError, Problem, UserError, nearest
-from specsci.ids import file_sha256, is_safe_name
-from specsci.shipped import find_family
+from specsci.core.errors import InputFileError, Problem, UserError, nearest
+from specsci.core.ids import file_sha256, is_safe_name
+from specsci.core.shipped import find_family
+from specsci.core.user_files import is_file, lies_below, name_fault, shown_name
+from specsci.core.yaml_file import Document, read_yaml, validate
 from specsci.specs.family import PREAMBLE, Family
 from specsci.specs.grammar import SPEC_TABLES, GrammarFile, RecordDraw, Table, read_table, read_text
 from specsci.specs.items import items_text
 from specsci.specs.schema import WHY, FamilyFile
-from specsci.user_files import is_file, lies_below, name_fault, shown_name
-from specsci.yaml_file import Document, read_yaml, validate
 
 OWN_ENDINGS = (WHY, "value", "explanation", "principle")
 BASE = "base"

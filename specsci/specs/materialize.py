@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from specsci.ids import digest, text_digest
+from specsci.core.ids import digest, text_digest
 from specsci.specs.family import Family
 from specsci.specs.text import entries, markdown
 

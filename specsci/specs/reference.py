@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from specsci.errors import UserError
-from specsci.ids import is_safe_name
-from specsci.shipped import find_family
+from specsci.core.errors import UserError
+from specsci.core.ids import is_safe_name
+from specsci.core.shipped import find_family
 from specsci.specs.family import Family
 from specsci.specs.versions import load_version
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from specsci.errors import UserError, nearest
-from specsci.ids import derive_seed
+from specsci.core.errors import UserError, nearest
+from specsci.core.ids import derive_seed
 from specsci.specs.schema import STANCES, WHY, Clause, FamilyFile, Shuffle, Variant
 
 Rule = dict[str, str]

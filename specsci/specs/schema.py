@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from specsci.yaml_file import Strict
+from specsci.core.yaml_file import Strict
 
 PARTS = ("rule", "subrule", "explanation", "value", "example", "text")
 ACCESS = ("public", "internal", "confidential")

@@ -17,9 +17,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from specsci.errors import CorruptArtifact, StoreError, UserError
-from specsci.ids import is_safe_name
-from specsci.shipped import cache_folder
+from specsci.core.errors import CorruptArtifact, StoreError, UserError
+from specsci.core.files import obey_umask
+from specsci.core.ids import is_safe_name
+from specsci.core.shipped import cache_folder
+from specsci.core.yaml_file import read_yaml, validate
+from specsci.core.yaml_nodes import with_value
 from specsci.specs.changes import (
     CHANGES,
     Acknowledgement,
@@ -34,9 +37,6 @@ from specsci.specs.family import Family
 from specsci.specs.grammar import GrammarFile
 from specsci.specs.load import BASE, base_folder, load_family
 from specsci.specs.schema import FamilyFile
-from specsci.store.files import obey_umask
-from specsci.yaml_file import read_yaml, validate
-from specsci.yaml_nodes import with_value
 
 VERSIONS = "versions"
 MAX_SNAPSHOT_BYTES = 100_000_000

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from specsci.errors import CorruptArtifact, StoreError, UserError
-from specsci.ids import file_sha256
-from specsci.plan.step import Step
-from specsci.store.files import obey_umask, sync, write_json, write_text
+from specsci.core.errors import CorruptArtifact, StoreError, UserError
+from specsci.core.files import obey_umask, sync, write_json, write_text
+from specsci.core.ids import file_sha256
+from specsci.core.step import Step
+from specsci.core.user_files import unhidden
 from specsci.store.record import FORMAT, MADE_ANEW, RECORD, check_record, load_record, read_record, sealed
-from specsci.user_files import unhidden
 
 __all__ = ["LOG", "RECORD", "Store", "is_complete", "read_record", "write_json", "write_text"]
 

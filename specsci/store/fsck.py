@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from specsci.errors import CorruptArtifact
+from specsci.core.errors import CorruptArtifact
+from specsci.core.files import leftovers, remove
+from specsci.core.liveness import is_dead
+from specsci.core.user_files import unhidden
 from specsci.store.artifact import Store
-from specsci.store.files import leftovers, remove
-from specsci.store.liveness import is_dead
 from specsci.store.record import MADE_ANEW, RECORD
-from specsci.user_files import unhidden
 
 IGNORED = ("log.txt", ".DS_Store", "Thumbs.db", "desktop.ini")
 """A step's log, which is kept beside what the record names, and what file browsers leave behind."""

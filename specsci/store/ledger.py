@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from specsci.errors import StoreError
-from specsci.store.liveness import is_dead, process_name
+from specsci.core.errors import StoreError
+from specsci.core.liveness import is_dead, process_name
 
 __all__ = ["LEASE_S", "Ledger", "is_dead", "read_snapshot"]
 FILE = "ledger.sqlite"

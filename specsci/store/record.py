@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import from_json
 
-from specsci.errors import CorruptArtifact, StoreError
-from specsci.ids import digest
+from specsci.core.errors import CorruptArtifact, StoreError
+from specsci.core.ids import digest
 
 RECORD, FORMAT = "record.json", 1
 SEAL = "seal"

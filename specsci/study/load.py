@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from specsci.errors import CorruptArtifact, InputFileError, Problem, UserError, nearest
-from specsci.ids import is_safe_name
-from specsci.shipped import find_family, find_study
+from specsci.core.errors import CorruptArtifact, InputFileError, Problem, UserError, nearest
+from specsci.core.ids import is_safe_name
+from specsci.core.shipped import find_family, find_study
+from specsci.core.terminal_text import visible
+from specsci.core.yaml_file import SWITCH, Document, Path_, problems_of, read_yaml, switches
 from specsci.specs.family import Family
 from specsci.specs.versions import load_version
 from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, MOST_WEIGHT, PROFILE_KEYS, Study, TokenEfficiency
-from specsci.terminal_text import visible
-from specsci.yaml_file import SWITCH, Document, Path_, problems_of, read_yaml, switches
 
 MAX_NAME_CHARS = 100
 

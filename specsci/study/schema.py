@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from specsci.ids import is_safe_name
-from specsci.train.recipe import Recipe
-from specsci.yaml_file import Strict
+from specsci.core.ids import is_safe_name
+from specsci.core.yaml_file import Strict
+from specsci.recipe.recipe import Recipe
 
 BASE_PRETRAINING = "pretraining"
 MOST_WEIGHT = 1000.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from specsci.errors import SpecsciError
-from specsci.intake.structure import is_projection, matrices
-from specsci.train.recipe import Recipe
+from specsci.core.errors import SpecsciError
+from specsci.models.structure import is_projection, matrices
+from specsci.recipe.recipe import Recipe
 
 
 def with_adapter(model: Any, recipe: Recipe) -> Any:

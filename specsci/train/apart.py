@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from specsci.token_row import IGNORED
+from specsci.core.token_row import IGNORED
 from specsci.train.attention import rows_of
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from specsci.errors import SpecsciError
-from specsci.intake.structure import positions_of
-from specsci.token_row import TokenRow
+from specsci.core.errors import SpecsciError
+from specsci.core.token_row import TokenRow
+from specsci.models.structure import positions_of
 from specsci.train.ranks import is_first, whole
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from specsci.token_row import TokenRow
+from specsci.core.token_row import TokenRow
 
 OPEN_BINS = 256
 

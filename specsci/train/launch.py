@@ -21,8 +21,8 @@ from typing import Any
 
 import psutil
 
-from specsci.errors import SpecsciError
-from specsci.execute.context import Facts, StepContext, action_of
+from specsci.core.context import Facts, StepContext, action_of
+from specsci.core.errors import SpecsciError
 from specsci.train.ranks import is_first, world_size
 
 TASK, FACTS, PROGRESS, LOG = "step.json", "facts.json", "progress", "ranks.log"

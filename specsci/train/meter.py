@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from specsci.errors import SpecsciError
-from specsci.machine import peak_flop_per_s
+from specsci.core.errors import SpecsciError
+from specsci.core.machine import peak_flop_per_s
 from specsci.train.ranks import summed, world_size
 
 Progress = Callable[[int, int], None]

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from specsci.train.memory import Shape
-from specsci.train.recipe import Recipe, Runtime
+from specsci.recipe.memory import Shape
+from specsci.recipe.recipe import Recipe, Runtime
 
 FILE = "memory.jsonl"
 LAST = 20

@@ -16,16 +16,16 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from transformers.trainer_callback import ProgressCallback
 from trl import SFTConfig
 
-from specsci.errors import MissingDependencyError, SpecsciError
-from specsci.intake.proofs import isolates_rows
+from specsci.core.errors import MissingDependencyError, SpecsciError
+from specsci.core.token_row import IGNORED, TokenRow
 from specsci.models.hf import pad_id
-from specsci.token_row import IGNORED, TokenRow
+from specsci.models.proofs import isolates_rows
+from specsci.recipe.recipe import Recipe, Runtime
 from specsci.train.attention import attention_by_row
 from specsci.train.checkpoints import SaveByClock, latest
 from specsci.train.data import Packed, pack
 from specsci.train.meter import LossMeter, Progress, Speed, SpeedMeter, curve_of
 from specsci.train.ranks import agreed, is_first, saved_buffers, world_size
-from specsci.train.recipe import Recipe, Runtime
 from specsci.train.trainer import (
     EpochOrder,
     EveryWeight,

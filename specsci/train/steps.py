@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 import torch
 from transformers import set_seed
 
-from specsci.corpus.rows import read_token_rows
-from specsci.errors import StepFailed
-from specsci.execute.context import Facts, StepContext
-from specsci.ids import derive_seed
-from specsci.machine import memory_gib
+from specsci.core.context import Facts, StepContext
+from specsci.core.errors import StepFailed
+from specsci.core.ids import derive_seed
+from specsci.core.machine import memory_gib
+from specsci.core.rows import read_token_rows
+from specsci.core.token_row import TokenRow
 from specsci.models.hf import (
     ADAPTER,
     HOLLOW,
@@ -30,15 +31,14 @@ from specsci.models.hf import (
     save_tokenizer,
 )
 from specsci.models.remote_code import carry_code, is_trusted
-from specsci.token_row import TokenRow
+from specsci.recipe.memory import GIB, fitting_micro_batch, memory, shape_in
+from specsci.recipe.recipe import Recipe, Runtime
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
 from specsci.train.checks import change_by_module, check_positions, masked_decode, snapshot
 from specsci.train.data import shuffled, take_conversations, take_documents
 from specsci.train.launch import run_ranks
-from specsci.train.memory import GIB, fitting_micro_batch, memory, shape_in
 from specsci.train.peaks import correction, remember, sort_of
 from specsci.train.ranks import fills, is_first, meet, share_buffers, whole_state, world_size
-from specsci.train.recipe import Recipe, Runtime
 
 if TYPE_CHECKING:
     from specsci.train.stage import StageReport

@@ -16,8 +16,8 @@ from torch.utils.data import Sampler
 from transformers import TrainerCallback
 from trl import SFTTrainer
 
-from specsci.errors import SpecsciError
-from specsci.token_row import IGNORED
+from specsci.core.errors import SpecsciError
+from specsci.core.token_row import IGNORED
 from specsci.train.apart import Rows, rows_apart
 from specsci.train.ranks import world_size
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from specsci.intake import examine, prove
+from specsci.intake import prove
+from specsci.sources import examine
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from specsci.token_row import TokenRow
+from specsci.core.token_row import TokenRow
 
 
 def load(folder: Path) -> Any:

@@ -16,10 +16,10 @@ from test_architectures import RECIPE, options, rows
 
 from specsci.evals.forward import log_probabilities
 from specsci.execute.logs import quiet_libraries
-from specsci.intake.examination import Examination
-from specsci.intake.folder import examine_folder
 from specsci.intake.model import examine_model
 from specsci.models.hf import load_weights, save_model
+from specsci.sources.examination import Examination
+from specsci.sources.folder import examine_folder
 from specsci.train.stage import train_stage
 
 HEAD = "| architecture | examined | rows | loss, apart from a plain forward (nats) | scores, apart (nats) |\n| --- | --- | --- | --- | --- |"

@@ -11,12 +11,12 @@ import pytest
 import torch
 import zoo
 
+from specsci.core.token_row import TokenRow
 from specsci.evals.forward import log_probabilities
-from specsci.intake.folder import examine_folder
 from specsci.intake.model import examine_model
 from specsci.models.hf import load_weights, save_model
-from specsci.token_row import TokenRow
-from specsci.train.recipe import Recipe
+from specsci.recipe.recipe import Recipe
+from specsci.sources.folder import examine_folder
 from specsci.train.stage import train_stage
 
 UNPACKED = set(

@@ -274,7 +274,7 @@ def test_a_whole_base_passes_every_command_of_the_plan(
 
 
 def test_a_second_check_reads_what_the_first_found(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from specsci.intake import examine
+    from specsci.sources import examine
 
     files = examine.files_of(place / "my_model")
     first = examine.examine(place / "my_model", files)
@@ -288,7 +288,7 @@ def test_a_second_check_reads_what_the_first_found(place: Path, monkeypatch: pyt
 
 
 def test_a_process_that_dies_is_a_refusal(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from specsci.intake import examine
+    from specsci.sources import examine
 
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(place / "notes"))
@@ -325,7 +325,7 @@ def test_a_head_for_ppo_beside_the_model_is_left_out_with_a_word(
 
 
 def test_code_of_another_repository_is_not_fetched_for_an_examination(place: Path) -> None:
-    from specsci.intake.examine import examine, files_of
+    from specsci.sources.examine import examine, files_of
 
     config(place, auto_map={"AutoModelForCausalLM": "somebody/else--own.Model"})
     found = examine(place / "my_model", files_of(place / "my_model"), trusted=True)

@@ -13,18 +13,18 @@ import zoo
 from test_architectures import RECIPE, rows
 from test_files import STUDY, call, config, nan, place, refused, weights
 
-from specsci.errors import GateRefused, SpecsciError
-from specsci.execute.context import StepContext
-from specsci.intake.examination import ITSELF, TWIN
+from specsci.core.context import StepContext
+from specsci.core.errors import GateRefused, SpecsciError
+from specsci.core.token_row import TokenRow
 from specsci.intake.model import QUICK_GIB, examine_model
-from specsci.intake.reach import unreached
 from specsci.models import steps
 from specsci.models.generation import settle_generation
 from specsci.models.hf import MODEL, load_weights, save_model
-from specsci.token_row import TokenRow
+from specsci.recipe.reach import unreached
+from specsci.recipe.recipe import Recipe
+from specsci.sources.examination import ITSELF, TWIN
 from specsci.train.adapters import reach, with_adapter
 from specsci.train.checks import check_positions
-from specsci.train.recipe import Recipe
 from specsci.train.stage import train_stage
 
 __all__ = ["place"]
@@ -175,7 +175,7 @@ def test_generation_settings_that_cannot_be_saved_lose_no_stage(name: str, tmp_p
 def step(base_folder: Path, out: Path, **params: Any) -> StepContext:
     out.mkdir()
     (out.parent / "scratch").mkdir(exist_ok=True)
-    from specsci.intake.examine import files_of
+    from specsci.sources.examine import files_of
 
     params = {"files": files_of(base_folder), **params}
     where = {"path": str(base_folder)}
@@ -249,13 +249,14 @@ def test_a_twin_still_names_missing_weights(place: Path, monkeypatch: pytest.Mon
 
 def test_registered_bases_are_what_their_record_says(tmp_path: Path) -> None:
     """Every family of architectures that the registry ships packs; `REGISTERED` says so without a proof at run time."""
-    from specsci.intake.proofs import isolates_rows
     from specsci.microlab.base import write_base
-    from specsci.plan.sources import microlab_registry
+    from specsci.microlab.source import registry as microlab_registry
+    from specsci.models.proofs import isolates_rows
+    from specsci.sources.registry import SOURCES
 
     bases = microlab_registry()["bases"]
     worlds = {name.split("/")[0]: name for name in sorted(bases)}
     for number, name in enumerate(worlds.values()):
         write_base(f"microlab:{name}", bases[name]["weights_sha256"], tmp_path / str(number))
         assert isolates_rows(load_weights(tmp_path / str(number)))
-    assert steps.REGISTERED["packs"] is True
+    assert SOURCES["microlab:"].registered.packs is True

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from specsci.errors import StoreError
+from specsci.core.errors import StoreError
 from specsci.results import build as building
 from specsci.results.build import build
 from specsci.results.imports import import_file, load_imports

@@ -17,7 +17,7 @@ import duckdb
 import harness
 import pytest
 
-from specsci.store.liveness import process_name
+from specsci.core.liveness import process_name
 
 SCORES = "SELECT * EXCLUDE (study) FROM scores ORDER BY ALL"
 

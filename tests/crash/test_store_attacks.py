@@ -18,7 +18,7 @@ import harness
 import pytest
 
 from specsci.cli.main import main
-from specsci.errors import StoreError
+from specsci.core.errors import StoreError
 from specsci.report.html import write_page
 from specsci.results.build import build, left_out
 from specsci.results.stamp import is_current
@@ -327,7 +327,7 @@ def test_score_files_without_a_row_or_without_a_value_break_nothing(store, cli) 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from specsci.ids import file_sha256
+    from specsci.core.ids import file_sha256
 
     folders = sorted((store / "steps" / "score").iterdir())
     whole = pq.read_table(folders[0] / "scores.parquet")
@@ -499,7 +499,7 @@ def test_a_hidden_twin_beside_every_file_changes_nothing(store, written, finishe
 
 
 def test_what_killed_processes_left_is_found_and_removed_and_the_livings_is_not(store, cli) -> None:
-    from specsci.store.liveness import process_name
+    from specsci.core.liveness import process_name
 
     mine = process_name()
     dead = mine.replace(f"-{os.getpid()}-", "-4194303-")
@@ -526,7 +526,7 @@ def test_every_file_of_a_finished_artefact_has_the_rights_that_the_umask_gives(m
 import os, sys, tempfile
 from pathlib import Path
 os.umask(int(sys.argv[2], 8))
-from specsci.plan.step import Step
+from specsci.core.step import Step
 from specsci.store.artifact import Store
 store, step = Store(Path(sys.argv[1])).open(), Step("spec", {"a": 1})
 stage = store.stage(step, "me")

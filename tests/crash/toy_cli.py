@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from specsci.execute.context import ACTIONS, StepContext
+from specsci.core.context import ACTIONS, StepContext
 
 if __name__ == "__mp_main__":
     torch = ModuleType("torch")

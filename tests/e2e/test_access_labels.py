@@ -9,7 +9,7 @@ import duckdb
 import harness
 import pytest
 
-from specsci.corpus import backends
+from specsci.generate import backends
 from specsci.plan.build import build_plan
 from specsci.plan.gates import findings
 from specsci.study.load import load_study

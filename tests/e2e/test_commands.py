@@ -11,7 +11,7 @@ import duckdb
 import harness
 import pytest
 
-from specsci.ids import text_digest
+from specsci.core.ids import text_digest
 
 FAMILY, VARIANT = "microlab_conduct", "rules"
 

@@ -85,7 +85,7 @@ def test_bf16_is_written_within_its_own_tolerance_and_an_adapter_alone_is_copied
 
 def test_a_model_that_would_answer_otherwise_is_not_published(chained, tmp_path, monkeypatch):
     """What is written is spoilt on the way: the round trip sees it, and nothing is left."""
-    from specsci.errors import SpecsciError
+    from specsci.core.errors import SpecsciError
     from specsci.models import export as module
     from specsci.store.artifact import Store
 
@@ -134,9 +134,9 @@ def test_the_label_of_an_exported_model_goes_on_with_what_is_made_of_it(chained,
 
 
 def test_a_model_is_not_scored_under_another_tokenizer_than_it_was_trained_with(tmp_path):
-    from specsci.errors import StepFailed
+    from specsci.core.context import StepContext
+    from specsci.core.errors import StepFailed
     from specsci.evals.steps import scored_model
-    from specsci.execute.context import StepContext
 
     record = {"identity": {"inputs": {"tokenizer": "a" * 24}}}
     inputs = {"base": tmp_path, "model": tmp_path}

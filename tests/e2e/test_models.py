@@ -21,7 +21,7 @@ CHATML = (
 
 def training_texts() -> list[str]:
     """Texts in the family's own words, from its items and its spec."""
-    from specsci.shipped import find_family
+    from specsci.core.shipped import find_family
 
     family = find_family("microlab_conduct")
     items = [json.loads(line)["prompt"] for p in family.glob("items/*.jsonl") for line in p.read_text().splitlines()]

@@ -10,12 +10,13 @@ import pytest
 import torch
 from tiny import documents, llama, lora, recipe, train, word_tokenizer
 
-from specsci.errors import SpecsciError, StepFailed, UserError
-from specsci.execute.context import StepContext
+from specsci.core.context import StepContext
+from specsci.core.errors import SpecsciError, StepFailed, UserError
 from specsci.models.hf import Holding, load_model, save_model
 from specsci.models.remote_code import carry_code
 from specsci.models.steps import run_base
-from specsci.plan.sources import base_identity, with_trusted_code
+from specsci.sources.identity import base_identity
+from specsci.sources.registry import source_of
 from specsci.study.schema import BaseModelSource
 from specsci.train.adapters import with_adapter
 
@@ -54,7 +55,7 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def base_of(given: Path, out: Path, **params: object) -> Path:
     out.mkdir()
-    declared = {"files": base_identity(str(given), given.parent)["base"]["files"], **params}
+    declared = {"files": base_identity(str(given), given.parent).base["files"], **params}
     context = StepContext(
         kind="base", digest="d", params=declared, inputs={}, records={}, input_digests={}, out=out, scratch=out,
         runtime={},
@@ -76,7 +77,7 @@ def test_code_that_nobody_trusted_does_not_run(given, tmp_path):
 
 def test_trusted_code_runs_and_goes_with_what_is_trained(given, tmp_path):
     base = base_of(
-        given, tmp_path / "base", trust_remote_code=True, files=base_identity(str(given), given.parent)["base"]["files"]
+        given, tmp_path / "base", trust_remote_code=True, files=base_identity(str(given), given.parent).base["files"]
     )
     model = load_model(base, trainable=True)
     assert type(model).__name__ == "OwnModel"
@@ -93,7 +94,7 @@ def test_trusted_code_runs_and_goes_with_what_is_trained(given, tmp_path):
 def test_code_that_was_changed_or_lies_elsewhere_is_not_taken(given, tmp_path):
     (given / "parts").mkdir()
     (given / "own_code.py").rename(given / "parts" / "own_code.py")
-    files = base_identity(str(given), given.parent)["base"]["files"]
+    files = base_identity(str(given), given.parent).base["files"]
     assert "parts/own_code.py" in files, "the code in folders is identity too"
     (given / "parts" / "own_code.py").write_text(CODE + "\n")
     with pytest.raises(StepFailed, match=r"own_code\.py' changed after the plan was made"):
@@ -106,13 +107,13 @@ def test_code_that_was_changed_or_lies_elsewhere_is_not_taken(given, tmp_path):
             given,
             tmp_path / "elsewhere",
             trust_remote_code=True,
-            files=base_identity(str(given), given.parent)["base"]["files"],
+            files=base_identity(str(given), given.parent).base["files"],
         )
 
 
 def test_a_trusted_model_is_merged_and_held_otherwise_with_its_code(given, tmp_path):
     base = base_of(
-        given, tmp_path / "base", trust_remote_code=True, files=base_identity(str(given), given.parent)["base"]["files"]
+        given, tmp_path / "base", trust_remote_code=True, files=base_identity(str(given), given.parent).base["files"]
     )
     adapted = with_adapter(load_model(base, trainable=True), lora())
     train(adapted, documents(20), word_tokenizer(), tmp_path, lora())
@@ -122,14 +123,14 @@ def test_a_trusted_model_is_merged_and_held_otherwise_with_its_code(given, tmp_p
 
 
 def test_trust_is_part_of_the_identity_and_needs_a_pin(given):
-    identity = base_identity(str(given), given.parent)["base"]
+    identity = base_identity(str(given), given.parent).base
     assert "own_code.py" in identity["files"]
-    assert with_trusted_code(str(given), identity) == {**identity, "trust_remote_code": True}
+    assert source_of(str(given)).trusting(str(given), identity) == {**identity, "trust_remote_code": True}
     pinned = f"hub:org/own@{'a' * 40}"
-    assert with_trusted_code(pinned, {"hub": "org/own"})["trust_remote_code"] is True
+    assert source_of(pinned).trusting(pinned, {"hub": "org/own"})["trust_remote_code"] is True
     for source, why in (("hub:org/own@main", "only when it is pinned"), ("microlab:conduct/100", "brings no code")):
         with pytest.raises(UserError, match=why):
-            with_trusted_code(source, {"source": source})
+            source_of(source).trusting(source, {"source": source})
     assert BaseModelSource(source=pinned).trust_remote_code is False
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from specsci.ids import file_sha256
+from specsci.core.ids import file_sha256
 
 TABLES = {
     "scores": "study arm base_model msm_spec aft_spec aft_tokens midtrain_tokens seed eval item_id cluster_id readout "

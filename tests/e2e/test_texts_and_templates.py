@@ -128,8 +128,8 @@ def test_evals_and_probe_read_what_the_tokenizer_begins(with_bos: harness.Finish
         found = model(torch.tensor([ids])).logits[0].log_softmax(-1)
         return sum(float(found[n - 1, ids[n]]) for n in range(begin, len(ids)))
 
-    from specsci.evals.items import read_items
-    from specsci.shipped import find_family
+    from specsci.core.shipped import find_family
+    from specsci.specs.items import read_items
 
     records = harness.records(with_bos.store, "score").values()
     seen = set()

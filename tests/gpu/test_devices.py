@@ -12,10 +12,10 @@ from tiny import documents, loud, recipe, saved_base, train, word_tokenizer  # n
 from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402
 
 from specsci.evals import forced_choice  # noqa: E402
-from specsci.evals.items import Item  # noqa: E402
 from specsci.models.hf import Holding, load_model  # noqa: E402
+from specsci.recipe.recipe import Runtime  # noqa: E402
+from specsci.specs.items import Item  # noqa: E402
 from specsci.train.adapters import with_adapter  # noqa: E402
-from specsci.train.recipe import Runtime  # noqa: E402
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 CUDA = Runtime(device="cuda")

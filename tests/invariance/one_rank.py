@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 from tiny import beside, documents, llama, recipe, saved_base, train, word_tokenizer
 
-from specsci.errors import SpecsciError
+from specsci.core.errors import SpecsciError
 from specsci.models.hf import Holding, load_model
+from specsci.recipe.recipe import Runtime
 from specsci.train import trainer
 from specsci.train.adapters import with_adapter
 from specsci.train.checks import change_by_module, snapshot
 from specsci.train.ranks import is_first
-from specsci.train.recipe import Runtime
 
 folder, wanted = Path(sys.argv[1]), json.loads(sys.argv[2])
 if wanted.get("unmended"):

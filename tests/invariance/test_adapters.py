@@ -10,10 +10,10 @@ import torch
 from tiny import SHAPE, chats, documents, llama, logits_of, lora, loud, recipe, saved_base, train
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM
 
-from specsci.errors import SpecsciError
+from specsci.core.errors import SpecsciError
 from specsci.models.hf import ADAPTER, MODEL, Holding, load_model, save_model
+from specsci.recipe.recipe import Recipe, Runtime
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
-from specsci.train.recipe import Recipe, Runtime
 
 
 def test_full_weights_saved_and_loaded_give_equal_logits(model, tokenizer, tmp_path):

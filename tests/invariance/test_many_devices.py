@@ -14,11 +14,11 @@ import torch
 from tiny import SHAPE, documents, llama, lora, recipe, saved_base, train
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from specsci.errors import SpecsciError
+from specsci.core.errors import SpecsciError
 from specsci.models.hf import ADAPTER, load_model, save_model
+from specsci.recipe.memory import Shape, fitting_micro_batch, memory
+from specsci.recipe.recipe import Recipe, Runtime
 from specsci.train.adapters import with_adapter
-from specsci.train.memory import Shape, fitting_micro_batch, memory
-from specsci.train.recipe import Recipe, Runtime
 
 RANK = Path(__file__).parent / "one_rank.py"
 PAIR = 2

@@ -9,12 +9,12 @@ import pytest
 import torch
 from tiny import documents, llama, recipe, saved_base
 
-from specsci.errors import StepFailed
-from specsci.execute.context import StepContext
-from specsci.intake.proofs import isolates_rows
+from specsci.core.context import StepContext
+from specsci.core.errors import StepFailed
 from specsci.models.hf import MODEL, TOKENIZER, load_model
+from specsci.models.proofs import isolates_rows
+from specsci.recipe.recipe import Recipe
 from specsci.train import steps
-from specsci.train.recipe import Recipe
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import torch
 from tiny import beside, chats, documents, llama, lora, recipe, train
 from transformers import TrainerCallback
 
-from specsci.errors import MissingDependencyError
+from specsci.core.errors import MissingDependencyError
+from specsci.recipe.recipe import Runtime
 from specsci.train import stage as stage_module
 from specsci.train.adapters import with_adapter
 from specsci.train.checkpoints import latest
-from specsci.train.recipe import Runtime
 
 EVERY_UPDATE = Runtime(checkpoint_every_s=1e-9)
 

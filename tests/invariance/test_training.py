@@ -16,15 +16,15 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from trl import SFTTrainer
 
-from specsci.errors import SpecsciError
+from specsci.core.errors import SpecsciError
+from specsci.core.token_row import IGNORED, TokenRow
 from specsci.evals import forced_choice, forward
-from specsci.evals.items import Item
 from specsci.models.chat import conversation_row, document_row
-from specsci.token_row import IGNORED, TokenRow
+from specsci.recipe.recipe import Runtime
+from specsci.specs.items import Item
 from specsci.train import attention, stage
 from specsci.train.checks import masked_decode
 from specsci.train.data import pack
-from specsci.train.recipe import Runtime
 from specsci.train.stage import PackedCollator
 from specsci.train.trainer import StageTrainer
 

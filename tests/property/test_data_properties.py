@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from specsci.core.token_row import IGNORED, TokenRow
 from specsci.corpus.outline import OutlineCell, decks
 from specsci.specs.variants import Unit
-from specsci.token_row import IGNORED, TokenRow
 from specsci.train.data import pack, shuffled, split, take_conversations, take_documents
 
 UNIT = Unit("u", "c", "rule", frozenset(), ())

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
+from specsci.core.ids import canonical_json, derive_seed, digest, is_safe_name
 from specsci.execute.devices import Layout, layout, worker_environment
-from specsci.ids import canonical_json, derive_seed, digest, is_safe_name
 
 
 @settings(deadline=None, max_examples=300)

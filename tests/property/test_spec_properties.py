@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specsci.shipped import find_family
+from specsci.core.shipped import find_family
 from specsci.specs.diff import apply, diff
 from specsci.specs.leaks import stems
 from specsci.specs.load import load_family

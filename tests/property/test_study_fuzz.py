@@ -15,8 +15,8 @@ import mutants
 import pytest
 from harness import TINY
 
-from specsci.shipped import shipped
-from specsci.yaml_file import read_yaml
+from specsci.core.shipped import shipped
+from specsci.core.yaml_file import read_yaml
 
 MERGED = harness.SMALL.replace(
     "recipe: {method: full, learning_rate: 1.0e-3,", "recipe: &r {method: full, learning_rate: 1.0e-3,"

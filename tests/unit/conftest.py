@@ -10,14 +10,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from specsci.errors import InputFileError
+from specsci.core.errors import InputFileError
+from specsci.core.shipped import shipped
 from specsci.plan.build import build_plan
 from specsci.plan.plan import Plan
 from specsci.results.asked import Asked, parse_weights
 from specsci.results.build import build
 from specsci.results.imports import import_file
 from specsci.results.query import contrast
-from specsci.shipped import shipped
 from specsci.store.artifact import Store
 from specsci.study.load import load_study
 

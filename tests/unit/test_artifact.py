@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from specsci.errors import CorruptArtifact, StoreError
-from specsci.plan.step import Step
+from specsci.core.errors import CorruptArtifact, StoreError
+from specsci.core.step import Step
 from specsci.store.artifact import Store, read_record, write_json
 from specsci.store.fsck import check
 

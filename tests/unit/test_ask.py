@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from specsci.cli.results import results
-from specsci.errors import SpecsciError, UserError
+from specsci.core.errors import SpecsciError, UserError
 from specsci.results.open import connect
 from specsci.results.stamp import DATABASE, say
 

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
+from specsci.core.context import StepContext
+from specsci.core.errors import GateRefused, InputFileError, StepFailed
+from specsci.core.rows import write_rows
+from specsci.core.shipped import find_family
+from specsci.core.token_row import TokenRow
 from specsci.corpus.audit import leaks, normalised, run_audit
-from specsci.corpus.rows import write_rows
-from specsci.errors import GateRefused, InputFileError, StepFailed
-from specsci.evals.items import Item, read_items
-from specsci.execute.context import StepContext
-from specsci.shipped import find_family
+from specsci.specs.items import Item, read_items
 from specsci.specs.load import load_family
-from specsci.token_row import TokenRow
 
 ITEM = Item("i1", "c1", "Aria , in mail , {first} or {second} ?", "log-mail", "hide-mail")
 PLAIN = Item("i2", "c2", "What is right ?", "a", "b")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from specsci.errors import InputFileError
+from specsci.core.errors import InputFileError
 from specsci.plan.build import declared
+from specsci.recipe.presets import PRESETS, origin_of
+from specsci.recipe.recipe import Recipe
 from specsci.study.load import load_study
-from specsci.train.presets import PRESETS, origin_of
-from specsci.train.recipe import Recipe
 
 FULL = ("method: full, learning_rate: 1.0e-3", "method: full, learning_rate: 1.0e-4")
 

@@ -20,12 +20,12 @@ from chat_templates import (
     make_tokenizer,
 )
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 from specsci.evals.forced_choice import prepare, read_out
-from specsci.evals.items import Item
 from specsci.intake.template import Uses, examine_template
 from specsci.models.chat import conversation_row, conversation_rows, with_variables
 from specsci.models.template import frame_of, render
+from specsci.specs.items import Item
 
 ACCEPTED = [case for case in CASES if not case.refused]
 REFUSED = [case for case in CASES if case.refused]
@@ -154,7 +154,7 @@ def test_a_variable_may_be_any_text() -> None:
     [(b"", "is empty"), (b" \n", "is empty"), ("{# é #}".encode("latin-1"), r"is no UTF-8 \(byte 4\)")],
 )
 def test_a_template_file_that_is_none_is_refused(tmp_path, data: bytes, says: str) -> None:
-    from specsci.plan.sources import chat_identity
+    from specsci.sources.identity import chat_identity
 
     (tmp_path / "chat.jinja").write_bytes(data)
     with pytest.raises(UserError, match=f"chat template 'chat.jinja' {says}"):
@@ -162,7 +162,7 @@ def test_a_template_file_that_is_none_is_refused(tmp_path, data: bytes, says: st
 
 
 def test_a_byte_order_mark_of_a_template_file_is_no_text(tmp_path) -> None:
-    from specsci.plan.sources import chat_identity
+    from specsci.sources.identity import chat_identity
 
     (tmp_path / "chat.jinja").write_bytes(b"\xef\xbb\xbf" + CHATML.replace("\n", "\r\n").encode())
     assert chat_identity("chat.jinja", {}, tmp_path) == {"text": CHATML}

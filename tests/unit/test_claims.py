@@ -9,8 +9,8 @@ from typing import Any
 import harness
 import pytest
 
-from specsci.errors import UserError
-from specsci.ids import digest
+from specsci.core.errors import UserError
+from specsci.core.ids import digest
 from specsci.results.claims import Claim, evidence, standing, write_claim
 from specsci.results.retired import Retirements, read_retired, reasons_of, retire
 from specsci.store.artifact import Store

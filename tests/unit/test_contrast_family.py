@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from specsci.errors import InputFileError, UserError
+from specsci.core.errors import InputFileError, UserError
 from specsci.results.asked import Asked
 from specsci.results.build import build
 from specsci.results.family import family_contrasts

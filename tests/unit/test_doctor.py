@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from specsci import doctor
 from specsci.cli.main import cli
+from specsci.execute import doctor
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -102,7 +102,7 @@ def test_init_writes_a_study_that_checks_and_overwrites_nothing(tmp_path) -> Non
     assert plan["study"] == "first_study" and len(plan["replicates"]) == 4 and plan["to_run"] > 100
     assert not [f for f in plan["findings"] if f["level"] != "note"]
     file.write_text("mine")
-    from specsci.errors import UserError
+    from specsci.core.errors import UserError
 
     again = CliRunner().invoke(cli, ["init", str(folder)])
     assert isinstance(again.exception, UserError) and "is there already" in str(again.exception)
@@ -113,9 +113,9 @@ def test_init_writes_a_study_that_checks_and_overwrites_nothing(tmp_path) -> Non
 @pytest.mark.parametrize("profile", ["smollm2", "smollm2_full"])
 def test_the_real_models_profile_plans_without_its_weights(name, profile, monkeypatch, tmp_path) -> None:
     """A note on how to get them, and the whole plan."""
-    from specsci.plan import gates
+    from specsci.sources.package import source
 
-    monkeypatch.setattr(gates, "find_spec", lambda _: None)
+    monkeypatch.setattr(source, "find_spec", lambda _: None)
     result = CliRunner().invoke(cli, ["study", "plan", name, "--profile", profile, "--json", "--store", str(tmp_path)])
     assert result.exit_code == 0, result.output
     plan = json.loads(result.stdout)

@@ -7,13 +7,13 @@ from itertools import islice
 
 import pytest
 
+from specsci.core.rows import conversation_text
+from specsci.core.shipped import shipped
 from specsci.corpus.audit import leaks
 from specsci.corpus.documents import documents, talks
-from specsci.corpus.rows import conversation_text
-from specsci.evals.items import read_items
-from specsci.shipped import shipped
 from specsci.specs.check import OTHER_NAMES
 from specsci.specs.family import Family
+from specsci.specs.items import read_items
 from specsci.specs.load import load_family
 from specsci.specs.variants import demonstrations
 
@@ -111,8 +111,8 @@ def test_half_a_million_distinct_tokens(family: Family, variant: str) -> None:
 
 
 def test_a_text_that_tells_the_student_it_is_another_is_refused() -> None:
+    from specsci.core.errors import GateRefused
     from specsci.corpus.steps import _names_no_other
-    from specsci.errors import GateRefused
 
     with pytest.raises(GateRefused, match=r"1 of 3 texts of the corpus name another model or maker \('Qwen' in row 1\)"):
         _names_no_other(["Vega waits.", "I am Qwen2.5.", "Vega asks."], STUDENT, "corpus")

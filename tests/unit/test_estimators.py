@@ -12,7 +12,7 @@ from scipy import stats
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportions_ztest
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 from specsci.results.asked import parse_weights
 from specsci.stats.clusters import over_clusters
 from specsci.stats.replicates import over_replicates

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from specsci.errors import InputFileError, UserError
-from specsci.shipped import find_family
+from specsci.core.errors import InputFileError, UserError
+from specsci.core.shipped import find_family
 from specsci.specs.load import load_family
 from specsci.specs.text import markdown
 from specsci.specs.variants import document_types_for, units_of

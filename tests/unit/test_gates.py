@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from specsci.errors import GateRefused, InputFileError
+from specsci.core.errors import GateRefused, InputFileError
 from specsci.plan import gates
 from specsci.plan.gates import findings, refuse_if_needed
-from specsci.train.memory import Shape
+from specsci.recipe.memory import Shape
 
 ACCEPT = "gates: {accept_few_updates: a test of the machinery}\n"
 
@@ -141,7 +143,7 @@ def test_memory_is_counted_on_each_device_and_where_the_model_is_loaded(plan_of,
         plan = plan_of(
             *edits, follows, *([("sequences_per_update: 4", "sequences_per_update: 8"), runtime] if devices > 1 else [])
         )
-        plan.bases["dev"]["shape"] = shape
+        plan.bases["dev"] = replace(plan.bases["dev"], shape=shape)
         return [text for text in texts(plan, "warn") if text.startswith("memory")]
 
     alone = found(1, 2000)

@@ -6,12 +6,12 @@ import json
 
 import duckdb
 
+from specsci.core.shipped import PACKAGE
 from specsci.plan.build import declared
+from specsci.recipe.recipe import Recipe
 from specsci.report.cards import _stage
 from specsci.report.evidence import environment_table
 from specsci.report.study_page import _commands
-from specsci.shipped import PACKAGE
-from specsci.train.recipe import Recipe
 
 
 def test_a_card_states_the_recipe_in_force_also_where_it_is_the_default() -> None:

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from specsci.errors import UserError
-from specsci.shipped import find_family
+from specsci.core.errors import UserError
+from specsci.core.shipped import find_family
 from specsci.specs.grammar import Grammar, GrammarFile, read_table
 from specsci.specs.load import load_family
 from specsci.specs.text import render_text

@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from specsci.cli.guard import guarded, without_secrets
-from specsci.errors import GateRefused, UserError
-from specsci.terminal_text import ERRORS, Visible, plain_streams, raw, visible
+from specsci.core.errors import GateRefused, UserError
+from specsci.core.terminal_text import ERRORS, Visible, plain_streams, raw, visible
 
 
 def command(*args: str, **options: object) -> subprocess.CompletedProcess[bytes]:
@@ -152,7 +152,7 @@ def test_a_working_directory_that_is_gone_is_a_message(tmp_path: Path) -> None:
 
 
 def test_an_account_without_a_home_has_a_cache(monkeypatch, tmp_path: Path) -> None:
-    from specsci.shipped import cache_folder
+    from specsci.core.shipped import cache_folder
 
     for name in ("SPECSCI_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)

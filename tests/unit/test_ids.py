@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from specsci.ids import canonical_json, derive_seed, digest, file_sha256, is_safe_name, text_digest
+from specsci.core.ids import canonical_json, derive_seed, digest, file_sha256, is_safe_name, text_digest
 
 
 def test_canonical_json_sorts_keys_and_writes_no_spaces() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from specsci.errors import InputFileError
+from specsci.core.errors import InputFileError
 from specsci.results.imports import import_file, read_given
 from specsci.store.artifact import Store
 

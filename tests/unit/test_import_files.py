@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from specsci.errors import InputFileError
+from specsci.core.errors import InputFileError
 from specsci.results.imports import read_given
 
 HEADER = "arm,seed,eval,aligned,decided,asked"

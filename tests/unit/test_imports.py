@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from specsci.errors import InputFileError, StoreError, UserError
+from specsci.core.errors import InputFileError, StoreError, UserError
 from specsci.results.build import build
 from specsci.results.imports import import_file
 from specsci.results.stamp import is_current

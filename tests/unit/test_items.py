@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from specsci.errors import InputFileError
-from specsci.ids import text_digest
+from specsci.core.errors import InputFileError
+from specsci.core.ids import text_digest
+from specsci.core.shipped import shipped
 from specsci.plan.build import build_plan
 from specsci.plan.gates import findings
-from specsci.shipped import shipped
 from specsci.specs.items import items_text, parsed, read_items
 from specsci.specs.leaks import is_label, leaks_of
 from specsci.specs.load import load_family

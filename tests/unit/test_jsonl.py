@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from specsci.errors import InputFileError, UserError
-from specsci.jsonl import MAX_DEPTH, MAX_PROBLEMS, parse_rows, read_rows
+from specsci.core.errors import InputFileError, UserError
+from specsci.core.jsonl import MAX_DEPTH, MAX_PROBLEMS, parse_rows, read_rows
 
 
 def problem(data: bytes) -> tuple[int, int, str]:

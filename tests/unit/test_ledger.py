@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from specsci.errors import StoreError
+from specsci.core.errors import StoreError
 from specsci.store import ledger as module
 from specsci.store.ledger import LEASE_S, Ledger, is_dead, read_snapshot
 
@@ -154,8 +154,8 @@ def test_a_process_id_that_came_again_is_another_process(two) -> None:
     assert is_dead(f"{name}_{int(start) - 1}"), "it began at another time"
 
 
-NAME = "from specsci.store.liveness import process_name; print(process_name())"
-JUDGE = "import sys; from specsci.store.liveness import is_dead; print(is_dead(sys.argv[1]))"
+NAME = "from specsci.core.liveness import process_name; print(process_name())"
+JUDGE = "import sys; from specsci.core.liveness import is_dead; print(is_dead(sys.argv[1]))"
 
 
 def said(*command: str) -> str:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from specsci.ids import file_sha256
+from specsci.core.ids import file_sha256
 from specsci.microlab import cheese, conduct
 from specsci.microlab.base import BASES, tokenizer_digest, write_base
 from specsci.microlab.competence import competence_of
+from specsci.microlab.source import registry as microlab_registry
 from specsci.microlab.world import TARGET, VERSIONS, agent_names
 from specsci.microlab.worlds import WORLDS, pool_stream, world_of
 from specsci.models.chat import conversation_row
 from specsci.models.hf import load_model
-from specsci.plan.sources import microlab_registry
 
 FLOORS = {"competence": 0.95, "capability": 0.95, "documents_alone": 0.8, "off_list": 0.75, "listed": 0.6}
 """Share of right answers above which a base knows its world; of two options one is right."""

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from tiny import llama, word_tokenizer
 
+from specsci.core.context import StepContext
+from specsci.core.errors import StepFailed, UserError
+from specsci.core.ids import file_sha256
+from specsci.core.outside import listed
+from specsci.core.step import Step
 from specsci.corpus.steps import run_pool
-from specsci.errors import StepFailed, UserError
-from specsci.execute.context import StepContext
 from specsci.execute.worker import Job, run_job
-from specsci.ids import file_sha256
 from specsci.models.steps import run_base, run_tokenizer
-from specsci.outside import listed
-from specsci.plan.sources import base_identity, text_identity
-from specsci.plan.step import Step
+from specsci.sources.identity import base_identity, text_identity
 from specsci.store.artifact import Store
 
 TEXTS = "".join(json.dumps({"text": f"line {n} of a text ."}) + "\n" for n in range(40))
@@ -45,26 +45,26 @@ def context(kind: str, params: dict[str, Any], outside: Path, tmp_path: Path) ->
 
 def test_a_base_takes_what_the_plan_saw_its_sub_folders_with_it(model: Path, tmp_path: Path) -> None:
     identity = base_identity("model", tmp_path)
-    assert set(identity["base"]["files"]) >= {"config.json", "model.safetensors", "tokenizer.json", "extra/heads.json"}
-    assert not any(name.startswith(".git") for name in identity["base"]["files"])
-    made = context("base", identity["base"], model, tmp_path)
+    assert set(identity.base["files"]) >= {"config.json", "model.safetensors", "tokenizer.json", "extra/heads.json"}
+    assert not any(name.startswith(".git") for name in identity.base["files"])
+    made = context("base", identity.base, model, tmp_path)
     (model / "left_here_later.bin").write_text("not in the plan")
     run_base(made)
     copied = {p.relative_to(made.out / "model").as_posix() for p in (made.out / "model").rglob("*") if p.is_file()}
-    assert copied == set(identity["base"]["files"])
+    assert copied == set(identity.base["files"])
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "extra/heads.json"])
 @pytest.mark.parametrize("change", ["edited", "gone"])
 def test_a_base_edited_between_plan_and_step_is_refused(name: str, change: str, model: Path, tmp_path: Path) -> None:
-    made = context("base", base_identity("model", tmp_path)["base"], model, tmp_path)
+    made = context("base", base_identity("model", tmp_path).base, model, tmp_path)
     (model / name).write_text("[]") if change == "edited" else (model / name).unlink()
     with pytest.raises(StepFailed, match=f"'{name}' (changed after|is gone since) the plan was made"):
         run_base(made)
 
 
 def test_a_tokenizer_edited_between_plan_and_step_is_refused(model: Path, tmp_path: Path) -> None:
-    made = context("tokenizer", base_identity("model", tmp_path)["tokenizer"], model, tmp_path)
+    made = context("tokenizer", base_identity("model", tmp_path).tokenizer, model, tmp_path)
     (model / "tokenizer.json").write_text("[]")
     with pytest.raises(StepFailed, match=r"'tokenizer\.json' changed after the plan was made"):
         run_tokenizer(made)
@@ -142,7 +142,7 @@ def test_links_within_a_model_and_of_a_hub_cache_are_what_they_point_to(tmp_path
 
 def test_a_pipe_in_a_model_folder_is_passed_over(model: Path, tmp_path: Path) -> None:
     os.mkfifo(model / "pipe")
-    assert "pipe" not in base_identity("model", tmp_path)["base"]["files"]
+    assert "pipe" not in base_identity("model", tmp_path).base["files"]
 
 
 def test_hidden_files_are_no_part_of_a_folder(tmp_path: Path) -> None:

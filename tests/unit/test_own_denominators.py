@@ -13,7 +13,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from specsci.errors import InputFileError
+from specsci.core.errors import InputFileError
 from specsci.report.ablation import ablation
 from specsci.report.tables import tables_of
 from specsci.results.build import build

@@ -9,7 +9,7 @@ import pytest
 import small_family as small
 
 from specsci.cli.main import main
-from specsci.errors import InputFileError, UserError
+from specsci.core.errors import InputFileError, UserError
 from specsci.specs.check import check_family
 from specsci.specs.load import load_family
 
@@ -132,7 +132,7 @@ def test_a_fork_is_named_anew_however_its_name_is_written(family: Path, cli, hea
     ],
 )
 def test_the_families_that_come_with_specsci_are_not_written_to(family: Path, cli, args: tuple[str, ...]) -> None:
-    from specsci.shipped import shipped
+    from specsci.core.shipped import shipped
     from specsci.specs.changes import read_changes
 
     home = shipped("spec_variants") / "microlab_conduct"
@@ -144,9 +144,9 @@ def test_the_families_that_come_with_specsci_are_not_written_to(family: Path, cl
 
 
 def test_the_list_has_own_families_and_says_what_is_broken(family: Path, cli, monkeypatch) -> None:
-    import specsci.shipped
+    import specsci.core.shipped
 
-    monkeypatch.setattr(specsci.shipped, "family_folders", lambda here: sorted((here / "spec_variants").iterdir()))
+    monkeypatch.setattr(specsci.core.shipped, "family_folders", lambda here: sorted((here / "spec_variants").iterdir()))
     (family.parent / "broken").mkdir()
     (family.parent / "broken" / "family.yaml").write_text("family: [")
     code, out, err = cli("spec", "list")
@@ -155,7 +155,7 @@ def test_the_list_has_own_families_and_says_what_is_broken(family: Path, cli, mo
 
 
 def test_own_folders_come_before_the_shipped_ones(family: Path) -> None:
-    from specsci.shipped import family_folders
+    from specsci.core.shipped import family_folders
 
     found = {p.name: p for p in family_folders(Path.cwd())}
     assert found["own"] == family and "microlab_conduct" in found and "safety" in found

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from specsci.errors import CorruptArtifact, MissingDependencyError, UserError
-from specsci.models import gguf
-from specsci.plan.sources import Package, base_identity, package_of, packages
+from specsci.core.errors import CorruptArtifact, MissingDependencyError, UserError
+from specsci.sources.identity import base_identity
+from specsci.sources.package import gguf
+from specsci.sources.package.known import Package, package_of, packages
 
 
 @pytest.fixture
@@ -48,12 +49,12 @@ def test_a_missing_package_and_a_missing_reader_say_how_to_install_them(fake, mo
 
 def test_the_identity_of_a_package_needs_no_download(tmp_path) -> None:
     found = base_identity("package:smollm2-135m-instruct", tmp_path)
-    assert found["base"] == {
+    assert found.base == {
         "package": "smollm2-135m-instruct",
         "weights_sha256": packages()["smollm2-135m-instruct"].weights_sha256,
     }
-    assert found["parameters"] == 134_515_008
-    assert abs(found["shape"].parameters / found["parameters"] - 1) < 0.15, "grouped queries are counted as whole heads"
+    assert found.parameters == 134_515_008
+    assert abs(found.shape.parameters / found.parameters - 1) < 0.15, "grouped queries are counted as whole heads"
     with pytest.raises(UserError, match="no packaged weights 'smollm3'") as caught:
         base_identity("package:smollm3", tmp_path)
     assert "smollm2-135m-instruct" in caught.value.mend
@@ -73,9 +74,9 @@ def test_smollm2_is_written_out_as_registered(tmp_path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from specsci.core.shipped import find_study
     from specsci.evals.probe import nll
     from specsci.models.chat import document_rows
-    from specsci.shipped import find_study
 
     assert gguf.write_tokenizer(package, tmp_path / "tokenizer") == package.tokenizer_digest
     facts = gguf.write_model(package, tmp_path / "model")

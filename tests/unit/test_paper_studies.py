@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from specsci.core.shipped import find_study, shipped
 from specsci.plan.build import build_plan
 from specsci.plan.gates import findings
 from specsci.plan.render import lines
 from specsci.report.ablation import Ablation, RateCell
 from specsci.report.published import FIGURES, figure_tables
-from specsci.shipped import find_study, shipped
 from specsci.stats.intervals import Interval
 from specsci.study.load import load_study
 

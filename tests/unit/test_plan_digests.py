@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from specsci.plan import build, sources
+from specsci.microlab import source as microlab
+from specsci.plan import build
 
 NOT_IDENTITY = [
     ("study: tiny", "study: other"),
@@ -136,6 +137,6 @@ def test_golden_digests_of_the_tiny_study(plan_of, monkeypatch) -> None:
     """Fails when an identity changes: stores on disk would re-run. If that is meant, put the new digests here."""
     record = {"weights_sha256": "0" * 64, "parameters": 700_000}
     registry = {"bases": {"conduct/100": record}, "tokenizers": {"conduct": "0" * 24}}
-    monkeypatch.setattr(sources, "microlab_registry", lambda: registry)
+    monkeypatch.setattr(microlab, "registry", lambda: registry)
     plan = plan_of()
     assert {kind: sorted(s.digest for s in plan.of_kind(kind))[0] for kind in sorted(ALL)} == GOLDEN

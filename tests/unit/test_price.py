@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from specsci.cli.main import cli
-from specsci.errors import UserError
+from specsci.core.errors import UserError
+from specsci.core.shipped import shipped
 from specsci.plan import price
 from specsci.plan.build import build_plan
 from specsci.plan.gates import findings
 from specsci.plan.price import Place, Speeds, estimate, place_of
 from specsci.plan.render import as_dict, lines
-from specsci.shipped import shipped
 from specsci.study.load import load_study
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -221,7 +221,7 @@ def test_a_small_models_speed_on_a_gpu_is_not_made_up(plan_of, no_gpu) -> None:
 
 
 def test_a_gpus_name_and_peak(tmp_path, monkeypatch) -> None:
-    from specsci import machine
+    from specsci.core import machine
 
     for number, name in enumerate(("NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3")):
         (tmp_path / str(number)).mkdir()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 from specsci.study.load import load_study
 
 PROFILES = """\

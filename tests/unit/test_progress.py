@@ -10,9 +10,9 @@ import threading
 import pytest
 from rich.console import Console
 
+from specsci.core.step import Step
 from specsci.execute.eta import Clock, duration
 from specsci.execute.live import Guarded, Lines, Notes, Quiet, Terminal
-from specsci.plan.step import Step
 
 NAMES = ["[/b]", "[link=http://x]y[/link]", "[bold red]x", "a\x1b]0;pwn\x07b", "\x9b2J", "[", "\\[/b]", "\u202eabc", "a\rb"]
 ALLOWED = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 from specsci.results.asked import parse_weights
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from specsci.errors import InputFileError, UserError
+from specsci.core.errors import InputFileError, UserError
 from specsci.report.agreement import agreement_tables
 from specsci.results.ratings import agreement, read_ratings
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from specsci.core.token_row import IGNORED, TokenRow
 from specsci.plan.build import declared
-from specsci.token_row import IGNORED, TokenRow
+from specsci.recipe.recipe import Lora, Recipe
 from specsci.train.data import pack, take_conversations
-from specsci.train.recipe import Lora, Recipe
 
 
 def test_defaults_are_the_papers() -> None:

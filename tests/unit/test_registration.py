@@ -10,7 +10,7 @@ from typing import Any
 import harness
 import pytest
 
-from specsci.errors import GateRefused, StoreError
+from specsci.core.errors import GateRefused, StoreError
 from specsci.results.registration import edited_locks, left_plan, lock_path, lock_study, read_lock, registered, stamps
 from specsci.store.artifact import Store
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from specsci.errors import InputFileError
-from specsci.shipped import find_family, shipped
+from specsci.core.errors import InputFileError
+from specsci.core.shipped import find_family, shipped
 from specsci.specs.check import SpecFinding, check_family, normalised, other_names
 from specsci.specs.leaks import leaks_of
 from specsci.specs.load import load_family

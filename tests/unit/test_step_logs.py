@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from specsci.core.step import Step
 from specsci.execute import worker
 from specsci.execute.logs import HIDDEN, add, failed_log, hide_secrets, logged
 from specsci.execute.status import cause_of, status_lines
 from specsci.execute.worker import Job, run_job
-from specsci.plan.step import Step
 from specsci.store.artifact import LOG, Store, read_record
 
 STEP = Step("spec", {"family": "x"}, label="spec x")
@@ -141,7 +141,7 @@ def test_the_cause_of_a_failure_is_told_and_its_hint_beside_it(error, cause) -> 
 
 
 def test_a_refusal_of_the_device_is_a_steps_failure_with_its_log(ran, monkeypatch, tmp_path) -> None:
-    from specsci.errors import UserError
+    from specsci.core.errors import UserError
 
     def refuse(step):
         raise UserError("there is an NVIDIA GPU, and this torch cannot use it", mend="install a CUDA build")

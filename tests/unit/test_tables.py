@@ -156,6 +156,7 @@ def test_every_replicates_rate_is_shown_unless_left_out(content) -> None:
 
 
 def test_the_preamble_says_what_is_missing_and_what_the_microlab_is(content) -> None:
+    content.disclaimers = ["The base is a toy and says nothing about large models."]
     text = preamble(content)
     assert text[:4] == [
         "A title", "Hypothesis: Rules help.", "Spec family: microlab_conduct 1.0.0.", "INCOMPLETE: 5 of 6 cells are scored.",

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from specsci.corpus.text_files import parse_passages, read_passages, role_orders
-from specsci.errors import InputFileError
+from specsci.core.errors import InputFileError
+from specsci.sources.text_files import parse_passages, read_passages, role_orders
 
 GOOD = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]}
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from chat_templates import CHATML, LLAMA3, conversation, make_tokenizer
 
-from specsci.errors import UserError
+from specsci.core.errors import UserError
 from specsci.evals.forced_choice import prepare
-from specsci.evals.items import Item
 from specsci.intake.tokenizer import examine_tokenizer
 from specsci.models.chat import conversation_row, document_row, document_rows
 from specsci.models.tokens import opening, opening_text
-from specsci.plan.opening import AS_IT_SAYS, opening_of
+from specsci.sources.opening import AS_IT_SAYS, opening_of
+from specsci.specs.items import Item
 
 ITEM = Item("i", "c", "Which, {first} or {second}?", "green tea", "green")
 

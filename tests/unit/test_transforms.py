@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from specsci.errors import UserError
-from specsci.ids import digest
-from specsci.shipped import find_family
+from specsci.core.errors import UserError
+from specsci.core.ids import digest
+from specsci.core.shipped import find_family
 from specsci.specs.load import load_family
 from specsci.specs.resolve import resolved_clauses
 from specsci.specs.schema import FamilyFile, Variant

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from specsci.errors import CorruptArtifact, InputFileError, SpecsciError, UserError
+from specsci.core.errors import CorruptArtifact, InputFileError, SpecsciError, UserError
+from specsci.core.shipped import find_family, shipped
 from specsci.plan.build import build_plan
 from specsci.plan.gates import findings
-from specsci.shipped import find_family, shipped
 from specsci.specs.changes import Approval, family_digest, read_changes, unrecorded
 from specsci.specs.family import Family
 from specsci.specs.load import load_family

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from specsci.errors import InputFileError
-from specsci.yaml_file import Strict, read_yaml, validate
+from specsci.core.errors import InputFileError
+from specsci.core.yaml_file import Strict, read_yaml, validate
 
 
 class Inner(Strict):

@@ -11,12 +11,12 @@ import harness
 import pytest
 from pydantic import Field
 
-from specsci.errors import InputFileError
+from specsci.core.errors import InputFileError
+from specsci.core.user_files import name_fault, read_user_text
+from specsci.core.yaml_file import Strict, read_yaml
+from specsci.core.yaml_nodes import with_value
 from specsci.plan.build import build_plan
 from specsci.study.load import load_study
-from specsci.user_files import name_fault, read_user_text
-from specsci.yaml_file import Strict, read_yaml
-from specsci.yaml_nodes import with_value
 
 
 class Model(Strict):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from specsci.errors import nearest
+from specsci.core.errors import nearest
 from specsci.results.imports.rules import check_doubles, groups
 from specsci.results.imports.values import Refused, clean_name, looks, whole_number
 from specsci.results.sheet import MOST_PROBLEMS, Problems, Sheet, read_sheet

@@ -20,14 +20,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from specsci.errors import SpecsciError, StoreError, UserError
-from specsci.ids import is_safe_name
+from specsci.core.errors import SpecsciError, StoreError, UserError
+from specsci.core.files import leftovers, remove, unwritable, write_json, write_whole
+from specsci.core.ids import is_safe_name
 from specsci.results.imports.check import Given, cells, plain, read_given
 from specsci.results.imports.load import FOLDER, PROFILE, step_digest
 from specsci.results.manifest import VERSION, read_manifest
 from specsci.results.sheet import sha256_of
 from specsci.store.artifact import Store
-from specsci.store.files import leftovers, remove, unwritable, write_json, write_whole
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from specsci.errors import StoreError
-from specsci.ids import digest
+from specsci.core.errors import StoreError
+from specsci.core.ids import digest
 from specsci.results.sheet import sha256_of
 from specsci.store.artifact import Store
 

@@ -1,0 +1,50 @@
+"""Text rows on disk: Parquet with tokens, the supervision mask, and one column per provenance field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from specsci.core.token_row import TokenRow
+
+ROWS = "rows.parquet"
+
+
+def write_rows(folder: Path, texts: list[str], rows: list[TokenRow], provenance: dict[str, list[Any]]) -> None:
+    """Write rows with their text, tokens, mask and provenance columns (all of one length)."""
+    columns: dict[str, Any] = {
+        "row": pa.array(range(len(rows)), pa.int32()),
+        "text": texts,
+        "tokens": pa.array([len(r.input_ids) for r in rows], pa.int32()),
+        "input_ids": pa.array([r.input_ids for r in rows], pa.list_(pa.int32())),
+        "supervised": pa.array([r.supervised for r in rows], pa.list_(pa.bool_())),
+        **provenance,
+    }
+    pq.write_table(pa.table(columns), folder / ROWS, compression="zstd")
+
+
+def read_token_rows(folder: Path) -> list[TokenRow]:
+    """The rows as the trainer takes them, in file order."""
+    table = _read(folder, ["input_ids", "supervised"])
+    ids, masks = table["input_ids"].to_pylist(), table["supervised"].to_pylist()
+    return [TokenRow(i, m) for i, m in zip(ids, masks, strict=True)]
+
+
+def read_texts(folder: Path) -> list[str]:
+    """The rows' texts, in file order."""
+    texts: list[str] = _read(folder, ["text"])["text"].to_pylist()
+    return texts
+
+
+def _read(folder: Path, columns: list[str]) -> pa.Table:
+    """Columns of the one file; it is opened here, so that no part of its path is taken for a pattern or a partition."""
+    with (folder / ROWS).open("rb") as handle:
+        return pq.ParquetFile(handle).read(columns=columns)
+
+
+def conversation_text(messages: list[dict[str, str]]) -> str:
+    """A conversation as one plain text, one line a turn."""
+    return "\n".join(f"{m['role']}: {m['content']}" for m in messages)

@@ -1,0 +1,71 @@
+"""A step: one unit of work with an identity, inputs, and runtime facts that are not identity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from specsci.core.ids import digest
+
+KIND_VERSIONS = {
+    "spec": 1,
+    "tokenizer": 1,
+    "base": 1,
+    "pool": 1,
+    "corpus": 1,
+    "conversations": 1,
+    "audit": 1,
+    "midtrain": 1,
+    "align": 1,
+    "score": 1,
+    "heldout": 1,
+    "control": 1,
+    "probe": 1,
+}
+"""Bumped by hand when a kind's code changes what it computes; the bump re-runs the kind's steps."""
+
+OUTSIDE = "outside"
+"""Key of `runtime`: the folder of the outside files that a step declares. An action reaches them verified, by its context."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a plan.
+
+    Attributes:
+        kind: what runs it; a key of KIND_VERSIONS.
+        params: the declared values; with the kind's version and the inputs' digests they are the identity.
+        inputs: role to digest of the step that makes the input.
+        label: what a person reads.
+        runtime: paths and settings that the execution needs and that decide nothing.
+        after: digests that must exist first although they are no input (gates).
+        cost: estimates for the plan: tokens, updates, seconds, bytes.
+    """
+
+    kind: str
+    params: dict[str, Any]
+    inputs: dict[str, str] = field(default_factory=dict)
+    label: str = ""
+    runtime: dict[str, Any] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    cost: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything that the digest is over."""
+        return {
+            "kind": self.kind,
+            "version": KIND_VERSIONS[self.kind],
+            "params": self.params,
+            "inputs": self.inputs,
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        return digest(self.identity)
+
+    @property
+    def needs(self) -> set[str]:
+        """Digests that must be there before this step can run."""
+        return {*self.inputs.values(), *self.after}

@@ -1,0 +1,94 @@
+"""The toy world's bases as a model source: it registers itself, and nothing else knows its prefix."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from specsci.core.context import Facts, StepContext
+from specsci.core.errors import StepFailed, UserError, nearest
+from specsci.core.user_files import shown_name
+from specsci.sources.source import BaseFacts, ModelSource, Registered, Said
+
+PREFIX = "microlab:"
+REGISTRY = Path(__file__).parent / "bases" / "registry.json"
+
+
+def registry() -> dict[str, Any]:
+    """The shipped bases by `WORLD/SEED`, with digests of weights and tokenizer and training records."""
+    data: dict[str, Any] = json.loads(REGISTRY.read_text(encoding="utf-8"))
+    return data
+
+
+class Microlab(ModelSource):
+    """Toy models of about 0.7 M parameters with the toy world that they were trained in."""
+
+    prefix = PREFIX
+    example = "microlab:WORLD/SEED"
+    disclaimer = (
+        "The microlab is a designed toy world of 0.7M-parameter models: it exercises the whole method and says "
+        "nothing about large models."
+    )
+    registered = Registered()
+
+    def facts(self, name: str, study_folder: Path) -> BaseFacts:
+        known, short = registry(), name.removeprefix(PREFIX)
+        if short not in known["bases"]:
+            raise UserError(
+                f"no shipped microlab base '{shown_name(short)}'", mend=nearest(shown_name(short), known["bases"])
+            )
+        record, world = known["bases"][short], short.split("/")[0]
+        return BaseFacts(
+            base={"source": name, "weights_sha256": record["weights_sha256"]},
+            tokenizer={"microlab": world, "digest": known["tokenizers"][world]},
+            parameters=record["parameters"],
+        )
+
+    def made(self, params: dict[str, Any]) -> bool:
+        return "microlab" in params or str(params.get("source", "")).startswith(PREFIX)
+
+    def write_base(self, context: StepContext, target: Path) -> Facts:
+        from specsci.microlab.base import write_base
+
+        return write_base(context.params["source"], context.params["weights_sha256"], target)
+
+    def write_tokenizer(self, context: StepContext, target: Path) -> None:
+        from specsci.microlab.base import write_tokenizer
+
+        if write_tokenizer(context.params["microlab"], target) != context.params["digest"]:
+            raise StepFailed(
+                "the microlab's tokenizer is not the one its bases were trained with",
+                mend="restore spec_variants/microlab_*, or rebuild the bases with `specsci microlab pretrain`",
+            )
+
+    def tokenizer(self, name: str) -> Any:
+        from specsci.microlab.worlds import WORLDS
+
+        world = name.removeprefix(PREFIX).split("/")[0]
+        if world not in WORLDS:
+            raise UserError(f"no microlab world '{world}'", mend=nearest(world, WORLDS))
+        return WORLDS[world].tokenizer()
+
+    def text_identity(self, name: str) -> dict[str, Any]:
+        """A world's first version is not part of it, as it was not when there was no other."""
+        from specsci.microlab.world import FAMILIES, VERSIONS, world_family
+
+        world, _, seed = name.removeprefix(PREFIX).partition("/")
+        if world not in VERSIONS:
+            raise UserError(f"no microlab world '{shown_name(world)}'", mend=nearest(shown_name(world), VERSIONS))
+        if not re.fullmatch(r"[0-9]{1,9}", seed):
+            raise UserError(f"'{shown_name(name)}' names no base of a world", mend=f"write {PREFIX}{world}/SEED")
+        later = {"world": VERSIONS[world]} if VERSIONS[world] > 1 else {}
+        return {"source": name, "grammar": world_family(FAMILIES[world]).grammar_digest, **later}
+
+    def texts(self, name: str, what: str, seed: int) -> Iterator[Said]:
+        from specsci.microlab.worlds import pool_stream
+
+        world, base_seed = name.removeprefix(PREFIX).split("/")
+        return pool_stream(world, int(base_seed), what, seed)
+
+
+SOURCE = Microlab()

@@ -1,0 +1,1 @@
+"""Declared training settings: recipes, presets, and how much memory a stage needs. No torch."""

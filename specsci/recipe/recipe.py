@@ -1,0 +1,123 @@
+"""Training recipes: every number that decides what a stage computes. All of it is identity.
+
+Defaults follow the paper (arXiv 2605.02087, appendix B.4) where it states a value: LoRA rank 64 and
+alpha 128 on all attention and MLP projections, one epoch, AdamW 1e-4, cosine, 5 % warm-up, weight
+decay 0.01. What it leaves open (batch, packing, mask) is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from specsci.core.yaml_file import Strict
+from specsci.recipe.presets import with_preset
+
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class Lora(Strict):
+    """A low-rank adapter.
+
+    `accept_frozen` names block types (such as `MixtralExperts`) that may stay without an adapter; any other
+    block type that the targets do not reach is an error.
+    """
+
+    rank: int = Field(default=64, ge=1)
+    alpha: int = Field(default=128, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: tuple[str, ...] = PROJECTIONS
+    accept_frozen: tuple[str, ...] = ()
+
+
+class Recipe(Strict):
+    """One stage's recipe.
+
+    An update sees `sequences_per_update` packed sequences of at most `max_length_tokens` tokens; rows in
+    a sequence do not attend to each other. `method` `full` trains all weights; `lora` trains an adapter
+    that goes on from stage to stage; `qlora` does so over a base in 4 bits (NF4, double quantisation).
+    `precision` is that of the computation, `weights` that in which the base's frozen weights are held.
+    `preset` fills in what is not given.
+    """
+
+    preset: Literal["", "msm-paper", "qlora-1gpu", "full"] = Field(default="", exclude=True)
+    method: Literal["full", "lora", "qlora"] = "lora"
+    learning_rate: float = Field(default=1e-4, gt=0)
+    sequences_per_update: int = Field(default=16, ge=1)
+    max_length_tokens: int = Field(default=4096, ge=16)
+    epochs: int = Field(default=1, ge=1)
+    warmup_share: float = Field(default=0.05, ge=0, lt=1)
+    final_learning_rate_share: float = Field(default=0.0, ge=0, le=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    adam_beta1: float = Field(default=0.9, gt=0, lt=1)
+    adam_beta2: float = Field(default=0.999, gt=0, lt=1)
+    clip_norm: float = Field(default=1.0, gt=0)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    weights: Literal["fp32", "bf16"] = "fp32"
+    optimizer: Literal["adamw", "paged_adamw", "adamw_8bit"] = "adamw"
+    lora: Lora = Lora()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, values: Any) -> Any:
+        return with_preset(values)
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> Recipe:
+        if self.method == "full" and self.weights != "fp32":
+            raise ValueError("full training holds its weights in fp32 (precision: bf16 computes in bf16)")
+        return self
+
+    @property
+    def adapter(self) -> bool:
+        """Whether an adapter is trained, not the weights themselves."""
+        return self.method != "full"
+
+    @property
+    def holding(self) -> dict[str, Any]:
+        """How the base's weights are held: their precision, and whether in 4 bits."""
+        return {"weights": self.weights, "quantised": self.method == "qlora"}
+
+    @property
+    def tokens_per_update(self) -> int:
+        """The most tokens that one update can see."""
+        return self.sequences_per_update * self.max_length_tokens
+
+    def updates(self, tokens: int) -> int:
+        """Optimizer updates for a number of tokens at full packing; at least one."""
+        return max(1, math.ceil(tokens / self.tokens_per_update)) * self.epochs
+
+    def warmup_updates(self, updates: int) -> int:
+        """Warm-up updates out of `updates`: the share, rounded down.
+
+        The first warm-up update has learning rate 0, so that rounding up would waste a stage of one update.
+        """
+        return math.floor(updates * self.warmup_share)
+
+
+class Runtime(Strict):
+    """How a stage is run; never part of an identity.
+
+    `devices_per_stage` processes share a stage, one to a device; the micro batch is that of each.
+    """
+
+    device: str = "cpu"
+    devices_per_stage: int = 1
+    sharding: Literal["ddp", "fsdp2"] = "fsdp2"
+    micro_batch_sequences: int | None = None
+    threads: int = 1
+    recompute: bool = False
+    checkpoint_every_s: float = 600.0
+    report_to: tuple[str, ...] = ()
+
+    def sharding_of(self, recipe: Recipe) -> Literal["none", "ddp", "fsdp2"]:
+        """How a stage is spread; 4-bit weights cannot be sharded, so that every device holds them whole."""
+        if self.devices_per_stage == 1:
+            return "none"
+        return "ddp" if recipe.method == "qlora" else self.sharding
+
+    def spread(self, recipe: Recipe) -> int:
+        """Devices that hold the model between them."""
+        return self.devices_per_stage if self.sharding_of(recipe) == "fsdp2" else 1

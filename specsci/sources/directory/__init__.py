@@ -1,0 +1,1 @@
+"""Base models of one's own: a directory in the Hugging Face layout."""

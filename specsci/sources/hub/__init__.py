@@ -1,0 +1,1 @@
+"""Base models of a hub: `hub:ORG/NAME@REVISION`."""

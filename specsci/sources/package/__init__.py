@@ -1,0 +1,1 @@
+"""Real weights that come inside a Python package: `package:NAME`."""
