@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from benchmarks.common import Options, Result, Row, scratch, seconds
-from specsci.core.context import StepContext, action_of
+from specsci.core.context import StepContext
+from specsci.core.kinds import KINDS
 from specsci.core.step import Step
 from specsci.execute.devices import Layout
 from specsci.execute.live import Quiet
@@ -55,7 +56,7 @@ def run(options: Options) -> Result:
 
 def _action_s(steps: list[Step], folder: Path) -> float:
     """Mean seconds of the bare action over the steps, its imports done."""
-    action, times = action_of("spec"), []
+    action, times = KINDS["spec"].load_action(), []
     for step in steps:
         out = folder / f"out-{step.digest}"
         out.mkdir()

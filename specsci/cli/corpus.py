@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from specsci.cli.common import emit, json_option, open_store, store_option
+from specsci.core.kinds import names
 
 
 @click.group()
@@ -37,7 +38,7 @@ def peek(match: str | None, store_dir: Path | None, rows: int) -> None:
     """Show the first rows of corpora, conversations and pools whose label or digest contains MATCH."""
     from specsci.core.rows import ROWS, read_texts
 
-    store, records = _records(store_dir, ("corpus", "conversations", "pool"), match)
+    store, records = _records(store_dir, names(lambda kind: kind.holds_texts), match)
     for record in records:
         store.verify(record["kind"], record["digest"], ROWS)
         click.echo(f"{record['label']} [{record['digest']}]: {record['tokens']:,} tokens")

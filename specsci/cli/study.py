@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from specsci.cli.common import emit, json_option, open_store, profile_option, say_left_out, store_option, store_path
+from specsci.core.kinds import names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -123,7 +124,7 @@ def _earlier(store: Store, plan: Plan, have: set[str]) -> Iterator[dict[str, Any
 
     if len(have) == len(plan.steps):
         return
-    for kind in ("midtrain", "align", "score", "probe"):
+    for kind in names(lambda kind: kind.timed):
         own = [s.digest for s in plan.of_kind(kind) if s.digest in have]
         folder = store.root / "steps" / kind
         others = sorted(p.name for p in folder.iterdir() if p.name not in have) if folder.is_dir() else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -60,27 +59,3 @@ class StepContext:
     def take_externals(self, target: Path) -> None:
         """Verified copies of all declared outside files below `target`; raises StepFailed as `external` does."""
         copy_all_verified(Path(self.outside), self.declared_files, target)
-
-
-ACTIONS = {
-    "spec": "specsci.corpus.steps:run_spec",
-    "pool": "specsci.corpus.steps:run_pool",
-    "corpus": "specsci.corpus.steps:run_corpus",
-    "conversations": "specsci.corpus.steps:run_conversations",
-    "audit": "specsci.corpus.audit:run_audit",
-    "tokenizer": "specsci.models.steps:run_tokenizer",
-    "base": "specsci.models.steps:run_base",
-    "midtrain": "specsci.train.steps:run_midtrain",
-    "align": "specsci.train.steps:run_align",
-    "score": "specsci.evals.steps:run_score",
-    "heldout": "specsci.corpus.steps:run_corpus",
-    "control": "specsci.corpus.steps:run_control",
-    "probe": "specsci.evals.probe:run_probe",
-}
-
-
-def action_of(kind: str) -> Callable[[StepContext], Facts]:
-    """The function that runs a kind of step, imported when first needed."""
-    module, name = ACTIONS[kind].split(":")
-    action: Callable[[StepContext], Facts] = getattr(import_module(module), name)
-    return action

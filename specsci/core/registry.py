@@ -75,6 +75,10 @@ class Registry(Generic[T]):
         except KeyError:
             raise UserError(f"no {self.what} '{name}'", mend=nearest(name, self.objects)) from None
 
+    def get(self, name: str) -> T | None:
+        """The object of a name; None where there is none, or no longer."""
+        return self.objects.get(name)
+
     def forget(self) -> None:
         """Load everything again at the next use (after packages were installed or removed in this process)."""
         self.__dict__.pop("objects", None)

@@ -7,23 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from specsci.core.ids import digest
-
-KIND_VERSIONS = {
-    "spec": 1,
-    "tokenizer": 1,
-    "base": 1,
-    "pool": 1,
-    "corpus": 1,
-    "conversations": 1,
-    "audit": 1,
-    "midtrain": 1,
-    "align": 1,
-    "score": 1,
-    "heldout": 1,
-    "control": 1,
-    "probe": 1,
-}
-"""Bumped by hand when a kind's code changes what it computes; the bump re-runs the kind's steps."""
+from specsci.core.kinds import KINDS
 
 OUTSIDE = "outside"
 """Key of `runtime`: the folder of the outside files that a step declares. An action reaches them verified, by its context."""
@@ -34,7 +18,7 @@ class Step:
     """One step of a plan.
 
     Attributes:
-        kind: what runs it; a key of KIND_VERSIONS.
+        kind: what runs it; the name of a `StepKind`.
         params: the declared values; with the kind's version and the inputs' digests they are the identity.
         inputs: role to digest of the step that makes the input.
         label: what a person reads.
@@ -56,7 +40,7 @@ class Step:
         """Everything that the digest is over."""
         return {
             "kind": self.kind,
-            "version": KIND_VERSIONS[self.kind],
+            "version": KINDS[self.kind].version,
             "params": self.params,
             "inputs": self.inputs,
         }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from statistics import median
 
+from specsci.core.kinds import trains
 from specsci.core.step import Step
 
-TRAINING = ("midtrain", "align")
 LEAST_STEPS = 3
 LEAST_SHARE = 0.05
 """Share of the expected work that must be done before anything is said."""
@@ -59,12 +59,12 @@ class Clock:
 
 
 def _sort(step: Step) -> str:
-    return "training" if step.kind in TRAINING and step.cost.get("flop") else step.kind
+    return "training" if trains(step.kind) and step.cost.get("flop") else step.kind
 
 
 def _work(step: Step) -> float:
     """What a step's time grows with: a training step's arithmetic, with a constant for its start."""
-    flop = step.cost.get("flop") if step.kind in TRAINING else None
+    flop = step.cost.get("flop") if trains(step.kind) else None
     return _expected_s(step) if flop else 1.0
 
 

@@ -10,12 +10,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
+from specsci.core.kinds import KINDS, TORCH
 from specsci.core.step import Step
 from specsci.execute.devices import Layout
 from specsci.execute.executor import Display, RunReport
 from specsci.execute.logs import failed_log, keep_failed
 from specsci.execute.pool import Worker, WorkerPool
-from specsci.execute.worker import NEEDS_TORCH, Job, Outcome, Tick
+from specsci.execute.worker import Job, Outcome, Tick
 from specsci.store.artifact import Store
 from specsci.store.ledger import LEASE_S, Ledger, is_dead
 
@@ -54,7 +55,7 @@ class LocalExecutor:
         self.store.clear_checkpoints()
         self.ledger.start_run(len(steps))
         self.display.start(len(steps), len(self.done), self.layout.workers)
-        loads = any(s.kind in NEEDS_TORCH for s in self.waiting.values())
+        loads = any(TORCH in KINDS[s.kind].needs for s in self.waiting.values())
         self.display.phase("starting workers" + (": loading torch" if loads else ""))
         state = "ended"
         try:

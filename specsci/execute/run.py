@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from specsci.core.errors import StoreError, UserError
+from specsci.core.kinds import KINDS
 from specsci.core.liveness import is_dead
 from specsci.core.machine import visible_gpus
-from specsci.core.step import KIND_VERSIONS, Step
+from specsci.core.step import Step
 from specsci.execute.devices import layout
 from specsci.execute.executor import Display, RunReport
 from specsci.execute.live import Guarded
@@ -52,7 +53,7 @@ def run_study(plan: Plan, store: Store, workers: int | None, display_for: Callab
             total.failed += 1
             total.errors.append({"digest": "", "kind": RESULTS, "label": "results.duckdb", "error": str(error)})
             break
-        corrupt = [part for part in total.left_out if part["kind"] in KIND_VERSIONS]
+        corrupt = [part for part in total.left_out if part["kind"] in KINDS]
         for part in corrupt:
             aside = store.set_aside(part["kind"], part["name"])
             guarded({}).note(f"{part['kind']} {part['name']} is corrupt: set aside as {aside}, made anew")

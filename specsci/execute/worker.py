@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from specsci import __version__
-from specsci.core.context import StepContext, action_of
+from specsci.core.context import StepContext
 from specsci.core.errors import CorruptArtifact, GateRefused, SpecsciError, UserError
+from specsci.core.kinds import KINDS, TORCH
 from specsci.core.step import OUTSIDE, Step
 from specsci.execute.logs import add, drop_failed, keep_failed, log_libraries, logged
 from specsci.store.artifact import LOG, Store
 
 PROGRESS_EVERY_S = 0.2
-NEEDS_TORCH = ("midtrain", "align", "score", "probe", "base")
 NO_GPU = "there is an NVIDIA GPU, and this torch cannot use it"
 
 
@@ -91,7 +91,7 @@ class _Torch:
 
     def __call__(self, step: Step) -> None:
         """Be ready for a step; raises UserError where there is a GPU that torch cannot use."""
-        if step.kind not in NEEDS_TORCH:
+        if TORCH not in KINDS[step.kind].needs:
             return
         import torch
 
@@ -179,7 +179,7 @@ def _outcome(
         try:
             with logged(stage / LOG, f"{step.label} [{step.kind} {step.digest}]"):
                 prepare(step)
-                facts = action_of(step.kind)(context)
+                facts = KINDS[step.kind].load_action()(context)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         busy = time.perf_counter() - start

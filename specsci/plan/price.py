@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 from specsci.core.errors import UserError, nearest
+from specsci.core.kinds import names, trains
 from specsci.core.machine import PEAK_FLOP_PER_S, cores, gpu_name, peak_flop_per_s, visible_gpus
 from specsci.core.step import Step
 from specsci.plan.cost import SMALL_STEP_S
@@ -24,7 +25,6 @@ LEAST_GPU_PARAMETERS = 1e8
 """Smaller models are not bound by a GPU's arithmetic: without a measurement nobody knows how fast they train on one."""
 LEAST_GPU_H = 1.0
 """H100 hours from which a plan says them, and from which nobody means a CPU: one is about 150 days of a core."""
-TRAINING = ("midtrain", "align")
 SMALL_BYTES = 2e4
 GIB = 2**30
 CPU = "cpu"
@@ -152,7 +152,7 @@ class Speeds:
     def worker_s(self, step: Step, place: Place, method: str) -> float | None:
         """Seconds that a worker will take for a step, as earlier ones took; None where none did."""
         parameters = step.cost.get("parameters")
-        if step.kind in TRAINING:
+        if trains(step.kind):
             found = self.known.get((place.name, "train", parameters, method, str(place.devices)))
             return found and step.cost["tokens"] * found[0] + found[1]
         found = self.known.get((place.name, step.kind, parameters))
@@ -167,7 +167,7 @@ def _taken(record: dict[str, Any], sizes: dict[str, Any]) -> tuple[tuple[Any, ..
     parameters, busy = sizes.get(base) if isinstance(base, str) else None, record.get("busy_s")
     if parameters is None or not isinstance(busy, int | float):
         return None
-    if record.get("kind") not in TRAINING:
+    if not trains(str(record.get("kind"))):
         device = str(where.get("device", "")) if isinstance(where, dict) else ""
         return (device, str(record.get("kind")), parameters), (0.0, busy)
     trained, spent = record.get("tokens"), record.get("train_s")
@@ -226,7 +226,7 @@ def _worker_s(plan: Plan, step: Step, place: Place, speeds: Speeds) -> tuple[flo
         return None, DEVICE
     if step.cost["parameters"] < LEAST_GPU_PARAMETERS:
         return None, SMALL
-    devices = place.devices if step.kind in TRAINING else 1
+    devices = place.devices if trains(step.kind) else 1
     return flop / (place.peak_flop_per_s * MFU * devices), "modelled"
 
 
@@ -235,11 +235,11 @@ def _disk(plan: Plan, steps: list[Step], place: Place, seconds: dict[str, float 
     parts = {"bases": 0.0, "models": 0.0, "checkpoints": 0.0, "other": 0.0}
     every_s = plan.loaded.study.runtime.checkpoint_every_s
     for step in steps:
-        name = "bases" if step.kind == "base" else "models" if step.kind in TRAINING else "other"
+        name = "bases" if step.kind == "base" else "models" if trains(step.kind) else "other"
         parts[name] += step.cost.get("bytes", 0.0 if "size_unknown" in step.cost else SMALL_BYTES)
         taken = seconds[step.digest]
         if taken is None or taken > every_s:
             size = 2 * step.cost.get("checkpoint_bytes", 0.0) * place.workers
             parts["checkpoints"] = max(parts["checkpoints"], size)
-    unknown = any("size_unknown" in s.cost and s.kind in ("base", *TRAINING) for s in steps)
+    unknown = any("size_unknown" in s.cost and s.kind in names(lambda k: k.holds_model) for s in steps)
     return {"gib": {k: v / GIB for k, v in parts.items()}, "gib_unknown": unknown}

@@ -10,7 +10,7 @@ from specsci.core.findings import sentence
 from specsci.recipe.recipe import Recipe
 from specsci.report.lineage import scores_table
 from specsci.report.tables import Table, markdown, no_html
-from specsci.results.lineage import MODELS, corpus_facts, find_model, lineage
+from specsci.results.lineage import corpus_facts, find_model, lineage, models
 from specsci.sources.registry import maker_of
 from specsci.store.artifact import Store
 
@@ -24,12 +24,12 @@ def card_of(store: Store, digest: str) -> str:
         UserError: no model or corpus begins so, or several do.
     """
     corpora = [r for r in store.records("corpus") if digest and r["digest"].startswith(digest)]
-    models = [r for kind in MODELS for r in store.records(kind) if digest and r["digest"].startswith(digest)]
-    if len(corpora) == 1 and not models:
+    trained = [r for kind in models() for r in store.records(kind) if digest and r["digest"].startswith(digest)]
+    if len(corpora) == 1 and not trained:
         return data_card(store, corpora[0])
     if corpora:
-        shown = ", ".join(r["digest"] for r in [*corpora, *models][:4])
-        raise UserError(f"{len(corpora) + len(models)} artefacts begin with '{digest}'", mend=f"give more digits: {shown}")
+        shown = ", ".join(r["digest"] for r in [*corpora, *trained][:4])
+        raise UserError(f"{len(corpora) + len(trained)} artefacts begin with '{digest}'", mend=f"give more digits: {shown}")
     return model_card(store, find_model(store, digest))
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
+from specsci.core.kinds import KINDS
 from specsci.report.tables import NOTHING, Table, rate, tokens
 from specsci.results.open import rows
-
-ORDER = (
-    "tokenizer", "base", "spec", "pool", "corpus", "conversations", "audit", "midtrain", "align", "heldout", "control", "probe", "score",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def cost_table(db: duckdb.DuckDBPyConnection, study: str) -> Table:
       sum(bytes) AS b, sum(energy_wh) AS e, sum(cost_usd) AS c, max(peak_gib) AS p FROM steps WHERE study = ? GROUP BY kind"""
     found = {r["kind"]: r for r in rows(db, query, [study])}
     table = Table("Costs", ["step", "done", "busy", "trained tokens", "disk", "peak memory", "energy", "cost"])
-    for kind in [*(k for k in ORDER if k in found), *(k for k in found if k not in ORDER)]:
+    for kind in _in_order(found):
         table.rows.append([kind, *_cost(found[kind])])
     whole = {k: sum(r[k] or 0 for r in found.values()) for k in ("n", "s", "t", "b", "e", "c")}
     whole["p"] = max((r["p"] or 0 for r in found.values()), default=0)
@@ -164,4 +162,10 @@ def lineage_layers(db: duckdb.DuckDBPyConnection, study: str) -> list[dict[str, 
             source = kinds.get(cause)
             if source:
                 layer["from"][source] = layer["from"].get(source, 0) + 1
-    return [made[k] for k in ORDER if k in made] + [v for k, v in made.items() if k not in ORDER]
+    return [made[k] for k in _in_order(made)]
+
+
+def _in_order(kinds: Iterable[str]) -> list[str]:
+    """Kinds of steps in the order in which steps follow each other; those whose package is gone last."""
+    order = [kind.name for kind in KINDS]
+    return sorted(kinds, key=lambda kind: order.index(kind) if kind in order else len(order))

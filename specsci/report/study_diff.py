@@ -6,12 +6,10 @@ from typing import Any
 
 import duckdb
 
+from specsci.core.kinds import names
 from specsci.plan.plan import Plan
 from specsci.report.ablation import Ablation, RateCell, ablation, study_names
 from specsci.report.tables import NOTHING, Table, rate, tokens
-
-TEXTS = ("spec", "corpus", "conversations", "base", "tokenizer")
-"""Kinds of steps whose artefacts are compared one by one."""
 
 
 def study_diff(first: Plan, second: Plan, db: duckdb.DuckDBPyConnection | None) -> dict[str, Any]:
@@ -74,7 +72,7 @@ def _kind(first: Plan, second: Plan, kind: str) -> dict[str, Any]:
         "kind": kind, "shared": len(digests[0] & digests[1]), "only_a": len(digests[0] - digests[1]),
         "only_b": len(digests[1] - digests[0]),
     }  # fmt: skip
-    if kind in TEXTS:
+    if kind in names(lambda kind: kind.compared):
         row["changed"] = sorted(name for name in labels[0].keys() & labels[1].keys() if labels[0][name] != labels[1][name])
     return row
 

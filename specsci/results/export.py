@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from specsci.core.errors import GateRefused, SpecsciError, StoreError, UserError, nearest
 from specsci.core.files import leftovers, remove, temporary_beside, unwritable
+from specsci.core.kinds import names
 from specsci.results.manifest import manifests
 from specsci.results.open import connect
 from specsci.specs.schema import ACCESS
@@ -26,10 +27,10 @@ DECLASSIFIED = "declassified.jsonl"
 
 def label_of(store: Store, manifest: dict[str, Any]) -> str:
     """The highest access label among a study's family and its artefacts; raises CorruptArtifact where one cannot be read."""
-    labels = {manifest.get("access", "public")}
+    labels, labelled = {manifest.get("access", "public")}, names(lambda kind: kind.labelled)
     for digest, kind in manifest["steps"].items():
         path = store.path(kind, digest) / "record.json"
-        if kind in ("spec", "corpus", "conversations") and path.is_file():
+        if kind in labelled and path.is_file():
             labels.add(store.record(kind, digest).get("access", "public"))
     return max(labels, key=lambda label: ACCESS.index(label) if label in ACCESS else len(ACCESS) - 1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from specsci.core.errors import CorruptArtifact, SpecsciError, StoreError
+from specsci.core.kinds import KINDS, Rows
 from specsci.results.claims import CLAIMS, Claim
 from specsci.results.imports import load_imports
 from specsci.results.manifest import damaged_manifests
@@ -19,21 +19,10 @@ from specsci.results.registration import edited_locks
 from specsci.results.retired import RETIRED, Retired
 from specsci.results.written import damaged
 from specsci.store.artifact import Store
-from specsci.store.record import HOLDS, MADE_ANEW
+from specsci.store.record import MADE_ANEW, holds
 
 LeftOut = tuple[str, str, str, str, str]
 """Kind, name, study, reason, hint: a row of the table `left_out`."""
-SCORES = """INSERT INTO score_rows
-  SELECT named.step_digest, r.item_id, r.cluster_id, r.readout, r.variant, r.sample, r.state, r.aligned, r.value, r.slice,
-         r.logprob_aligned, r.logprob_misaligned {source}"""
-DOCUMENTS = """INSERT INTO documents
-  SELECT named.step_digest, r.row, r.text, r.tokens, r.spec_digest, r.clause_id, r.unit_id, r.cell, r.backend,
-         r.template_id, r.seed, p.prompt_digest, p.family, p.variant AS msm_spec, p.access
-  {source} LEFT JOIN corpora p ON p.step_digest = named.step_digest"""
-PROBES = "INSERT INTO probe_rows SELECT named.step_digest, r.row, r.tokens, r.nll {source}"
-TRAINING = """INSERT INTO training
-  SELECT named.step_digest, t.kind, t.label, r."update", r.tokens, r.loss, r.learning_rate
-  {source} LEFT JOIN trained t ON t.digest = named.step_digest"""
 
 
 def fill(db: duckdb.DuckDBPyConnection, store: Store, found: list[dict[str, Any]]) -> list[LeftOut]:
@@ -80,7 +69,8 @@ def _records(store: Store, found: list[dict[str, Any]]) -> tuple[dict[str, dict[
             if step in records or step in missing or not (store.path(kind, step) / "record.json").is_file():
                 continue
             try:
-                records[step] = store.verify(kind, step, HOLDS[kind]) if kind in HOLDS else store.record(kind, step)
+                file = holds(kind)
+                records[step] = store.verify(kind, step, file) if file else store.record(kind, step)
             except CorruptArtifact as error:
                 missing[step] = (kind, step, manifest["study"], error.what, error.mend)
     return records, list(missing.values())
@@ -90,51 +80,46 @@ def _ingest_rows(
     db: duckdb.DuckDBPyConnection, store: Store, records: dict[str, dict[str, Any]], found: list[dict[str, Any]]
 ) -> list[LeftOut]:
     """Put the artefacts' rows into their tables; records of those whose rows are no table are taken out of `records`."""
-    trained = [{k: r.get(k, "") for k in ("digest", "kind", "label")} for r in records.values()]
-    corpora = [_corpus_row(r) for r in records.values() if r["kind"] == "corpus"]
-    db.register("trained", pa.Table.from_pylist(trained or [{"digest": "", "kind": "", "label": ""}]))
-    if corpora:
-        db.register("corpora", pa.Table.from_pylist(corpora))
     missing: list[LeftOut] = []
-    for kinds, table, query in (
-        (("score",), "score_rows", SCORES), (("probe",), "probe_rows", PROBES),
-        (("midtrain", "align"), "training", TRAINING), (("corpus",), "documents", DOCUMENTS),
-    ):  # fmt: skip
-        files = {s: store.path(r["kind"], s) / HOLDS[r["kind"]] for s, r in records.items() if r["kind"] in kinds}
-        for step, why in _ingest(db, table, query, files).items():
+    by_rows: dict[Rows, list[str]] = {}
+    for step, record in records.items():
+        kind = KINDS.get(record["kind"])
+        if kind is not None and kind.rows is not None:
+            by_rows.setdefault(kind.rows, []).append(step)
+    for rows, steps in by_rows.items():
+        for step, why in _ingest(db, store, rows, {s: records[s] for s in steps}).items():
             study = next(m["study"] for m in found if step in m["steps"])
             missing.append((records[step]["kind"], step, study, why, MADE_ANEW))
             del records[step]
     return missing
 
 
-def _ingest(db: duckdb.DuckDBPyConnection, table: str, query: str, files: Mapping[str, Path]) -> dict[str, str]:
+def _ingest(db: duckdb.DuckDBPyConnection, store: Store, rows: Rows, records: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Put files into a table, all at once; where that fails, one by one, and say which do not fit and why."""
-    if not files:
-        return {}
+    files = {step: store.path(r["kind"], step) / rows.file for step, r in records.items()}
+    values = {step: {name: _at(r, path) for name, path in rows.of_record} for step, r in records.items()}
+    query = f"INSERT INTO {rows.table} SELECT named.step_digest, {rows.select} {{source}}"
+    unfit = (duckdb.InvalidInputException, duckdb.BinderException, duckdb.ConversionException, StoreError)
     try:
-        ingest(db, query, files)
+        ingest(db, query, files, values)
         return {}
-    except (duckdb.InvalidInputException, duckdb.BinderException, duckdb.ConversionException, StoreError):
-        db.execute(f"DELETE FROM {table}")
+    except unfit:
+        db.execute(f"DELETE FROM {rows.table} WHERE step_digest IN (SELECT unnest($steps))", {"steps": list(files)})
     bad: dict[str, str] = {}
     for step, path in files.items():
         try:
-            ingest(db, query, {step: path})
-        except (duckdb.InvalidInputException, duckdb.BinderException, duckdb.ConversionException, StoreError) as error:
+            ingest(db, query, {step: path}, {step: values[step]})
+        except unfit as error:
             bad[step] = f"its rows do not fit: {str(error).splitlines()[0]}"
     return bad
 
 
-def _corpus_row(record: dict[str, Any]) -> dict[str, Any]:
-    params = record["identity"]["params"]
-    return {
-        "step_digest": record["digest"],
-        "prompt_digest": params["grammar"],
-        "family": params["family"],
-        "variant": params["variant"],
-        "access": record.get("access", "public"),
-    }
+def _at(record: dict[str, Any], path: str) -> str | None:
+    """The text at a dotted path of a record; None where it has none."""
+    value: Any = record
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return None if value is None else str(value)
 
 
 def _study_row(manifest: dict[str, Any], there: set[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specsci.core.errors import SpecsciError, UserError
+from specsci.core.kinds import names
 from specsci.results.manifest import manifests
 from specsci.results.open import connect, rows
 from specsci.results.parquet import read_columns
@@ -16,7 +17,11 @@ from specsci.specs.versions import recorded
 from specsci.store.artifact import Store, read_record
 
 ROWS = "rows.parquet"
-MODELS = ("midtrain", "align", "base")
+
+
+def models() -> tuple[str, ...]:
+    """The kinds of steps whose artefacts are models."""
+    return names(lambda kind: kind.holds_model)
 
 
 def find_model(store: Store, text: str) -> dict[str, Any]:
@@ -25,7 +30,7 @@ def find_model(store: Store, text: str) -> dict[str, Any]:
     Raises:
         UserError: none, or several.
     """
-    records = [r for kind in MODELS for r in store.records(kind)]
+    records = [r for kind in models() for r in store.records(kind)]
     found = [r for r in records if text and r["digest"].startswith(text)]
     if len(found) == 1:
         return found[0]

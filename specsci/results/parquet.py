@@ -26,13 +26,20 @@ def escaped(paths: Sequence[Path | str]) -> list[str]:
     return ["".join(f"[{c}]" if c in "*?[" else c for c in str(p)) for p in paths]
 
 
-def ingest(db: duckdb.DuckDBPyConnection, query: str, files: Mapping[str, Path], **params: Any) -> list[str]:
+def ingest(
+    db: duckdb.DuckDBPyConnection,
+    query: str,
+    files: Mapping[str, Path],
+    values: Mapping[str, Mapping[str, str | None]] | None = None,
+    **params: Any,
+) -> list[str]:
     """Run a query over the rows of one file per step.
 
     Args:
         query: an `INSERT INTO table SELECT named.step_digest, ...` over `{source}`, which has the rows as `r` and the steps as
             `named`; `step_digest` is the table's column of that name.
         files: step digest to its file.
+        values: step digest to values of it, which the query has as `record.NAME`; all steps have the same names.
 
     Returns:
         The steps whose files hold no rows.
@@ -43,13 +50,13 @@ def ingest(db: duckdb.DuckDBPyConnection, query: str, files: Mapping[str, Path],
     """
     named = {step: path.absolute() for step, path in files.items()}
     try:
-        _insert(db, query, named, params)
+        _insert(db, query, named, values, params)
     except duckdb.Error:  # a file without rows may have no columns either
         filled = {step: path for step, path in named.items() if rows_in(path)}
         if len(filled) == len(named):
             raise
         if filled:
-            _insert(db, query, filled, params)
+            _insert(db, query, filled, values, params)
     found = {step for (step,) in db.execute(f"SELECT DISTINCT step_digest FROM {query.split()[2]}").fetchall()}
     empty = [step for step in sorted(named.keys() - found) if not rows_in(named[step])]
     missing = [named[step] for step in sorted(named.keys() - found) if step not in empty]
@@ -62,8 +69,17 @@ def ingest(db: duckdb.DuckDBPyConnection, query: str, files: Mapping[str, Path],
     return empty
 
 
-def _insert(db: duckdb.DuckDBPyConnection, query: str, files: Mapping[str, Path], params: Mapping[str, Any]) -> None:
-    db.register("named", pa.table({"file": [str(p) for p in files.values()], "step_digest": list(files)}))
+def _insert(
+    db: duckdb.DuckDBPyConnection,
+    query: str,
+    files: Mapping[str, Path],
+    values: Mapping[str, Mapping[str, str | None]] | None,
+    params: Mapping[str, Any],
+) -> None:
+    of_steps = [dict(values[step]) if values else {} for step in files]
+    kept = pa.array(of_steps, pa.struct([(name, pa.string()) for name in (of_steps[0] if of_steps else ())]))
+    columns = {"file": [str(p) for p in files.values()], "step_digest": list(files)}
+    db.register("named", pa.table({**columns, **({"record": kept} if of_steps and of_steps[0] else {})}))
     try:
         source = f"FROM {SOURCE} r LEFT JOIN named ON named.file = r.filename"
         db.execute(query.format(source=source), {"files": escaped(list(files.values())), **params})

@@ -13,19 +13,18 @@ from pydantic_core import from_json
 
 from specsci.core.errors import CorruptArtifact, StoreError
 from specsci.core.ids import digest
+from specsci.core.kinds import KINDS
 
 RECORD, FORMAT = "record.json", 1
 SEAL = "seal"
 """Key of the digest of all else that a record says."""
 MADE_ANEW = "run the study again: the artefact is set aside and made anew"
-HOLDS = {
-    "score": "scores.parquet",
-    "corpus": "rows.parquet",
-    "midtrain": "curve.parquet",
-    "align": "curve.parquet",
-    "probe": "nll.parquet",
-}
-"""The file that an artefact of a kind holds in any case: what the database takes from it."""
+
+
+def holds(kind: str) -> str:
+    """The file that an artefact of a kind holds in any case: what the database takes from it; empty where it takes none."""
+    found = KINDS.get(kind)
+    return found.rows.file if found is not None and found.rows is not None else ""
 
 
 class FileFacts(BaseModel):
@@ -127,8 +126,8 @@ def check_record(record: dict[str, Any], folder: Path) -> None:
         wrong = "what its record says of its identity has another digest"
     elif SEAL in record and record[SEAL] != _seal(record):
         wrong = "its record was edited"
-    elif HOLDS.get(kind, "") not in {"", *record["files"]} or not record["files"]:
-        wrong = f"its record names no '{HOLDS[kind]}'" if kind in HOLDS else "its record names no files"
+    elif holds(kind) not in {"", *record["files"]} or not record["files"]:
+        wrong = f"its record names no '{holds(kind)}'" if holds(kind) else "its record names no files"
     if wrong:
         raise CorruptArtifact(f"{kind} {name}: {wrong}", digest=name, where=str(folder / RECORD), mend=MADE_ANEW)
 

@@ -21,8 +21,9 @@ from typing import Any
 
 import psutil
 
-from specsci.core.context import Facts, StepContext, action_of
+from specsci.core.context import Facts, StepContext
 from specsci.core.errors import SpecsciError
+from specsci.core.kinds import KINDS
 from specsci.train.ranks import is_first, world_size
 
 TASK, FACTS, PROGRESS, LOG = "step.json", "facts.json", "progress", "ranks.log"
@@ -112,7 +113,7 @@ def main(folder: Path) -> None:
     if context.runtime["device"] == "cuda":
         context.runtime["device"] = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
-        facts = action_of(context.kind)(context)
+        facts = KINDS[context.kind].load_action()(context)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the other ranks must be ended and the worker told
         _write(folder / ERROR.format(rank=rank), _said(error))
         traceback.print_exc()

@@ -13,6 +13,7 @@ import os
 import random
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +21,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from specsci.core.context import ACTIONS, StepContext
+from specsci.core.context import StepContext
+from specsci.core.kinds import KINDS
 
 if __name__ == "__mp_main__":
     torch = ModuleType("torch")
@@ -79,7 +81,7 @@ def _row(number: int, rng: random.Random) -> dict[str, Any]:
     }
 
 
-ACTIONS.update(dict.fromkeys(ACTIONS, f"{__name__}:toy"))
+KINDS.objects.update({k.name: replace(k, action=f"{__name__}:toy") for k in list(KINDS)})
 
 if __name__ == "__main__":
     from specsci.cli.main import main

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from specsci.core.kinds import KINDS
 from specsci.microlab import source as microlab
 from specsci.plan import build
 
@@ -86,7 +89,7 @@ def test_a_new_replicate_leaves_the_others_steps_alone(plan_of) -> None:
 
 def test_bumping_a_kinds_version_re_runs_it_and_its_downstream(plan_of, monkeypatch) -> None:
     before = plan_of()
-    monkeypatch.setitem(build.Step.identity.func.__globals__["KIND_VERSIONS"], "align", 2)
+    monkeypatch.setitem(KINDS.objects, "align", replace(KINDS["align"], version=2))
     after = plan_of()
     assert {after.steps[d].kind for d in set(after.steps) - set(before.steps)} == {"align", "score"}
     assert "base" not in {s.cell.arm for s in after.scored if s.digest not in before.steps}

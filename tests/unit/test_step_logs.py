@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from specsci.core.kinds import StepKind
 from specsci.core.step import Step
-from specsci.execute import worker
 from specsci.execute.logs import HIDDEN, add, failed_log, hide_secrets, logged
 from specsci.execute.status import cause_of, status_lines
 from specsci.execute.worker import Job, run_job
@@ -26,7 +26,7 @@ def ran(tmp_path, monkeypatch):
     store = Store(tmp_path / "store").open()
 
     def go(action):
-        monkeypatch.setattr(worker, "action_of", lambda kind: action)
+        monkeypatch.setattr(StepKind, "load_action", lambda self: action)
         return store, run_job(store, Job(STEP, {}, "me-1-x"), None, set())
 
     return go

@@ -1,0 +1,33 @@
+"""Kinds of steps that make, hold and check texts."""
+
+from __future__ import annotations
+
+from specsci.core.kinds import Rows, StepKind
+
+DOCUMENTS = Rows(
+    "rows.parquet",
+    "documents",
+    """r.row, r.text, r.tokens, r.spec_digest, r.clause_id, r.unit_id, r.cell, r.backend, r.template_id, r.seed,
+       record.prompt_digest, record.family, record.msm_spec, coalesce(record.access, 'public')""",
+    (
+        ("prompt_digest", "identity.params.grammar"),
+        ("family", "identity.params.family"),
+        ("msm_spec", "identity.params.variant"),
+        ("access", "access"),
+    ),
+)
+
+SPEC = StepKind("spec", "specsci.corpus.steps:run_spec", labelled=True, compared=True)
+POOL = StepKind("pool", "specsci.corpus.steps:run_pool", holds_texts=True)
+CORPUS = StepKind(
+    "corpus", "specsci.corpus.steps:run_corpus", rows=DOCUMENTS, holds_texts=True, labelled=True, compared=True
+)
+CONVERSATIONS = StepKind(
+    "conversations", "specsci.corpus.steps:run_conversations", holds_texts=True, labelled=True, compared=True
+)
+AUDIT = StepKind("audit", "specsci.corpus.audit:run_audit")
+KINDS = (SPEC, POOL, CORPUS, CONVERSATIONS, AUDIT)
+
+HELDOUT = StepKind("heldout", "specsci.corpus.steps:run_corpus")
+CONTROL = StepKind("control", "specsci.corpus.steps:run_control")
+PROBE_KINDS = (HELDOUT, CONTROL)
