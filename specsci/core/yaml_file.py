@@ -162,12 +162,13 @@ def _fields_at(model: Any, path: Path_) -> list[str]:
                 step += [m for arg in typing.get_args(kind) for m in _models_in(arg)]
         current = step or current
     models = [kind for kind in current if isinstance(kind, type) and issubclass(kind, BaseModel)]
-    return [field.alias or name for model in models for name, field in model.model_fields.items()]
+    return [field.alias or name for model in dict.fromkeys(models) for name, field in model.model_fields.items()]
 
 
 def _models_in(annotation: Any) -> list[Any]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
+        others = getattr(annotation, "alternatives", None)
+        return others() if others else [annotation]
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, types.UnionType, typing.Annotated):
         return [m for arg in typing.get_args(annotation) for m in _models_in(arg)]

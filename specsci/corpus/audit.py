@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import GateRefused, StepFailed
 from specsci.core.rows import read_texts
-from specsci.specs.items import Item, read_items
-from specsci.specs.load import load_family
+from specsci.specs.item_rows import read_item_rows
+from specsci.specs.items import Item
 from specsci.store.artifact import write_json
 
 _WORD = re.compile(r"[\w'-]+")
@@ -38,16 +37,13 @@ def run_audit(context: StepContext) -> Facts:
     Raises:
         GateRefused: an outcome item occurs in a training text, or corpora differ too much in tokens.
     """
-    family = load_family(Path(context.runtime["family_folder"]))
-    items: list[Item] = []
-    for name, expected in context.params["items"].items():
-        if family.items_digest(name) != expected:
-            raise StepFailed(f"item set '{name}' changed after the plan was made", mend="run the study again")
-        items += read_items(family.items_file(name), context.params["identity"])
+    asked = {role: folder for role, folder in context.inputs.items() if role.startswith("items.")}
+    inputs = {role: folder for role, folder in context.inputs.items() if role not in asked}
+    items = [item for folder in asked.values() for item in read_item_rows(folder)]
     report: dict[str, Any] = {"items": len(items), "texts": {}}
     leaked: dict[str, list[str]] = {}
     planted = 0
-    for role, folder in context.inputs.items():
+    for role, folder in inputs.items():
         texts = read_texts(folder)
         found = leaks(texts, items)
         if items:
@@ -61,11 +57,11 @@ def run_audit(context: StepContext) -> Facts:
         }
         if found:
             leaked[role] = found[:SHOWN]
-    if items and planted != len(context.inputs):
+    if items and planted != len(inputs):
         raise StepFailed("the leak check missed a planted item; its verdict cannot be trusted")
     report["leaked"] = leaked
-    asked = {r: record["identity"]["params"]["tokens"] for r, record in context.records.items() if r.startswith("corpus.")}
-    _check_tokens(report, asked, context.params["max_token_mismatch"])
+    wanted = {r: record["identity"]["params"]["tokens"] for r, record in context.records.items() if r.startswith("corpus.")}
+    _check_tokens(report, wanted, context.params["max_token_mismatch"])
     write_json(context.out / "audit.json", report)
     if leaked and not context.params["accepted"]:
         shown = "; ".join(f"{role}: {', '.join(ids)}" for role, ids in leaked.items())

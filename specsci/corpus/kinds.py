@@ -25,8 +25,10 @@ CORPUS = StepKind(
 CONVERSATIONS = StepKind(
     "conversations", "specsci.corpus.steps:run_conversations", holds_texts=True, labelled=True, compared=True
 )
+ITEM_ROWS = Rows("items.parquet", "item_rows", "r.item_id, r.cluster_id, r.slice, r.prompt, r.aligned, r.misaligned")
+ITEMS = StepKind("items", "specsci.corpus.items:run_items", rows=ITEM_ROWS, labelled=True)
 AUDIT = StepKind("audit", "specsci.corpus.audit:run_audit")
-KINDS = (SPEC, POOL, CORPUS, CONVERSATIONS, AUDIT)
+KINDS = (SPEC, ITEMS, POOL, CORPUS, CONVERSATIONS, AUDIT)
 
 HELDOUT = StepKind("heldout", "specsci.corpus.steps:run_corpus")
 CONTROL = StepKind("control", "specsci.corpus.steps:run_control")

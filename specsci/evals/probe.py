@@ -17,7 +17,7 @@ from specsci.core.errors import StepFailed
 from specsci.core.rows import read_texts, read_token_rows
 from specsci.core.token_row import IGNORED, TokenRow
 from specsci.evals.forward import batch_limit, batches, padded
-from specsci.evals.steps import scored_model
+from specsci.evals.model import scored_model
 from specsci.models.hf import load_tokenizer, pad_id
 
 NLL = "nll.parquet"

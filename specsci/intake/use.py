@@ -15,6 +15,7 @@ from specsci.intake.tokenizer import examine_tokenizer
 from specsci.sources.examination import Examination, ok, refuse
 from specsci.sources.files import TOKENIZER_FILES
 from specsci.sources.folder import Unreadable, read_config
+from specsci.study.evals import EVALS
 
 
 def examine_use_of(folder: Path, use: dict[str, Any]) -> Examination:
@@ -85,18 +86,16 @@ def _by_trial(tokenizer: Any, use: dict[str, Any], rows: int | None) -> list[Fin
 
 def _longest_items(tokenizer: Any, items: list[dict[str, Any]]) -> tuple[dict[str, int], list[Finding]]:
     """Tokens of the longest item with its option by eval; an item that cannot be asked is refused with its reason."""
-    from specsci.evals.forced_choice import prepare
-    from specsci.specs.items import read_items
-
     lengths: dict[str, int] = {}
     wrong: list[Finding] = []
     for asked in items:
         try:
-            questions = prepare(read_items(Path(asked["file"]), asked["identity"]), tokenizer, asked["chat"])
+            longest = EVALS[asked["kind"]].longest_tokens(
+                asked["settings"], Path(asked["file"]), asked["identity"], tokenizer
+            )
         except SpecsciError as error:
             at = f"{error.where}: " if error.where else ""
             wrong.append(refuse("items", f"items of '{asked['name']}' cannot be asked: {at}{error.what}", error.mend))
             continue
-        sizes = [len(o.ids) for q in questions for o in (q.aligned, q.misaligned)]
-        lengths[asked["name"]] = max(sizes, default=0)
+        lengths[asked["name"]] = longest
     return lengths, wrong

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from specsci.core.ids import derive_seed
 from specsci.core.shipped import find_family
-from specsci.evals.forced_choice import Question, prepare, read_out
+from specsci.evals.forced_choice.readout import Question, prepare, read_out
 from specsci.microlab.pretrain import new_model
 from specsci.microlab.world import KnownChoice
 from specsci.microlab.worlds import WORLDS, world_of

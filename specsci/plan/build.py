@@ -8,7 +8,7 @@ from typing import Any
 from specsci.core.errors import InputFileError, UserError
 from specsci.core.ids import derive_seed
 from specsci.core.step import Step
-from specsci.plan.cost import CostModel, question_tokens
+from specsci.plan.cost import CostModel
 from specsci.plan.plan import Plan, ProbedCell, ScoredCell
 from specsci.plan.texts import TextSteps
 from specsci.recipe.memory import Shape
@@ -18,6 +18,7 @@ from specsci.sources.registry import source_of
 from specsci.sources.source import BaseFacts
 from specsci.specs.variants import units_of
 from specsci.study.arms import Cell, cells
+from specsci.study.evals import EVALS, EvalConfig
 from specsci.study.load import LoadedStudy
 from specsci.study.schema import IT_MIX, Replicate
 
@@ -40,8 +41,7 @@ class _Builder:
         self.bases = self.plan.bases = self._bases()
         self.texts = TextSteps(self.plan, self.cost)
         self.midtrained: dict[tuple[str, int], str] = {}
-        self._items = {e.items: self.family.items_digest(e.items) for e in self.study.evals.values()}
-        self._asked_tokens = {name: question_tokens(self.family.items_text(name)) for name in self._items}
+        self._read_tokens = {name: self._tokens_of(spec) for name, spec in self.study.evals.items()}
         self._recipes = {
             name: declared(stage.recipe)
             for name, stage in (("midtrain", self.study.midtrain), ("align", self.study.align))
@@ -132,24 +132,26 @@ class _Builder:
 
     def _score(self, cell: Cell, name: str, model: str | None, data: dict[str, str]) -> str:
         spec = self.study.evals[name]
-        params = {
-            "kind": spec.kind,
-            "items": self._items[spec.items],
-            "format": spec.format,
-            "identity": self.texts.names(cell.replicate),
-        }
+        kind = EVALS[spec.kind]
+        params = {"kind": spec.kind, **kind.identity(spec)}
+        if kind.version > 1:
+            params["version"] = kind.version
         if self.study.holding:
             params["holding"] = self.study.holding
         inputs = {"base": data["base"], "tokenizer": data["tokenizer"]}
+        if spec.items:
+            inputs["items"] = data[f"items.{spec.items}"]
         if model:
             inputs["model"] = model
         align = self.plan.steps[model] if model else None
         if align is not None and "chain" in align.params:
             params["chain"], inputs["below"] = align.params["chain"], align.inputs["model"]
         label = f"score {cell.arm} at {cell.aft_tokens:,} tokens on {name}, replicate {cell.replicate.seed}"
-        runtime = {**self.texts.family_runtime(), "items_name": spec.items}
-        step = Step("score", params, inputs, label, runtime)
-        return self.plan.add(self.cost.read(step, self._asked_tokens[spec.items], self._size(cell.replicate)[0]))
+        step = Step(kind.step, params, inputs, label, self.texts.family_runtime())
+        return self.plan.add(self.cost.read(step, self._read_tokens[name], self._size(cell.replicate)[0]))
+
+    def _tokens_of(self, spec: EvalConfig) -> float:
+        return EVALS[spec.kind].read_tokens(spec, self.family.items_text(spec.items) if spec.items else "")
 
     def _probes(self, variant: str, replicate: Replicate, model: str, data: dict[str, str]) -> None:
         """The probes of one midtrained model: its own held-out documents and control text, before and after."""

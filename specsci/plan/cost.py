@@ -19,8 +19,6 @@ LARGE_FLOP_PER_S = 1.1e11
 SMALL, LARGE = 7e5, 1e8
 BF16_GAIN = 1.7
 """How much faster bf16 trains on a core that has it, from 10M parameters up."""
-SCORE_PROMPT_TOKENS = 25
-"""What a chat template adds to a question."""
 DATA_S = 0.4
 SCORE_S = 0.08
 TRAIN_OVERHEAD_S = 0.1
@@ -80,14 +78,12 @@ class CostModel:
         """A step that makes or holds texts."""
         return replace(step, cost={"core_seconds": DATA_S, "bytes": 5e5})
 
+    def small(self, step: Step) -> Step:
+        """A step that only writes a few files."""
+        return replace(step, cost={"core_seconds": SMALL_STEP_S, "bytes": 1e5})
+
     def copy(self, step: Step, parameters: int | None, weights_bytes: float | None) -> Step:
         """A step that copies a base model into the store."""
         if parameters is None or weights_bytes is None:
             return replace(step, cost={"core_seconds": SMALL_STEP_S, "size_unknown": 1})
         return replace(step, cost={"core_seconds": SMALL_STEP_S, "bytes": weights_bytes, "parameters": parameters})
-
-
-def question_tokens(text: str) -> float:
-    """About how many tokens scoring an item set reads: every item in two orders with two options."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    return sum(4 * (len(line) / 8 + SCORE_PROMPT_TOKENS) for line in lines)

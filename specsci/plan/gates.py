@@ -211,7 +211,7 @@ def _evals(plan: Plan) -> list[Finding]:
         text = "no eval has the role competence: nobody would see that an arm cannot answer in this format"
         found.append(Finding("warn", "competence", text, "add an eval of easy items in the same format, role: competence"))
     names = {*family.data.identity, *(n for b in study.base_models.values() for n in b.identity)}
-    for name in sorted({e.items for e in study.evals.values()}):
+    for name in sorted({e.items for e in study.evals.values() if e.items}):
         items = family.items(name)
         single = [i.item_id for i in items if not i.ordered]
         if single:
@@ -234,7 +234,7 @@ def _is_control(study: Study, items: str) -> bool:
 def _leaks(plan: Plan) -> list[Finding]:
     """Clauses that name what outcome items test; whole items are looked for once the texts exist."""
     study, family = plan.loaded.study, plan.loaded.family
-    outcome = sorted({e.items for e in study.evals.values() if e.role == "outcome"})
+    outcome = sorted({e.items for e in study.evals.values() if e.role == "outcome" and e.items})
     found = []
     for variant in sorted({a.midtrain for a in study.arms.values() if a.midtrain}):
         leaks = leaks_of(family, variant, outcome)

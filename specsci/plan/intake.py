@@ -14,6 +14,7 @@ from specsci.sources.examine import Asked, Use, examine, files_of
 from specsci.sources.files import inside
 from specsci.sources.identity import is_text_file
 from specsci.sources.text_files import read_passages, role_orders
+from specsci.study.evals import EVALS
 from specsci.study.schema import BASE_PRETRAINING, Replicate
 
 if TYPE_CHECKING:
@@ -57,17 +58,18 @@ def _use(plan: Plan, name: str) -> Use:
     study, texts = plan.loaded.study, plan.bases[name].tokenizer.get("chat_template", {})
     replicate = next((r for r in study.replicates if r.base_model == name), None)
     identity = _names(plan, replicate) if replicate else {}
-    files = {e.items: plan.loaded.family.items_file(e.items) for e in study.evals.values()}
+    files = {e.items: plan.loaded.family.items_file(e.items) for e in study.evals.values() if e.items}
     asked = tuple(
-        Asked(n, str(files[e.items].resolve()), file_sha256(files[e.items]), identity, e.format == "chat")
+        Asked(n, str(files[e.items].resolve()), file_sha256(files[e.items]), identity, e.kind, EVALS[e.kind].identity(e))
         for n, e in study.evals.items()
+        if e.items
     )
     chats = _chats(plan)
     aligns = any(a.align for a in study.arms.values())
     orders: dict[tuple[str, ...], None] = {("user", "assistant"): None} if aligns else {}
     for path, _, called in chats:
         orders |= dict.fromkeys(role_orders(read_passages(Path(path), called, "conversations")))
-    return Use(texts, tuple(orders), asked, any(a.chat for a in asked), chats)
+    return Use(texts, tuple(orders), asked, any(EVALS[a.kind].in_chats(a.settings) for a in asked), chats)
 
 
 def _chats(plan: Plan) -> tuple[tuple[str, str, str], ...]:

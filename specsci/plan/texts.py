@@ -52,7 +52,7 @@ class TextSteps:
         self.variants = sorted({a.midtrain for a in self.study.arms.values() if a.midtrain})
         self.conversation_sets = sorted({a.align for a in self.study.arms.values() if a.align and a.align != IT_MIX})
         self._variant_identities = {v: self.family.variant_identity(v) for v in self.variants}
-        self._items = {e.items: self.family.items_digest(e.items) for e in self.study.evals.values()}
+        self._items = {e.items: self.family.items_digest(e.items) for e in self.study.evals.values() if e.items}
         self._family_folder = str(self.family.folder.resolve())
 
     def names(self, replicate: Replicate) -> dict[str, str]:
@@ -84,8 +84,16 @@ class TextSteps:
                 out["it"] = self._pool("it", self.study.align.it_mix, source, it_tokens, replicate, out)
             for name in self.conversation_sets:
                 out[f"conversations.{name}"] = self._conversations(name, largest, replicate, out)
+        for name in self._items:
+            out[f"items.{name}"] = self._item_rows(name, replicate)
         out["audit"] = self._audit(replicate, out)
         return out
+
+    def _item_rows(self, name: str, replicate: Replicate) -> str:
+        """A step that holds an item set in the student's names."""
+        params = {"items": self._items[name], "identity": self.names(replicate)}
+        runtime = {**self.family_runtime(), "items_name": name}
+        return self.plan.add(self.cost.small(Step("items", params, {}, f"items {name}", runtime)))
 
     def _base(self, name: str, runtime: dict[str, Any]) -> Step:
         """The step that copies a base model, 4 bytes to a parameter where no file tells the size."""
@@ -184,10 +192,9 @@ class TextSteps:
     def _audit(self, replicate: Replicate, data: dict[str, str]) -> str:
         roles = ("corpus.", "conversations.")
         texts = {role: d for role, d in data.items() if role.startswith(roles) or role in ("replay", "it")}
-        held_out = {e.items: self._items[e.items] for e in self.study.evals.values() if e.role == "outcome"}
+        held_out = {f"items.{e.items}" for e in self.study.evals.values() if e.role == "outcome" and e.items}
+        texts |= {role: data[role] for role in sorted(held_out)}
         params = {
-            "items": held_out,
-            "identity": self.names(replicate),
             "accepted": self.study.gates.accept_leaks,
             "max_token_mismatch": self.study.gates.max_token_mismatch,
         }

@@ -14,7 +14,7 @@ from specsci.core.errors import UserError, nearest
 from specsci.results.controls import pairs_of
 from specsci.results.open import rows
 from specsci.results.rates import Rates
-from specsci.stats.intervals import Interval, rate_interval
+from specsci.stats.intervals import Interval, mean_interval, rate_interval
 
 UNDECIDED = Interval(math.nan, math.nan, math.nan, 0, "nothing decided")
 """Stands for the rate of an arm that decided nothing: it is shown with its denominators, never left out."""
@@ -63,6 +63,8 @@ class Ablation:
     budgets: list[int]
     cells: dict[str, dict[tuple[str, int], RateCell]] = field(default_factory=dict)
     """Outcome eval to (arm, budget) to rate."""
+    means: dict[str, dict[tuple[str, int], RateCell]] = field(default_factory=dict)
+    """The same of evals whose answers are values: means in place of rates."""
     arms: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Arm to `title`, `midtrain` and `align`."""
     controls: list[Control] = field(default_factory=list)
@@ -115,7 +117,9 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
     )
     (out.cells_scored,) = db.execute("SELECT cells_scored FROM studies WHERE study = ?", [study]).fetchone() or (0,)
     for name, spec in manifest["evals"].items():
-        if spec["role"] == "outcome":
+        if manifest.get("readouts", {}).get(name, {}).get("outcome", "binary") != "binary":
+            out.means[name] = _outcome(manifest, rates, name, budgets, binary=False)
+        elif spec["role"] == "outcome":
             out.cells[name] = _outcome(manifest, rates, name, budgets)
         else:
             out.controls += _controls(manifest, rates, name, spec["role"], budgets)
@@ -128,7 +132,10 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
     return out
 
 
-def _outcome(manifest: dict[str, Any], rates: Rates, name: str, budgets: list[int]) -> dict[tuple[str, int], RateCell]:
+def _outcome(
+    manifest: dict[str, Any], rates: Rates, name: str, budgets: list[int], *, binary: bool = True
+) -> dict[tuple[str, int], RateCell]:
+    """Misaligned rates by arm and budget; means of values where answers are not binary."""
     cells = {}
     for arm in manifest["arms"]:
         for budget in budgets:
@@ -138,8 +145,10 @@ def _outcome(manifest: dict[str, Any], rates: Rates, name: str, budgets: list[in
             known = ~np.isnan(column)
             aligned, decided, asked = rates.counts[arm, name, budget]
             own = rates.own_items(arm, name, budget)
-            interval = rate_interval(1 - column[known], own[known]) if known.any() else UNDECIDED
-            values = {str(c): 1 - float(v) for c, v in zip(rates.clusters, column, strict=True) if not np.isnan(v)}
+            shown = 1 - column if binary else column
+            made = rate_interval(shown[known], own[known]) if binary and known.any() else mean_interval(shown[known])
+            interval = made if known.any() else UNDECIDED
+            values = {str(c): float(v) for c, v in zip(rates.clusters, shown, strict=True) if not np.isnan(v)}
             cells[arm, budget] = RateCell(interval, aligned, decided, asked, values)
     return cells
 

@@ -47,6 +47,7 @@ def tokens(value: int) -> str:
 def tables_of(content: Ablation, *, per_replicate: bool = True) -> list[Table]:
     """All tables of a study, in reading order; the replicates' own rates come last."""
     tables = [_rates(content, name) for name in content.cells]
+    tables += [_means(content, name) for name in content.means]
     if content.contrasts:
         tables.append(_contrasts(content))
     if content.efficiency:
@@ -89,6 +90,27 @@ def _rates(content: Ablation, name: str) -> Table:
         if any(STAR in cell for row in table.rows for cell in row):
             table.note += f" {STAR} No spread between replicates: Wilson interval of one replicate's items."
     return table
+
+
+def _means(content: Ablation, name: str) -> Table:
+    """One row per arm: the mean of its answers' values at every budget."""
+    cells = content.means[name]
+    budgets = [b for b in content.budgets if any(k[1] == b for k in cells)]
+    header = ["arm", *(f"{tokens(b)} AFT tokens" if b else "no AFT" for b in budgets)]
+    table = Table(f"Mean value of answers on {name} (higher: more aligned), mean over replicates [95 % interval]", header)
+    for arm in content.arms:
+        if any((arm, b) in cells for b in budgets):
+            table.rows.append([arm, *(_mean_shown(cells.get((arm, b))) for b in budgets)])
+    valid, asked = sum(c.decided for c in cells.values()), sum(c.asked for c in cells.values())
+    table.note = f"{valid:,} of {asked:,} answers have a value; intervals: t over replicates ({content.unit})."
+    return table
+
+
+def _mean_shown(cell: RateCell | None) -> str:
+    if cell is None or math.isnan(cell.interval.estimate):
+        return NOTHING if cell is None else f"– (0 of {cell.asked:,} decided)"
+    i = cell.interval
+    return f"{i.estimate:.3f}" + ("" if math.isnan(i.low) else f" [{i.low:.3f}, {i.high:.3f}]")
 
 
 def _rows_of(content: Ablation) -> list[tuple[str, tuple[str, str]]]:

@@ -34,7 +34,7 @@ def transcripts(
     db: duckdb.DuckDBPyConnection, study: str, manifest: dict[str, Any], name: str
 ) -> tuple[list[Transcript], str]:
     """Sample questions of an eval, chosen by a fixed draw and not by their answers; and why there are none, if so."""
-    if "items" not in manifest["evals"][name]:
+    if not manifest["evals"][name].get("items"):
         return [], "imported answers come without their questions"
     try:
         items = _items(db, study, manifest, name)
@@ -72,6 +72,6 @@ def _items(db: duckdb.DuckDBPyConnection, study: str, manifest: dict[str, Any], 
     family = load_version(find_family(manifest["family"]), manifest["family_version"])
     if family.items_digest(wanted) != manifest.get("family_parts", {}).get("items", {}).get(wanted):
         return None
-    query = "SELECT any_value(identity->'$.params.identity') FROM steps WHERE study = ? AND kind = 'score'"
+    query = "SELECT any_value(identity->'$.params.identity') FROM steps WHERE study = ? AND kind IN ('items', 'score')"
     (found,) = db.execute(query, [study]).fetchone() or (None,)
     return {i.item_id: i for i in read_items(family.items_file(wanted), json.loads(found) if found else {})}

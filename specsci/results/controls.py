@@ -13,7 +13,7 @@ import numpy as np
 
 from specsci.core.findings import Flag
 from specsci.results.rates import Pair, Rates
-from specsci.study.schema import MAX_CAPABILITY_LOSS
+from specsci.study.evals import MAX_CAPABILITY_LOSS
 
 
 def budgets_of(manifest: dict[str, Any], arm: str, wanted: list[int]) -> list[int]:

@@ -8,7 +8,7 @@ from specsci.core.findings import Flag
 from specsci.stats.contrast import ContrastResult
 
 Denominator = Literal["decided", "asked"]
-Totals = dict[str, tuple[int, int, int]]
+Totals = dict[str, tuple[float, int, int]]
 """Arm to (aligned, decided, asked)."""
 DECIDED_APART = 0.05
 """Decided rates that differ by more than this between arms are said."""

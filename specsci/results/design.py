@@ -18,15 +18,18 @@ CellKey = tuple[str, int]
 """(arm, AFT tokens)."""
 READ = """
 SELECT w.cell, s.base_model, s.seed, s.item_id, coalesce(s.cluster_id, s.item_id) AS cluster,
-       hash(s.item_id, s.readout, s.variant, s.sample, s.state, s.aligned) AS mark, s.aligned
-FROM scores s JOIN design_cells w USING (arm, aft_tokens)
+       hash(s.item_id, s.readout, s.variant, s.sample, s.state, s.answer) AS mark, s.answer AS aligned
+FROM chosen_scores s JOIN design_cells w USING (arm, aft_tokens)
 WHERE s.study = $study AND s.eval = $eval AND s.item_id IS NOT NULL"""
 
 
 class Counts(NamedTuple):
-    """Answers of one cell in one replicate; `items` are the distinct ones asked, 0 where only counts are known."""
+    """Answers of one cell in one replicate; `items` are the distinct ones asked, 0 where only counts are known.
 
-    aligned: int
+    Where answers are not binary, `aligned` is the sum of their values.
+    """
+
+    aligned: float
     decided: int
     asked: int
     items: int = 0
@@ -42,7 +45,7 @@ class Counts(NamedTuple):
 @dataclass(frozen=True)
 class AnswerRows:
     """Single answers: cell and replicate (indices), item, cluster of items, a hash of what was asked and answered, and aligned
-    (1, 0 or NaN where undecided).
+    (1, 0, or the value where answers are not binary; NaN where undecided).
     """
 
     cell: np.ndarray
@@ -90,6 +93,8 @@ class Design:
         withdrawn: what of it was retired, and why.
         expected: the study's declared replicates; None for imported results, which declare none.
         read: reads the single answers.
+        outcome: what an answer is; of any but `binary` ones the means of their values are compared.
+        readouts: the readout that is taken, and the others that there are.
     """
 
     arms: list[str]
@@ -99,6 +104,8 @@ class Design:
     withdrawn: list[str]
     expected: int | None
     read: Callable[[], AnswerRows]
+    outcome: str = "binary"
+    readouts: tuple[str, ...] = ()
     _tables: dict[tuple[Denominator, bool], Table] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
@@ -228,11 +235,18 @@ def read_design(
         db.unregister("design_cells")
         return found
 
-    query = """SELECT w.cell, base_model, seed, sum(aligned), sum(decided), sum(asked), max(items)
-      FROM rates r JOIN design_cells w USING (arm, aft_tokens) WHERE r.study = $study AND r.eval = $eval GROUP BY ALL"""
+    query = """SELECT w.cell, base_model, seed,
+        CASE WHEN any_value(outcome) = 'binary' THEN sum(aligned) ELSE sum(mean_value * decided) END,
+        sum(decided), sum(asked), max(items)
+      FROM rates r JOIN design_cells w USING (arm, aft_tokens)
+      WHERE r.study = $study AND r.eval = $eval AND r.chosen GROUP BY ALL"""
+    told = db.execute("SELECT outcome, readout, readouts FROM evals WHERE study = ? AND eval = ?", [study, name]).fetchall()
+    outcome, readout, readouts = told[0] if told else ("binary", "", [])
     counts: dict[Pair, dict[CellKey, Counts]] = {}
     for cell, base, seed, aligned, decided, asked, items in of_cells(query):
-        counts.setdefault((base, seed), {})[flat[cell]] = Counts(int(aligned), int(decided), int(asked), int(items or 0))
+        counts.setdefault((base, seed), {})[flat[cell]] = Counts(
+            int(aligned) if outcome == "binary" else float(aligned or 0), int(decided), int(asked), int(items or 0)
+        )
     query = """SELECT DISTINCT v.reason FROM voided v JOIN design_cells w USING (arm, aft_tokens)
       WHERE v.study = $study AND v.eval = $eval ORDER BY ALL"""
     withdrawn = [reason for (reason,) in of_cells(query)]
@@ -241,8 +255,9 @@ def read_design(
         return _answers(of_cells(READ, columns=True))
 
     return Design(
-        arms, np.array([weights[a] for a in arms], float), [cells[a] for a in arms], counts, withdrawn, expected, read
-    )
+        arms, np.array([weights[a] for a in arms], float), [cells[a] for a in arms], counts, withdrawn, expected, read,
+        outcome, (readout, *(r for r in readouts if r != readout)),
+    )  # fmt: skip
 
 
 def _answers(found: dict[str, Any]) -> AnswerRows:

@@ -50,19 +50,27 @@ def doubts(design: Design, asked: Asked, found: Estimate) -> list[Flag]:
         *_saturated(design, asked, found),
         *_shape(asked, found),
         *_items(asked, found),
+        *_readouts(design),
     ]
 
 
 def turned(design: Design, asked: Asked, found: Estimate) -> list[Flag]:
     """What undecided answers could do: the same contrast with the other denominator."""
     totals = found.design.totals()
-    if all_decided(totals):
+    if all_decided(totals) or design.outcome != "binary":
         return []
     try:
         again = estimate(design, replace(asked, denominator=other(asked.denominator))).result
     except UserError:
         again = None
     return denominator_flags(totals, asked.weights, asked.denominator, found.result, again)
+
+
+def _readouts(design: Design) -> Iterator[Flag]:
+    """Which readout was taken, where there are others that may say otherwise."""
+    if len(design.readouts) > 1:
+        taken, *others = design.readouts
+        yield Flag("one_readout", "note", f"readout '{taken}'; not taken: {', '.join(others)}")
 
 
 def _withdrawn(design: Design) -> Iterator[Flag]:
@@ -151,7 +159,7 @@ def _equal(design: Design, asked: Asked, found: Estimate) -> Iterator[Flag]:
     kept = [n for n, unit in enumerate(table.units) if unit not in same]
     shown = ", ".join(f"{_label(a)} and {_label(b)}" for a, b in pairs[:3]) + (", ..." if len(pairs) > 3 else "")
     said = f"equal answers of {seeds_or_bases(design)[:-1]} {shown} in every arm: one replicate may stand here twice"
-    by_chance = 0.0 if len(found.design.rows) else _by_chance(table)
+    by_chance = 0.0 if len(found.design.rows) or design.outcome != "binary" else _by_chance(table)
     if by_chance >= LIKELY:
         said += f", or it is chance ({min(1.0, by_chance):.0%} of such tables)"
     severity: Severity = "note" if by_chance >= LIKELY else "warning"
@@ -197,7 +205,7 @@ def _marks(design: Design, asked: Asked) -> dict[object, object]:
             counts = by_cell[cell]
             mark = int(sums[place[pair], number]) if pair in place else 0
             found.setdefault(unit, []).append((pair[1] if design.unit == "base_model" else None, cell, counts, mark))
-            if 0 < counts.aligned < counts.out_of(asked.denominator):
+            if design.outcome != "binary" or 0 < counts.aligned < counts.out_of(asked.denominator):
                 telling.add(unit)
     return {unit: tuple(sorted(marks, key=str)) for unit, marks in found.items() if unit in telling}
 
@@ -267,7 +275,11 @@ def _shape(asked: Asked, found: Estimate) -> Iterator[Flag]:
         if p < SKEWED:
             said = f"the replicates' effects do not look normal (Shapiro-Wilk p {p:.2g}): the t interval may be too narrow on one side"
             yield Flag("skewed_replicates", "warning", said)
-        near = [a for a, r in zip(design.arms, np.nanmean(table.rates, axis=0), strict=True) if min(r, 1 - r) < NEAR]
+        near = (
+            []
+            if design.outcome != "binary"
+            else [a for a, r in zip(design.arms, np.nanmean(table.rates, axis=0), strict=True) if min(r, 1 - r) < NEAR]
+        )
         if near and asked.scale == "rate":
             names = ", ".join(f"'{a}'" for a in near)
             yield Flag("near_boundary", "note", f"rates of {names} are within {NEAR:g} of 0 or 1, where spreads are skewed")
@@ -287,7 +299,7 @@ def _shape(asked: Asked, found: Estimate) -> Iterator[Flag]:
             )
 
 
-def _thin(aligned: int, out_of: int) -> bool:
+def _thin(aligned: float, out_of: int) -> bool:
     return min(aligned, out_of - aligned) < THIN
 
 

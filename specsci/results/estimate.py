@@ -54,6 +54,8 @@ def estimate(design: Design, asked: Asked) -> Estimate:
         UserError: a method that the data do not allow, or an arm without an answer to count.
     """
     _check_answers(design, asked.denominator)
+    if design.outcome != "binary":
+        _check_values(design, asked)
     if asked.paired:
         design = _shared_only(design, asked)
     if asked.method == "auto":
@@ -78,6 +80,19 @@ def _check_answers(design: Design, denominator: Denominator) -> None:
             )
         if not design.pairs_of(number, denominator):
             raise UserError(f"'{arm}' has no decided answer", mend="take --denominator asked, or leave the arm out")
+
+
+OF_VALUES = ("auto", "paired_t", "unpaired_t", "cluster_t", "bootstrap", "mixed")
+"""Methods of means: all that answers allow which are not yes or no."""
+
+
+def _check_values(design: Design, asked: Asked) -> None:
+    """Answers that are not binary have means, and neither odds nor a share of those asked."""
+    if asked.method not in OF_VALUES or asked.scale != "rate" or asked.denominator != "decided":
+        raise UserError(
+            f"the answers are {design.outcome} values: contrasts are of their means over valid answers",
+            mend=f"take one of the methods {', '.join(OF_VALUES)} on the rate scale, with --denominator decided",
+        )
 
 
 def _shared_only(design: Design, asked: Asked) -> Design:
@@ -111,14 +126,16 @@ def _over_replicates(design: Design, asked: Asked) -> Estimate:
     method: Method = "paired_t" if complete else "unpaired_t"
     if math.isnan(found.ci_low):
         return _certain(design, asked, found, method)
-    return Estimate(_one_arm(found, asked), method, "replicates", design)
+    return Estimate(_one_arm(found, asked, binary=design.outcome == "binary"), method, "replicates", design)
 
 
-def _one_arm(found: ContrastResult, asked: Asked) -> ContrastResult:
+def _one_arm(found: ContrastResult, asked: Asked, *, binary: bool = True) -> ContrastResult:
     """The rate of a single arm has an interval within 0 and 1, and no test."""
     if len(asked.weights) > 1:
         return found
-    ends = (max(0.0, found.ci_low), min(1.0, found.ci_high)) if asked.scale == "rate" else (found.ci_low, found.ci_high)
+    ends = (found.ci_low, found.ci_high)
+    if asked.scale == "rate" and binary:
+        ends = (max(0.0, found.ci_low), min(1.0, found.ci_high))
     return replace(found, statistic=math.nan, p=math.nan, ci_low=ends[0], ci_high=ends[1])
 
 
@@ -140,6 +157,8 @@ def _over_items(design: Design, asked: Asked) -> Estimate:
     """One replicate, or replicates that agree exactly: clusters of items where single answers are known, else counts."""
     if len(design.rows):
         found = cluster_result(design, asked)
+        if design.outcome != "binary":
+            return Estimate(_one_arm(found, asked, binary=False), "cluster_t", "items", design)
         if not math.isnan(found.ci_low) and not _saturated_logit(design, asked):
             return Estimate(_one_arm(found, asked), "cluster_t", "items", design)
         if found.n < 2 or _in_one_cluster(design, asked):
@@ -156,7 +175,7 @@ def is_saturated(design: Design, arm: int, denominator: Denominator) -> bool:
     """Whether all, or none, of an arm's answers are aligned."""
     counts = [design.counts[p][c] for p in design.pairs_of(arm, denominator) for c in design.cells[arm]]
     aligned, out_of = sum(c.aligned for c in counts), sum(c.out_of(denominator) for c in counts)
-    return aligned in (0, out_of)
+    return design.outcome == "binary" and aligned in (0, out_of)
 
 
 def cluster_counts(design: Design, asked: Asked) -> tuple[np.ndarray, np.ndarray]:

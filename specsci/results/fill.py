@@ -38,7 +38,10 @@ def fill(db: duckdb.DuckDBPyConnection, store: Store, found: list[dict[str, Any]
     _insert(db, "studies", [_study_row(m, there) for m in found])
     cells = [{"study": m["study"], **cell} for m in found for cell in m["cells"]]
     keys = ("arm", "base_model", "msm_spec", "aft_spec", "aft_tokens", "midtrain_tokens", "seed", "eval", "step_digest")
-    _insert(db, "cells", [{"study": c["study"], **{k: c[k] for k in keys}} for c in cells])
+    _insert(
+        db, "cells", [{"study": c["study"], **{k: c[k] for k in keys}, "items_digest": c.get("items_digest")} for c in cells]
+    )
+    _insert(db, "evals", [_eval_row(m, name, spec) for m in found for name, spec in m["evals"].items()])
     _insert(db, "arms", _arm_rows(found))
     _insert(db, "steps", [_step_row(m["study"], records[s]) for m in found for s in m["steps"] if s in records])
     _insert(db, "probes", [{"study": m["study"], **probe} for m in found for probe in m.get("probes", [])])
@@ -132,6 +135,20 @@ def _study_row(manifest: dict[str, Any], there: set[str]) -> dict[str, Any]:
         "cells": len(manifest["cells"]),
         "cells_scored": scored,
         "manifest": json.dumps(manifest),
+    }
+
+
+def _eval_row(manifest: dict[str, Any], name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """An eval's row; which readouts its rows have is filled in once they are there."""
+    told = manifest.get("readouts", {}).get(name, {})
+    return {
+        "study": manifest["study"],
+        "eval": name,
+        "kind": spec.get("kind"),
+        "role": spec.get("role", "outcome"),
+        "items": spec.get("items"),
+        "outcome": told.get("outcome", "binary"),
+        "readout": told.get("readout"),
     }
 
 

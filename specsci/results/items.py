@@ -17,8 +17,8 @@ CellWeights = dict[tuple[str, int], float]
 """(arm, AFT tokens) to its weight in a contrast."""
 READ = """
 SELECT w.cell, base_model, seed, item_id, concat_ws('/', readout, variant) AS "order", sample, any_value(cluster_id) AS cluster_id,
-       count(*) FILTER (aligned) AS aligned, count(aligned) AS decided
-FROM scores JOIN weights w USING (arm, aft_tokens)
+       coalesce(sum(answer), 0) AS aligned, count(answer) AS decided
+FROM chosen_scores JOIN weights w USING (arm, aft_tokens)
 WHERE study = $study AND eval = $eval AND item_id IS NOT NULL
 GROUP BY ALL"""
 

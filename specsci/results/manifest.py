@@ -17,6 +17,7 @@ from specsci.specs.family import Family
 from specsci.specs.variants import demonstrations
 from specsci.store.artifact import Store, write_json
 from specsci.study.arms import ResolvedArm, confounds
+from specsci.study.evals import EVALS, readout_of
 
 VERSION = 1
 SUPERSEDED = "superseded"
@@ -41,6 +42,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
                 "eval": scored.eval,
                 "step_digest": scored.digest,
                 "model_digest": plan.models[scored.cell.arm, scored.cell.replicate.seed, scored.cell.aft_tokens],
+                "items_digest": plan.steps[scored.digest].inputs.get("items"),
                 "spec_digest": plan.specs.get((arm.msm_spec or "", scored.cell.replicate.seed)),
             }
         )
@@ -80,7 +82,10 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         "file": loaded.file.name,
         "correction": study.correction,
         "arms": {name: arm.model_dump() for name, arm in study.arms.items()},
-        "evals": {name: spec.model_dump() for name, spec in study.evals.items()},
+        "evals": {name: spec.declared() for name, spec in study.evals.items()},
+        "readouts": {
+            name: {"readout": readout_of(spec), "outcome": EVALS[spec.kind].outcome} for name, spec in study.evals.items()
+        },
         "contrasts": contrasts,
         "token_efficiency": study.token_efficiency.model_dump() if study.token_efficiency else None,
         "replicates": [r.model_dump() for r in study.replicates],
@@ -182,6 +187,7 @@ class Manifest(BaseModel):
     steps: dict[str, str]
     access: str = "public"
     disclaimers: list[str] = []
+    readouts: dict[str, dict[str, str]] = {}
     imported: Imported | None = None
 
     @model_validator(mode="after")

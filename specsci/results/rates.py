@@ -24,14 +24,17 @@ def unit_of(bases: set[str]) -> str:
 class Rates:
     """Aligned rates of one study by arm, eval, AFT tokens and replicate, and how replicates group into clusters.
 
+    Of each eval the readout that its study takes; where answers are not binary, means of their values stand for rates.
+
     A cluster is a base model where the study has several, else a seed: seeds that share a base are averaged first, so that data
     order alone never passes for a replicate.
     """
 
     def __init__(self, db: duckdb.DuckDBPyConnection, study: str) -> None:
         rows = db.execute(
-            "SELECT arm, eval, aft_tokens, base_model, seed, aligned, decided, asked, rate_decided, rate_asked, items "
-            "FROM rates WHERE study = ?",
+            "SELECT arm, eval, aft_tokens, base_model, seed, aligned, decided, asked, "
+            "CASE WHEN outcome = 'binary' THEN rate_decided ELSE mean_value END, rate_asked, items "
+            "FROM rates WHERE study = ? AND chosen",
             [study],
         ).fetchall()
         self.unit = unit_of({r[3] for r in rows})
@@ -43,7 +46,8 @@ class Rates:
             key = (arm, name, budget)
             if of_decided is not None:
                 self.values["decided"].setdefault(key, {})[base, seed] = of_decided
-            self.values["asked"].setdefault(key, {})[base, seed] = of_asked
+            if of_asked is not None:
+                self.values["asked"].setdefault(key, {})[base, seed] = of_asked
             self.decided_items.setdefault(key, {})[base, seed] = decided * (items / asked if items else 1.0)
             old = self.counts.get(key, (0, 0, 0))
             self.counts[key] = (old[0] + aligned, old[1] + decided, old[2] + asked)

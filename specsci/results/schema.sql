@@ -7,13 +7,19 @@ CREATE TABLE arms (
   aft_tokens BIGINT, midtrain_tokens BIGINT, model_digest VARCHAR);
 CREATE TABLE cells (
   study VARCHAR, arm VARCHAR, base_model VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR, aft_tokens BIGINT,
-  midtrain_tokens BIGINT, seed BIGINT, eval VARCHAR, step_digest VARCHAR);
+  midtrain_tokens BIGINT, seed BIGINT, eval VARCHAR, step_digest VARCHAR, items_digest VARCHAR);
+-- What an eval's answers are (binary, ordinal, rate), and the readout that tables and contrasts take where it has several.
+CREATE TABLE evals (
+  study VARCHAR, eval VARCHAR, kind VARCHAR, role VARCHAR, items VARCHAR, outcome VARCHAR, readout VARCHAR, readouts VARCHAR[]);
 -- What the rows of one score step share is in `cells`; the view `scores` joins the two.
 CREATE TABLE score_rows (
   step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, readout VARCHAR, variant VARCHAR, sample BIGINT, state VARCHAR,
   aligned BOOLEAN, value DOUBLE, slice VARCHAR, logprob_aligned DOUBLE, logprob_misaligned DOUBLE);
 -- Cells of imported studies of which only counts are known.
 CREATE TABLE count_rows (step_digest VARCHAR, aligned BIGINT, decided BIGINT, asked BIGINT);
+-- Items as they were asked, by the step that holds them; the view `items` says of which study and eval.
+CREATE TABLE item_rows (
+  step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, slice VARCHAR, prompt VARCHAR, aligned VARCHAR, misaligned VARCHAR);
 CREATE TABLE steps (
   study VARCHAR, step_digest VARCHAR, kind VARCHAR, label VARCHAR, busy_s DOUBLE, bytes BIGINT, tokens BIGINT,
   updates BIGINT, supervised_tokens BIGINT, device VARCHAR, tokens_per_s DOUBLE, peak_gib DOUBLE, mfu DOUBLE,

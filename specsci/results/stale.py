@@ -58,7 +58,7 @@ def _stale(manifest: dict[str, Any], now: dict[str, Any], version: str, acknowle
     changed = {v for v in variants if then["variants"].get(v) != now["variants"].get(v)}
     talks = {a["align"] for a in arms.values() if a["align"]} & then["conversations"].keys()
     retold = {t for t in talks if then["conversations"][t] != now["conversations"].get(t)}
-    items = {e["items"] for e in manifest["evals"].values()}
+    items = {e["items"] for e in manifest["evals"].values() if e.get("items")}
     asked = {i for i in items if then["items"].get(i) != now["items"].get(i)}
     parts = [f"spec {v}" for v in sorted(changed)] + ["grammar"] * grammar
     parts += [f"conversations {t}" for t in sorted(retold)] + [f"items {i}" for i in sorted(asked)]
@@ -69,7 +69,7 @@ def _stale(manifest: dict[str, Any], now: dict[str, Any], version: str, acknowle
         for name, a in arms.items()
         if a["midtrain"] in changed or a["align"] in retold or (grammar and (a["midtrain"] or a["align"]))
     }
-    evals = {name for name, e in manifest["evals"].items() if e["items"] in asked}
+    evals = {name for name, e in manifest["evals"].items() if e.get("items") in asked}
     models = {c["model_digest"] for c in manifest["cells"] if c["arm"] in moved}
     claims = [c["name"] for c in manifest["contrasts"] if c["eval"] in evals or moved & set(c["weights"])]
     return Stale(

@@ -1,3 +1,12 @@
+-- The readouts that an eval's rows have; the first by name answers where the study names none.
+CREATE TEMP TABLE seen_readouts AS
+SELECT study, eval, list(DISTINCT r.readout ORDER BY r.readout) AS readouts
+FROM (SELECT DISTINCT step_digest, readout FROM score_rows) r JOIN cells USING (step_digest) GROUP BY ALL;
+UPDATE evals SET readouts = s.readouts, readout = coalesce(evals.readout, s.readouts[1])
+FROM seen_readouts s WHERE s.study = evals.study AND s.eval = evals.eval;
+UPDATE evals SET readout = coalesce(readout, 'imported'), readouts = coalesce(readouts, []);
+DROP TABLE seen_readouts;
+
 -- One row per answer, with the cell of the design that it belongs to.
 CREATE VIEW scores AS
 SELECT c.study, c.arm, c.base_model, c.msm_spec, c.aft_spec, c.aft_tokens, c.midtrain_tokens, c.seed, c.eval, r.item_id,
@@ -5,32 +14,46 @@ SELECT c.study, c.arm, c.base_model, c.msm_spec, c.aft_spec, c.aft_tokens, c.mid
        r.logprob_misaligned, r.step_digest
 FROM score_rows r JOIN cells c USING (step_digest);
 
+-- The answers that tables and contrasts are of: one readout of each eval. `answer` is 1 or 0 where answers are binary, else the value.
+CREATE VIEW chosen_scores AS
+SELECT s.*, CASE WHEN e.outcome = 'binary' THEN s.aligned::DOUBLE ELSE s.value END AS answer
+FROM scores s JOIN evals e USING (study, eval, readout);
+
+-- Items as they were asked of each study's models.
+CREATE VIEW items AS
+SELECT DISTINCT c.study, c.eval, i.item_id, i.cluster_id, i.slice, i.prompt, i.aligned, i.misaligned
+FROM item_rows i JOIN cells c ON c.items_digest = i.step_digest;
+
 -- Counted once, so that no table or contrast goes over every answer again.
 CREATE TABLE answer_counts AS
 SELECT step_digest, readout,
        count(*) FILTER (aligned) AS aligned, count(*) FILTER (state = 'ok') AS decided, count(*) AS asked,
-       count(DISTINCT item_id) AS items
+       count(DISTINCT item_id) AS items, sum(value) FILTER (state = 'ok') AS value_sum
 FROM score_rows GROUP BY ALL;
 
 CREATE TABLE item_counts AS
 SELECT study, eval, count(DISTINCT item_id) AS items FROM scores GROUP BY ALL;
 
 -- A rate is always three counts: aligned, decided, asked. `items` are the distinct items asked; NULL where only counts are known.
+-- `mean_value` is the mean of the answers' values; where the outcome is not binary there is no rate, and contrasts are of it.
+-- `chosen`: whether tables and contrasts take this readout.
 CREATE VIEW rates AS
-SELECT c.study, c.arm, c.aft_tokens, c.seed, c.eval, n.readout, c.base_model, c.msm_spec,
-       sum(n.aligned)::BIGINT AS aligned,
-       sum(n.decided)::BIGINT AS decided,
-       sum(n.asked)::BIGINT AS asked,
-       sum(n.aligned) / nullif(sum(n.decided), 0) AS rate_decided,
-       sum(n.aligned) / sum(n.asked) AS rate_asked,
-       max(n.items)::BIGINT AS items
-FROM answer_counts n JOIN cells c USING (step_digest)
-GROUP BY ALL
-UNION ALL
-SELECT c.study, c.arm, c.aft_tokens, c.seed, c.eval, 'imported' AS readout, c.base_model, c.msm_spec,
-       r.aligned, r.decided, r.asked, r.aligned / nullif(r.decided, 0) AS rate_decided, r.aligned / r.asked AS rate_asked,
-       NULL AS items
-FROM count_rows r JOIN cells c USING (step_digest);
+SELECT n.*, CASE WHEN n.outcome = 'binary' THEN n.aligned / nullif(n.decided, 0) END AS rate_decided,
+       CASE WHEN n.outcome = 'binary' THEN n.aligned / n.asked END AS rate_asked
+FROM (
+  SELECT c.study, c.arm, c.aft_tokens, c.seed, c.eval, n.readout, c.base_model, c.msm_spec,
+         sum(n.aligned)::BIGINT AS aligned,
+         sum(n.decided)::BIGINT AS decided,
+         sum(n.asked)::BIGINT AS asked,
+         max(n.items)::BIGINT AS items,
+         sum(n.value_sum) / nullif(sum(n.decided), 0) AS mean_value,
+         e.outcome, n.readout = e.readout AS chosen
+  FROM answer_counts n JOIN cells c USING (step_digest) JOIN evals e USING (study, eval)
+  GROUP BY ALL
+  UNION ALL
+  SELECT c.study, c.arm, c.aft_tokens, c.seed, c.eval, 'imported' AS readout, c.base_model, c.msm_spec,
+         r.aligned, r.decided, r.asked, NULL AS items, NULL AS mean_value, 'binary' AS outcome, true AS chosen
+  FROM count_rows r JOIN cells c USING (step_digest)) n;
 
 -- Agreement of the two option orders, per model and eval: position bias at a glance.
 CREATE VIEW order_agreement AS

@@ -28,7 +28,7 @@ CODE = (
     "sources/*.py",
     "core/jsonl.py",
     "evals/forward.py",
-    "evals/forced_choice.py",
+    "evals/forced_choice/*.py",
     "specs/items.py",
 )
 """Sources whose change makes earlier examinations void."""
@@ -42,7 +42,8 @@ class Asked:
     file: str
     sha256: str
     identity: dict[str, str]
-    chat: bool
+    kind: str
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,18 @@ def rate_interval(rates: Array, items: Array | float, confidence: float = 0.95) 
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half), n, "t over replicates")
 
 
+def mean_interval(values: Array, confidence: float = 0.95) -> Interval:
+    """A mean over replicates with a t interval, of values on any scale; no limits with fewer than two replicates or no spread."""
+    values = np.asarray(values, float)
+    n = len(values)
+    mean = float(values.mean()) if n else math.nan
+    spread = float(values.std(ddof=1)) if n > 1 else 0.0
+    if spread < NO_SPREAD:
+        return Interval(mean, math.nan, math.nan, n, "no spread between replicates")
+    half = float(t_quantile(0.5 + confidence / 2, n - 1)) * spread / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half, n, "t over replicates")
+
+
 def expanded_level(n: int, confidence: float = 0.95) -> float:
     """The tail probability of an expanded percentile interval for `n` clusters.
 

@@ -17,6 +17,7 @@ from specsci.core.terminal_text import visible
 from specsci.core.yaml_file import SWITCH, Document, Path_, problems_of, read_yaml, switches
 from specsci.specs.family import Family
 from specsci.specs.versions import load_version
+from specsci.study.evals import EVALS
 from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, MOST_WEIGHT, PROFILE_KEYS, Study, TokenEfficiency
 
 MAX_NAME_CHARS = 100
@@ -179,10 +180,15 @@ def _name_problems(study: Study, family: Family, document: Document, profile: st
         if arm.align is not None and arm.align not in conversations:
             yield unknown(("arms", name, "align"), "conversation set", arm.align, conversations)
     items = family.item_sets()
+    values = {name for name, spec in study.evals.items() if EVALS[spec.kind].outcome != "binary"}
     for name, spec in study.evals.items():
+        if name in values and spec.role not in ("outcome", "trained"):
+            line, column = _locate(document, profile, ("evals", name, "role"))
+            what = f"'{spec.kind}' gives values, and the role {spec.role} needs answers that are right or wrong"
+            yield Problem(document.file, line, column, what, "write role: outcome, or take another kind")
         if not is_safe_name(name):
             yield document.problem(("evals", name), f"'{name}' is not a safe eval name", key=True)
-        if spec.items not in items:
+        if spec.items and spec.items not in items:
             yield unknown(("evals", name, "items"), "item set", spec.items, items)
     yield from _contrast_problems(study, document, unknown)
     for name in study.base_models:
@@ -214,6 +220,9 @@ def _contrast_problems(study: Study, document: Document, unknown: Any) -> Iterat
         names.add(contrast.name)
         if contrast.eval not in study.evals:
             yield unknown((*at, "eval"), "eval", contrast.eval, study.evals)
+        elif contrast.scale != "rate" and EVALS[study.evals[contrast.eval].kind].outcome != "binary":
+            what = f"answers of '{contrast.eval}' are values, which have no {contrast.scale} scale"
+            yield document.problem((*at, "scale"), what, "write scale: rate (means of values)")
         for arm in contrast.weights:
             if arm not in study.arms:
                 yield unknown((*at, "weights", arm), "arm", arm, study.arms, key=True)
@@ -243,6 +252,9 @@ def _efficiency_problems(
     at: Path_ = ("token_efficiency",)
     if asked.eval not in study.evals:
         yield unknown((*at, "eval"), "eval", asked.eval, study.evals)
+    elif EVALS[study.evals[asked.eval].kind].outcome != "binary":
+        what = f"answers of '{asked.eval}' are values: token efficiency asks where a misaligned rate falls"
+        yield document.problem((*at, "eval"), what, "name an eval whose answers are aligned or not")
     if asked.base not in study.arms:
         yield unknown((*at, "base"), "arm", asked.base, study.arms)
     for number, pair in enumerate(asked.pairs):

@@ -9,12 +9,12 @@ from pydantic import Field, field_validator, model_validator
 from specsci.core.ids import is_safe_name
 from specsci.core.yaml_file import Strict
 from specsci.recipe.recipe import Recipe
+from specsci.study.evals import EVALS, Eval, EvalConfig
 
 BASE_PRETRAINING = "pretraining"
 MOST_WEIGHT = 1000.0
 """The largest weight of an arm in a contrast: rates lie between 0 and 1, and so do differences that can be read."""
 IT_MIX = "it_mix"
-MAX_CAPABILITY_LOSS = 0.1
 BOOLEAN_WORDS = {"no": "false", "off": "false", "false": "false", "yes": "true", "on": "true", "true": "true"}
 """Words that YAML 1.1 reads as booleans, and what to write in their place."""
 
@@ -90,22 +90,6 @@ class Align(Strict):
         if budgets != sorted(set(budgets)) or budgets[0] < 1:
             raise ValueError("budgets must be positive, increasing and distinct")
         return budgets
-
-
-class Eval(Strict):
-    """One eval: an item set of the family, read out as the log-probability of either option in both orders.
-
-    `role` says what it is for: the outcome, items that training named, a competence control in the same
-    format (its verdict is withheld below `min_competence`), or a general capability set (an arm that answers it worse than
-    the untreated base by more than `max_capability_loss` is flagged).
-    """
-
-    kind: Literal["forced_choice"] = "forced_choice"
-    items: str
-    role: Literal["outcome", "trained", "competence", "capability"] = "outcome"
-    format: Literal["chat", "text"] = "chat"
-    min_competence: float = Field(default=0.7, ge=0.5, le=1)
-    max_capability_loss: float = Field(default=MAX_CAPABILITY_LOSS, ge=0, le=1)
 
 
 class Contrast(Strict):
@@ -333,5 +317,16 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": {"type": "object", "properties": overlay, "additionalProperties": False},
         "description": "Named overlays that set the scale and the substrate of the study.",
     }
+    schema["$defs"]["EvalConfig"] = _any_eval(schema["$defs"])
     schema["title"] = "specsci study"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _any_eval(shared: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an eval of any kind; definitions that a kind needs are put beside the others."""
+    kinds = []
+    for kind in EVALS:
+        found = kind.config.model_json_schema(ref_template="#/$defs/{model}")
+        shared |= found.pop("$defs", {})
+        kinds.append(found)
+    return {"anyOf": kinds, "title": "Eval", "description": EvalConfig.__doc__}

@@ -136,7 +136,7 @@ def test_the_label_of_an_exported_model_goes_on_with_what_is_made_of_it(chained,
 def test_a_model_is_not_scored_under_another_tokenizer_than_it_was_trained_with(tmp_path):
     from specsci.core.context import StepContext
     from specsci.core.errors import StepFailed
-    from specsci.evals.steps import scored_model
+    from specsci.evals.model import scored_model
 
     record = {"identity": {"inputs": {"tokenizer": "a" * 24}}}
     inputs = {"base": tmp_path, "model": tmp_path}

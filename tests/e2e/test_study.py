@@ -34,6 +34,7 @@ STEPS = {
     "tokenizer": 1,
     "base": 1,
     "spec": 1,
+    "items": 2,
     "pool": 4,
     "corpus": 2,
     "conversations": 2,

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from tiny import documents, loud, recipe, saved_base, train, word_tokenizer  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402
 
-from specsci.evals import forced_choice  # noqa: E402
+from specsci.evals.forced_choice import readout as forced_choice  # noqa: E402
 from specsci.models.hf import Holding, load_model  # noqa: E402
 from specsci.recipe.recipe import Runtime  # noqa: E402
 from specsci.specs.items import Item  # noqa: E402

@@ -18,7 +18,8 @@ from trl import SFTTrainer
 
 from specsci.core.errors import SpecsciError
 from specsci.core.token_row import IGNORED, TokenRow
-from specsci.evals import forced_choice, forward
+from specsci.evals import forward
+from specsci.evals.forced_choice import readout as forced_choice
 from specsci.models.chat import conversation_row, document_row
 from specsci.recipe.recipe import Runtime
 from specsci.specs.items import Item
@@ -398,10 +399,10 @@ def test_a_conversation_that_begins_with_the_assistant_and_a_template_that_fails
 
 
 def test_a_tie_is_no_choice(tokenizer):
-    from specsci.evals.steps import _row
+    from specsci.evals.forced_choice.kind import _row
 
     question = forced_choice.prepare([Item("i", "c", "{first} w1 {second}", "w2", "w3")], tokenizer, chat=True)[0]
-    rows = [_row(forced_choice.Reading(question, a, b)) for a, b in ((-1.0, -1.0), (-1.0, -1.5), (math.nan, -1.0))]
+    rows = [_row(forced_choice.Reading(question, a, b), "logprob") for a, b in ((-1.0, -1.0), (-1.0, -1.5), (math.nan, -1.0))]
     assert [(r["state"], r["aligned"], r["value"]) for r in rows] == [
         ("unparsed", None, None), ("ok", True, 0.5), ("error", None, None),
     ]  # fmt: skip

@@ -21,7 +21,7 @@ from chat_templates import (
 )
 
 from specsci.core.errors import UserError
-from specsci.evals.forced_choice import prepare, read_out
+from specsci.evals.forced_choice.readout import prepare, read_out
 from specsci.intake.template import Uses, examine_template
 from specsci.models.chat import conversation_row, conversation_rows, with_variables
 from specsci.models.template import frame_of, render

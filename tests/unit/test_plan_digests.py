@@ -48,7 +48,7 @@ def test_the_folder_of_the_study_changes_no_digest(plan_of, tmp_path) -> None:
 
 
 ALL = {
-    "tokenizer", "base", "spec", "corpus", "conversations", "pool", "audit", "midtrain", "align", "score",
+    "tokenizer", "base", "spec", "items", "corpus", "conversations", "pool", "audit", "midtrain", "align", "score",
     "heldout", "control", "probe",
 }  # fmt: skip
 DOWNSTREAM = [

@@ -85,7 +85,7 @@ def test_training_waits_for_the_audit_and_is_not_identified_by_it(plan_of) -> No
 def test_the_tiny_study_has_the_steps_it_says(plan_of) -> None:
     plan = plan_of()
     assert Counter(s.kind for s in plan.steps.values()) == {
-        "tokenizer": 1, "base": 1, "pool": 4, "spec": 1, "corpus": 2, "conversations": 2, "audit": 2,
+        "tokenizer": 1, "base": 1, "pool": 4, "spec": 1, "items": 2, "corpus": 2, "conversations": 2, "audit": 2,
         "midtrain": 2, "align": 8, "score": 22, "heldout": 2, "control": 2, "probe": 8,
     }  # fmt: skip
     assert len(plan.scored) == (1 + 2 + 1 + 2) * 2 * 2

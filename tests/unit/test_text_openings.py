@@ -9,7 +9,7 @@ import pytest
 from chat_templates import CHATML, LLAMA3, conversation, make_tokenizer
 
 from specsci.core.errors import UserError
-from specsci.evals.forced_choice import prepare
+from specsci.evals.forced_choice.readout import prepare
 from specsci.intake.tokenizer import examine_tokenizer
 from specsci.models.chat import conversation_row, document_row, document_rows
 from specsci.models.tokens import opening, opening_text

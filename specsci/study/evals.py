@@ -1,0 +1,144 @@
+"""The protocol of an eval kind, and what every eval of a study declares.
+
+An eval kind is one folder: its settings, the identity of its score steps, and how a model is read out. An installed package adds
+its own by an entry point of the group `specsci.evals`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from specsci.core.errors import nearest
+from specsci.core.registry import Registry
+from specsci.core.yaml_file import Strict
+
+if TYPE_CHECKING:
+    from specsci.core.context import StepContext
+
+Outcome = Literal["binary", "ordinal", "rate"]
+"""What an answer is: aligned or not; a `value` on an ordered scale; a `value` that is a share of samples. The last two are
+analysed as means of `value`."""
+MAX_CAPABILITY_LOSS = 0.1
+DEFAULT_KIND = "forced_choice"
+
+
+class EvalConfig(Strict):
+    """One eval: what is asked, how, and what it is for. Further keys are those of its kind."""
+
+    kind: str = Field(default=DEFAULT_KIND, description="The eval kind: what is asked of a model and how it is read out.")
+    items: str = Field(default="", description="The item set of the family that is asked; for kinds that ask one.")
+    role: Literal["outcome", "trained", "competence", "capability"] = Field(
+        default="outcome",
+        description="What the eval is for: the outcome, items that training named, a competence control in the same format "
+        "(verdicts are withheld below `min_competence`), or a general capability set (an arm that answers it worse than the "
+        "untreated base by more than `max_capability_loss` is flagged).",
+    )
+    min_competence: float = Field(
+        default=0.7, ge=0.5, le=1, description="Of a competence control: the least rate at which verdicts are given."
+    )
+    max_capability_loss: float = Field(
+        default=MAX_CAPABILITY_LOSS,
+        ge=0,
+        le=1,
+        description="Of a capability set: how much worse than the base is not flagged.",
+    )
+    readout: str = Field(
+        default="", description="Which readout tables and contrasts take, where the kind has several; its first by default."
+    )
+
+    @classmethod
+    def alternatives(cls) -> list[type[EvalConfig]]:
+        """The settings of every kind, for hints on unknown keys."""
+        return [kind.config for kind in EVALS] if cls is EvalConfig else [cls]
+
+    def declared(self) -> dict[str, Any]:
+        """What the study says of the eval, as manifests and registrations keep it."""
+        said = self.model_dump()
+        return said if said["readout"] else {k: v for k, v in said.items() if k != "readout"}
+
+
+class EvalKind(ABC):
+    """One way to ask a model.
+
+    Attributes:
+        name: what studies write as `kind`.
+        config: its settings; fields beyond those of `EvalConfig` are the kind's own.
+        outcome: what an answer is.
+        readouts: the names that its rows have as `readout`, the one that contrasts take first.
+        step: the kind of step that scores; `score` calls `score` below.
+        version: bumped by hand when the code changes what it computes; the bump asks every model again.
+    """
+
+    name: ClassVar[str]
+    config: ClassVar[type[EvalConfig]]
+    outcome: ClassVar[Outcome] = "binary"
+    readouts: ClassVar[tuple[str, ...]]
+    step: ClassVar[str] = "score"
+    version: ClassVar[int] = 1
+
+    def identity(self, config: Any) -> dict[str, Any]:
+        """The settings that decide a score: params of its step beside the items, the model and the tokenizer."""
+        common = EvalConfig.model_fields
+        return {k: v for k, v in config.model_dump(mode="json").items() if k not in common}
+
+    def in_chats(self, settings: dict[str, Any]) -> bool:
+        """Whether it asks in turns of the chat template, by what `identity` gave."""
+        return bool(settings.get("format", "chat") == "chat")
+
+    @abstractmethod
+    def read_tokens(self, config: Any, items_text: str) -> float:
+        """About how many tokens a model reads and writes for all items, for estimates."""
+
+    @abstractmethod
+    def longest_tokens(self, settings: dict[str, Any], items: Path, identity: dict[str, str], tokenizer: Any) -> int:
+        """Tokens of the longest question with its answer, asked before anything is spent.
+
+        Args:
+            settings: what `identity` gave.
+            items: the item set's file; `identity` are the names that its braces hold.
+
+        Raises:
+            SpecsciError: an item cannot be asked under this tokenizer.
+        """
+
+    @abstractmethod
+    def score(self, context: StepContext) -> Iterable[dict[str, Any]]:
+        """The rows of one model: columns of `specsci.evals.rows.ROWS`; a column that is not given has no value."""
+
+
+EVALS: Registry[EvalKind] = Registry(
+    "specsci.evals", "eval kind", ("specsci.evals.forced_choice.kind:KIND",), lambda kind: kind.name, EvalKind
+)
+
+
+def of_kind(value: Any) -> Any:
+    """The settings of an eval, checked by those of its kind."""
+    if not isinstance(value, dict):
+        return value
+    name = value.get("kind", DEFAULT_KIND)
+    kind = EVALS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise _wrong("kind", f"no eval kind '{name}'; {nearest(str(name), EVALS.objects)}", name)
+    found = kind.config.model_validate(value)
+    if found.readout and found.readout not in kind.readouts:
+        raise _wrong("readout", f"'{name}' has no readout '{found.readout}'; {nearest(found.readout, kind.readouts)}", name)
+    return found
+
+
+def _wrong(key: str, said: str, given: Any) -> ValidationError:
+    what = PydanticCustomError("wrong_eval", "{said}", {"said": said})
+    return ValidationError.from_exception_data("Eval", [InitErrorDetails(type=what, loc=(key,), input=given)])
+
+
+Eval = Annotated[SerializeAsAny[EvalConfig], BeforeValidator(of_kind)]
+
+
+def readout_of(config: EvalConfig) -> str:
+    """The readout that tables and contrasts take of an eval."""
+    return config.readout or EVALS[config.kind].readouts[0]
