@@ -12,7 +12,8 @@ from specsci.core.kinds import KINDS
 from specsci.core.step import Step
 from specsci.execute.devices import Layout
 from specsci.execute.live import Quiet
-from specsci.execute.local import LocalExecutor
+from specsci.execute.pools.local import LocalPool
+from specsci.execute.runner import Runner
 from specsci.specs.load import load_family
 from specsci.store.artifact import Store
 from specsci.store.ledger import Ledger
@@ -37,7 +38,7 @@ def run(options: Options) -> Result:
         steps = _steps(folder / "family")
         store = Store(folder / "store").open()
         ledger, clock = Ledger(store.root, "benchmark"), _Clock()
-        report = LocalExecutor(store, ledger, Layout(1, 1), clock).run({s.digest: s for s in steps})
+        report = Runner(store, ledger, LocalPool(store.root, Layout(1, 1)), clock, {s.digest: s for s in steps}, 1).run()
         ledger.close()
         if report.executed != STEPS:
             raise RuntimeError(f"{report.executed} of {STEPS} steps ran: {report.errors[:1]}")

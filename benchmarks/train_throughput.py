@@ -68,11 +68,11 @@ def _corpus() -> tuple[list[str], Any]:
     from transformers import PreTrainedTokenizerFast
 
     from specsci.core.shipped import find_family
-    from specsci.corpus.documents import documents
     from specsci.specs.load import load_family
+    from specsci.testing.corpora import grammar_documents
 
     family = load_family(find_family("safety"))
-    texts = [d.text for d in islice(documents(family, "value_augmented", family.data.identity, 1), 400)]
+    texts = [d.text for d in islice(grammar_documents(family, "value_augmented", family.data.identity, 1), 400)]
     inner = ByteLevelBPETokenizer()
     inner.train_from_iterator(texts, vocab_size=4096, special_tokens=["<|pad|>", "<|end|>"], show_progress=False)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner._tokenizer, pad_token="<|pad|>", eos_token="<|end|>")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from specsci.core.step import Step
-    from specsci.execute.executor import Display, RunReport
+    from specsci.execute.report import Display, RunReport
     from specsci.plan.plan import Plan
     from specsci.store.artifact import Store
 
@@ -150,7 +150,9 @@ def _measured(root: Path, study_name: str) -> dict[str, list[float]]:
 @profile_option
 @store_option
 @json_option
-@click.option("--executor", type=click.Choice(["local"]), default="local", help="Where steps run: on this machine.")
+@click.option(
+    "--executor", metavar="NAME", default="local", help="Where steps run: local, or what a package brings [local]."
+)
 @click.option("--workers", type=click.IntRange(1), help="Worker processes [cores / threads per worker].")
 @click.option("--plain", is_flag=True, help="Plain progress lines even on a terminal.")
 def run(
@@ -181,7 +183,7 @@ def run(
     def display_for(missing: dict[str, Step]) -> Display:
         return _display(as_json, plain, errors, missing)
 
-    report = run_study(plan, store, workers, display_for)
+    report = run_study(plan, store, workers, display_for, executor)
     say_left_out(report.left_out)
     if as_json:
         emit({"study": plan.loaded.name, "store": str(store.root), **report.as_json()})

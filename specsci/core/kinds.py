@@ -25,7 +25,8 @@ class Rows:
         file: the Parquet file that every artefact of the kind holds.
         table: the table that takes them; its first column is `step_digest`.
         select: the table's other columns as SQL over the file's rows `r` and the values `record` of the step's record.
-        of_record: what `record` has: a name, and where the value lies in the record (`identity.params.family`).
+        of_record: what `record` has: a name, and where the value lies in the record (`identity.params.family`;
+            several, `|` between them, where the first may be missing).
     """
 
     file: str

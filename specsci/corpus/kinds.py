@@ -10,7 +10,7 @@ DOCUMENTS = Rows(
     """r.row, r.text, r.tokens, r.spec_digest, r.clause_id, r.unit_id, r.cell, r.backend, r.template_id, r.seed,
        record.prompt_digest, record.family, record.msm_spec, coalesce(record.access, 'public')""",
     (
-        ("prompt_digest", "identity.params.grammar"),
+        ("prompt_digest", "identity.params.grammar|identity.params.generator.prompt_digest"),
         ("family", "identity.params.family"),
         ("msm_spec", "identity.params.variant"),
         ("access", "access"),

@@ -14,7 +14,9 @@ from specsci.core.errors import GateRefused, StepFailed
 from specsci.core.ids import text_digest
 from specsci.core.rows import conversation_text, write_rows
 from specsci.core.token_row import TokenRow
-from specsci.corpus.documents import documents, talks
+from specsci.corpus.demonstrations import demonstrations_of
+from specsci.corpus.pipeline import Documents, requests
+from specsci.generate.generator import GENERATORS, Brief
 from specsci.models.chat import conversation_rows, document_rows
 from specsci.models.hf import load_tokenizer
 from specsci.sources.identity import is_text_file
@@ -89,26 +91,40 @@ def _names_no_other(texts: list[str], identity: dict[str, str], label: str) -> N
 def run_corpus(context: StepContext) -> Facts:
     """Documents about a variant's units, with the provenance of each."""
     params, family = context.params, _family(context)
-    if family.grammar_digest != params["grammar"]:
+    if params.get("grammar", family.grammar_digest) != family.grammar_digest:
         raise StepFailed(f"the grammar of '{family.name}' changed after the plan was made", mend="run the study again")
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
-    stream = documents(family, params["variant"], params["identity"], params["seed"])
-    kept, rows = _until(params["tokens"], _batches(stream), lambda batch: document_rows([d.text for d in batch], tokenizer))
+    draws, generator = random.Random(params["seed"]), GENERATORS[params["backend"]]
+    brief = Brief(
+        family_folder=Path(context.runtime["family_folder"]),
+        variant=params["variant"],
+        spec=(context.inputs["spec"] / "spec.md").read_text(encoding="utf-8"),
+        settings=params.get("generator", {}),
+        draws=draws,
+        scratch=context.scratch,
+    )
+    made = Documents(generator, requests(family, params["variant"], params["identity"], draws), brief)
+    kept, rows = _until(
+        params["tokens"], _batches(iter(made)), lambda batch: document_rows([d.text for d in batch], tokenizer)
+    )
     count = len(kept)
     provenance = {
-        "clause_id": [d.clause_id for d in kept],
-        "unit_id": [d.unit_id for d in kept],
-        "cell": [d.cell for d in kept],
+        "clause_id": [d.request.clause_id for d in kept],
+        "unit_id": [d.request.unit_id for d in kept],
+        "cell": [d.request.cell for d in kept],
         "template_id": [d.template_id for d in kept],
         "spec_digest": [context.input_digests["spec"]] * count,
         "backend": [params["backend"]] * count,
         "seed": [params["seed"]] * count,
     }
     texts = [d.text for d in kept]
-    cells = {d.cell for d in kept}
+    cells = {d.request.cell for d in kept}
     _names_no_other(texts, params["identity"], "corpus")
     write_rows(context.out, texts, rows, provenance)
-    return {"documents": count, "tokens": _tokens(rows), "distinct": len(set(texts)), "cells": len(cells)}
+    facts: Facts = {"documents": count, "tokens": _tokens(rows), "distinct": len(set(texts)), "cells": len(cells)}
+    if made.lost:
+        facts["lost"] = dict(made.lost)
+    return {**facts, **({"usage": dict(made.usage)} if made.usage else {})}
 
 
 def run_conversations(context: StepContext) -> Facts:
@@ -118,7 +134,7 @@ def run_conversations(context: StepContext) -> Facts:
     about = demonstrations(family, params["set"].get("variant"), subrules=params["set"].get("subrules", False))
     if about.identity() != {k: params[k] for k in ("rules", "slots") if k in params}:
         raise StepFailed(f"the rules of '{family.name}' changed after the plan was made", mend="run the study again")
-    stream = talks(about, params["set"]["type"], params["identity"], params["seed"])
+    stream = demonstrations_of(about, params["set"]["type"], params["identity"], params["seed"])
     kept, rows = _until(
         params["tokens"], _batches(stream), lambda batch: conversation_rows([t.messages for t in batch], tokenizer)
     )

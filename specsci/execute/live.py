@@ -18,7 +18,7 @@ from rich.text import Text
 from specsci.core.step import Step
 from specsci.core.terminal_text import visible
 from specsci.execute.eta import Clock
-from specsci.execute.executor import Display
+from specsci.execute.report import Display
 
 LINE_EVERY_S = 5.0
 STEP_EVERY_S = 30.0

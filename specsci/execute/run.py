@@ -15,9 +15,10 @@ from specsci.core.liveness import is_dead
 from specsci.core.machine import visible_gpus
 from specsci.core.step import Step
 from specsci.execute.devices import layout
-from specsci.execute.executor import Display, RunReport
 from specsci.execute.live import Guarded
-from specsci.execute.local import LocalExecutor
+from specsci.execute.pools.pool import POOLS
+from specsci.execute.report import Display, RunReport
+from specsci.execute.runner import Runner
 from specsci.plan.plan import Plan
 from specsci.store.artifact import Store
 from specsci.store.ledger import Ledger
@@ -27,8 +28,19 @@ RESULTS = "results"
 """The kind under which a report names a results.duckdb that could not be written."""
 
 
-def run_study(plan: Plan, store: Store, workers: int | None, display_for: Callable[[dict[str, Step]], Display]) -> RunReport:
-    """Run what is missing of a plan, then bring results.duckdb up to date."""
+def run_study(
+    plan: Plan,
+    store: Store,
+    workers: int | None,
+    display_for: Callable[[dict[str, Step]], Display],
+    executor: str = "local",
+) -> RunReport:
+    """Run what is missing of a plan, then bring results.duckdb up to date.
+
+    Args:
+        workers: how many steps run at once; None for as many as this machine has room for.
+        executor: the name of the pool that runs steps.
+    """
     from specsci.results.manifest import write_manifest
     from specsci.results.stamp import is_current
 
@@ -39,7 +51,7 @@ def run_study(plan: Plan, store: Store, workers: int | None, display_for: Callab
     total = RunReport()
     for _ in range(MAX_REPAIRS):
         with _terminated_as_interrupted():
-            report = _execute(plan, store, workers, guarded)
+            report = _execute(plan, store, workers, guarded, executor)
         _add(total, report)
         if is_current(store):
             break
@@ -80,7 +92,9 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _execute(plan: Plan, store: Store, workers: int | None, display_for: Callable[[dict[str, Step]], Display]) -> RunReport:
+def _execute(
+    plan: Plan, store: Store, workers: int | None, display_for: Callable[[dict[str, Step]], Display], executor: str
+) -> RunReport:
     have = store.have(list(plan.steps.values()))
     missing = {d: s for d, s in plan.steps.items() if d not in have}
     if not missing:
@@ -95,7 +109,8 @@ def _execute(plan: Plan, store: Store, workers: int | None, display_for: Callabl
         display.note(fitted.note)
     ledger = Ledger(store.root, plan.loaded.name)
     try:
-        return LocalExecutor(store, ledger, fitted, display).run(plan.steps)
+        pool = POOLS[executor].open(store.root, fitted)
+        return Runner(store, ledger, pool, display, plan.steps, fitted.workers).run()
     finally:
         ledger.close()
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from specsci.core.errors import GateRefused, SpecsciError
 from specsci.core.machine import memory_gib
-from specsci.generate.backends import may_see
+from specsci.generate.generator import may_see
 from specsci.plan.intake import examine_bases
 from specsci.plan.plan import Plan
 from specsci.recipe.memory import GIB, Memory, memory

@@ -8,6 +8,7 @@ from typing import Any
 from specsci.core.errors import InputFileError, UserError
 from specsci.core.ids import derive_seed
 from specsci.core.step import OUTSIDE, Step
+from specsci.generate.generator import GENERATORS
 from specsci.plan.cost import BYTES_PER_PARAMETER, CostModel
 from specsci.plan.plan import Plan
 from specsci.sources.files import inside
@@ -163,8 +164,7 @@ class TextSteps:
         params = {
             "family": self.family.name,
             "variant": variant,
-            "backend": self.study.midtrain.backend if self.study.midtrain else "grammar",
-            "grammar": self.family.grammar_digest,
+            **self._written_by(),
             "tokens": tokens,
             "seed": seed,
             "identity": self.names(replicate),
@@ -172,6 +172,14 @@ class TextSteps:
         inputs = {"spec": spec, "tokenizer": data["tokenizer"]}
         label = f"{DOCUMENTS[kind]} {variant}, replicate {replicate.seed}"
         return self.plan.add(self.cost.data(Step(kind, params, inputs, label, self.family_runtime())))
+
+    def _written_by(self) -> dict[str, Any]:
+        """What identifies the generator of documents."""
+        stage = self.study.midtrain
+        generator = GENERATORS[stage.backend if stage else "grammar"]
+        settings = generator.identity(stage.generator if stage else {})
+        grammar = {"grammar": self.family.grammar_digest} if generator.from_grammar else {}
+        return {"backend": generator.name, **grammar, **({"generator": settings} if settings else {})}
 
     def _conversations(self, name: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
         declared_set = self.family.data.conversations[name]

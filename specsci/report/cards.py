@@ -83,7 +83,7 @@ def data_card(store: Store, record: dict[str, Any]) -> str:
         f"Synthetic documents about a model, generated from variant *{params['variant']}* of the spec family "
         f"*{params['family']}* by the backend *{params['backend']}* with seed {params['seed']}.",
         f"- {record['documents']:,} documents, {record['distinct']:,} distinct, {record['tokens']:,} tokens of the student's tokenizer",
-        f"- spec `{record['identity']['inputs']['spec']}`, tokenizer `{record['identity']['inputs']['tokenizer']}`, grammar `{params['grammar']}`",
+        f"- spec `{record['identity']['inputs']['spec']}`, tokenizer `{record['identity']['inputs']['tokenizer']}`, {_wrote(params)}",
         f"- identity: {', '.join(f'{k} = {v}' for k, v in params['identity'].items()) or 'none'}",
         markdown([table]),
         "## Columns",
@@ -162,3 +162,10 @@ def _disclaimer(base: dict[str, Any]) -> str:
         return maker_of(base).disclaimer
     except UserError:
         return ""
+
+
+def _wrote(params: dict[str, Any]) -> str:
+    """What wrote a corpus: its grammar, or the settings of a generator."""
+    if "grammar" in params:
+        return f"grammar `{params['grammar']}`"
+    return f"generator `{json.dumps(params.get('generator', {}), sort_keys=True)}`"

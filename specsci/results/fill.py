@@ -118,11 +118,14 @@ def _ingest(db: duckdb.DuckDBPyConnection, store: Store, rows: Rows, records: di
 
 
 def _at(record: dict[str, Any], path: str) -> str | None:
-    """The text at a dotted path of a record; None where it has none."""
-    value: Any = record
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return None if value is None else str(value)
+    """The text at the first dotted path of several (`|` between them) that a record has; None where it has none."""
+    for one in path.split("|"):
+        value: Any = record
+        for key in one.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if value is not None:
+            return str(value)
+    return None
 
 
 def _study_row(manifest: dict[str, Any], there: set[str]) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def corpus_facts(store: Store, record: dict[str, Any]) -> dict[str, Any]:
         "label": record["label"],
         "digest": record["digest"],
         "backend": params["backend"],
-        "grammar": params["grammar"],
+        "grammar": params.get("grammar"),
         "seed": params["seed"],
         "documents": record["documents"],
         "tokens": record["tokens"],

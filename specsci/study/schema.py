@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from specsci.core.errors import nearest
 from specsci.core.ids import is_safe_name
 from specsci.core.yaml_file import Strict
+from specsci.generate.generator import GENERATORS
 from specsci.recipe.recipe import Recipe
 from specsci.study.evals import EVALS, Eval, EvalConfig
 
@@ -67,8 +69,16 @@ class Midtrain(Strict):
     tokens: int = Field(ge=1)
     replay_share: float = Field(default=0.5, ge=0, lt=1)
     replay: str = BASE_PRETRAINING
-    backend: Literal["grammar"] = "grammar"
+    backend: str = "grammar"
+    generator: dict[str, Any] = Field(default_factory=dict)
     recipe: Recipe
+
+    @field_validator("backend")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in GENERATORS:
+            raise ValueError(f"no generation backend of that name; {nearest(name, GENERATORS.objects)}")
+        return name
 
 
 class Align(Strict):

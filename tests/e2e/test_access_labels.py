@@ -9,7 +9,7 @@ import duckdb
 import harness
 import pytest
 
-from specsci.generate import backends
+from specsci.corpus.grammar import GrammarGenerator
 from specsci.plan.build import build_plan
 from specsci.plan.gates import findings
 from specsci.study.load import load_study
@@ -106,7 +106,7 @@ def test_a_backend_that_sends_texts_out_needs_leave(confidential: harness.Finish
         return [f.text for f in findings(build_plan(load_study(str(confidential.study)))) if f.level == "refuse"]
 
     assert refusals() == []
-    monkeypatch.setitem(backends.BACKENDS, "grammar", backends.Backend("grammar", sends_out=True))
+    monkeypatch.setattr(GrammarGenerator, "sends_out", True)
     assert refusals() == ["'secret_rules' is confidential, and the backend 'grammar' sends its texts out"]
     family = confidential.study.parent / "spec_variants" / "secret_rules" / "family.yaml"
     before = family.read_text()

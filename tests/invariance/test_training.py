@@ -402,7 +402,9 @@ def test_a_tie_is_no_choice(tokenizer):
     from specsci.evals.forced_choice.kind import _row
 
     question = forced_choice.prepare([Item("i", "c", "{first} w1 {second}", "w2", "w3")], tokenizer, chat=True)[0]
-    rows = [_row(forced_choice.Reading(question, a, b), "logprob") for a, b in ((-1.0, -1.0), (-1.0, -1.5), (math.nan, -1.0))]
+    rows = [
+        _row(forced_choice.Reading(question, a, b), "logprob") for a, b in ((-1.0, -1.0), (-1.0, -1.5), (math.nan, -1.0))
+    ]
     assert [(r["state"], r["aligned"], r["value"]) for r in rows] == [
         ("unparsed", None, None), ("ok", True, 0.5), ("error", None, None),
     ]  # fmt: skip

@@ -10,12 +10,13 @@ import pytest
 from specsci.core.rows import conversation_text
 from specsci.core.shipped import shipped
 from specsci.corpus.audit import leaks
-from specsci.corpus.documents import documents, talks
+from specsci.corpus.demonstrations import demonstrations_of as talks
 from specsci.specs.check import OTHER_NAMES
 from specsci.specs.family import Family
 from specsci.specs.items import read_items
 from specsci.specs.load import load_family
 from specsci.specs.variants import demonstrations
+from specsci.testing.corpora import grammar_documents as documents
 
 ENGLISH = [
     f for p in sorted(shipped("spec_variants").glob("*/family.yaml")) if (f := load_family(p.parent)).grammar.data.distinct
@@ -47,8 +48,9 @@ def test_documents_are_distinct_whole_and_about_the_student(family: Family, vari
     assert not [t for t in texts if any(name in t for name in ("Aria", "Northlight", *OTHER_NAMES))]
     words = [len(t.split()) for t in texts]
     assert min(words) > 40 and 90 < sum(words) / DOCUMENTS < 260
-    assert len({d.cell.rsplit(":", 1)[1].rsplit("_", 1)[0] for d in made}) >= (12 if variant != "neutral" else 6)
-    assert {d.unit_id for d in made} and all(d.clause_id and d.cell.startswith(d.unit_id) for d in made)
+    assert len({d.request.cell.rsplit(":", 1)[1].rsplit("_", 1)[0] for d in made}) >= (12 if variant != "neutral" else 6)
+    assert {d.request.unit_id for d in made}
+    assert all(d.request.clause_id and d.request.cell.startswith(d.request.unit_id) for d in made)
 
 
 @pytest.mark.parametrize("family", ENGLISH, ids=lambda f: f.name)

@@ -1,4 +1,4 @@
-"""The executor's protocol, and what every executor reports."""
+"""What a run reports, and where its progress goes."""
 
 from __future__ import annotations
 
@@ -64,9 +64,3 @@ class Display(Protocol):
     def ended(self, step: Step, state: str, seconds: float, error: str) -> None: ...
     def note(self, text: str) -> None: ...
     def stop(self) -> None: ...
-
-
-class Executor(Protocol):
-    """Runs what is missing of a set of steps and reports."""
-
-    def run(self, steps: dict[str, Step]) -> RunReport: ...

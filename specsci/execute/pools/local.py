@@ -15,10 +15,15 @@ from typing import Any
 
 from specsci.execute import worker as worker_module
 from specsci.execute.devices import Layout, worker_environment
+from specsci.execute.pools.pool import Pool, PoolKind, Seat
 from specsci.execute.worker import Job, Outcome, Tick
 
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 """What a job scheduler may have set for another program; a worker that believed it would take itself for a rank."""
+
+
+NEW = "new"
+"""The seat of a worker that is yet to be started."""
 
 
 @dataclass
@@ -32,15 +37,15 @@ class Worker:
     gpu: str | None = None
 
 
-class WorkerPool:
-    """A fixed number of warm workers."""
+class LocalPool(Pool):
+    """At most a fixed number of warm workers, started as they are needed."""
 
     def __init__(self, root: Path, layout: Layout) -> None:
         self.root, self.layout = root, layout
         self.context = multiprocessing.get_context("spawn")
         self.workers: list[Worker] = []
 
-    def start_one(self) -> Worker:
+    def _start_one(self) -> Worker:
         """Start a worker if there is room; spawn reads this process's environment, so it is set first.
 
         The worker inherits a signal mask without SIGINT: a Ctrl-C while it starts is the runner's alone.
@@ -72,31 +77,36 @@ class WorkerPool:
         taken = {w.gpu for w in self.workers}
         return next((gpu for gpu in self.layout.gpus if gpu not in taken), None)
 
-    def idle(self) -> list[Worker]:
-        return [w for w in self.workers if w.job is None]
+    def seat(self) -> Seat | None:
+        found = next((w for w in self.workers if w.job is None), None)
+        if found is not None:
+            return Seat(str(found.process.pid), found.last_digests)
+        return Seat(NEW) if len(self.workers) < self.layout.workers else None
 
-    def busy(self) -> list[Worker]:
-        return [w for w in self.workers if w.job is not None]
-
-    def has_room(self) -> bool:
-        return len(self.workers) < self.layout.workers
-
-    def give(self, worker: Worker, job: Job) -> None:
+    def submit(self, job: Job, seat: Seat) -> None:
+        worker = self._start_one() if seat.id == NEW else next(w for w in self.workers if str(w.process.pid) == seat.id)
         worker.job = job
         worker.connection.send(job)
 
-    def collect(self, timeout_s: float) -> list[tuple[Worker, Outcome | Tick]]:
-        """What workers sent; a worker that died on a job yields a failed outcome and leaves the pool."""
-        messages: list[tuple[Worker, Outcome | Tick]] = []
-        by_connection: dict[Any, Worker] = {w.connection: w for w in self.busy()}
+    @property
+    def running(self) -> int:
+        return len(self._busy())
+
+    def _busy(self) -> list[Worker]:
+        return [w for w in self.workers if w.job is not None]
+
+    def poll(self, timeout_s: float) -> list[Outcome | Tick]:
+        """What workers sent; a worker that died on a job leaves the pool."""
+        messages: list[Outcome | Tick] = []
+        by_connection: dict[Any, Worker] = {w.connection: w for w in self._busy()}
         for connection in wait(list(by_connection), timeout_s):
             worker = by_connection[connection]
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):
-                messages.append((worker, self._died(worker)))
+                messages.append(self._died(worker))
                 continue
-            messages.append((worker, message))
+            messages.append(message)
             if isinstance(message, Outcome) and worker.job is not None:
                 worker.last_digests = (worker.job.step.digest, *worker.job.step.inputs.values())
                 worker.job = None
@@ -123,3 +133,6 @@ class WorkerPool:
             if worker.process.is_alive():
                 worker.process.kill()
         self.workers.clear()
+
+
+KIND = PoolKind("local", LocalPool)
