@@ -20,6 +20,12 @@ store_option = click.option(
     "--store", "store_dir", type=click.Path(path_type=Path), help="Where artefacts lie [$SPECSCI_STORE, else ./.specsci]."
 )
 profile_option = click.option("--profile", help="Profile of the study file [its default_profile].")
+set_option = click.option(
+    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Set a value over the study file's; several times."
+)
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), help="A smoke run of every kind of step: so many items to an eval, few updates."
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else there."
 )

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from specsci.cli.common import emit, json_option, open_store, profile_option, say_left_out, store_option, store_path
+from specsci.cli.common import (
+    emit,
+    json_option,
+    limit_option,
+    open_store,
+    profile_option,
+    say_left_out,
+    set_option,
+    store_option,
+    store_path,
+)
 from specsci.core.kinds import names
 
 if TYPE_CHECKING:
@@ -27,19 +37,24 @@ def study() -> None:
     """Check, plan, run and watch studies. STUDY is a path, or the name of a shipped study."""
 
 
-def _plan(name: str, profile: str | None) -> Plan:
+def _plan(name: str, profile: str | None, overrides: tuple[str, ...] = (), limit: int | None = None) -> Plan:
     from specsci.plan.build import build_plan
     from specsci.study.load import load_study
+    from specsci.study.overrides import parse_overrides
 
-    return build_plan(load_study(name, profile))
+    return build_plan(load_study(name, profile, parse_overrides(overrides), limit))
 
 
 @study.command()
 @click.argument("name", metavar="STUDY", required=False)
 @profile_option
+@set_option
+@limit_option
 @json_option
 @click.option("--schema", is_flag=True, help="Print the JSON schema of study files and stop.")
-def check(name: str | None, profile: str | None, as_json: bool, schema: bool) -> None:
+def check(
+    name: str | None, profile: str | None, overrides: tuple[str, ...], limit: int | None, as_json: bool, schema: bool
+) -> None:
     """Check a study file: every problem with file, line, column and hint. Ends with 3 where a gate would refuse its run."""
     from specsci.study.schema import json_schema
 
@@ -50,7 +65,7 @@ def check(name: str | None, profile: str | None, as_json: bool, schema: bool) ->
         raise click.UsageError("name a STUDY, or use --schema")
     from specsci.plan.gates import findings
 
-    plan = _plan(name, profile)
+    plan = _plan(name, profile, overrides, limit)
     loaded, found = plan.loaded, findings(plan)
     refused = sorted({f.gate for f in found if f.level == "refuse"})
     if as_json:
@@ -71,6 +86,8 @@ def check(name: str | None, profile: str | None, as_json: bool, schema: bool) ->
 @study.command("plan")
 @click.argument("name", metavar="STUDY")
 @profile_option
+@set_option
+@limit_option
 @store_option
 @json_option
 @click.option("--power", is_flag=True, help="Say which difference each contrast can detect, and what half of it would cost.")
@@ -83,6 +100,8 @@ def check(name: str | None, profile: str | None, as_json: bool, schema: bool) ->
 def plan_command(
     name: str,
     profile: str | None,
+    overrides: tuple[str, ...],
+    limit: int | None,
     store_dir: Path | None,
     as_json: bool,
     power: bool,
@@ -97,7 +116,7 @@ def plan_command(
     from specsci.plan.render import as_dict, lines
     from specsci.store.artifact import Store, read_record
 
-    plan, store = _plan(name, profile), Store(store_path(store_dir))
+    plan, store = _plan(name, profile, overrides, limit), Store(store_path(store_dir))
     have = store.have(list(plan.steps.values()))
     corpora = {s.digest: read_record(store.path(s.kind, s.digest)) for s in plan.of_kind("corpus") if s.digest in have}
     found = [*findings(plan), *distinct_findings(plan, corpora)]
@@ -148,6 +167,8 @@ def _measured(root: Path, study_name: str) -> dict[str, list[float]]:
 @study.command()
 @click.argument("name", metavar="STUDY")
 @profile_option
+@set_option
+@limit_option
 @store_option
 @json_option
 @click.option(
@@ -158,6 +179,8 @@ def _measured(root: Path, study_name: str) -> dict[str, list[float]]:
 def run(
     name: str,
     profile: str | None,
+    overrides: tuple[str, ...],
+    limit: int | None,
     store_dir: Path | None,
     as_json: bool,
     executor: str,
@@ -171,7 +194,7 @@ def run(
     from specsci.execute.run import run_study
     from specsci.plan.gates import refuse_if_needed
 
-    plan = _plan(name, profile)
+    plan = _plan(name, profile, overrides, limit)
     found = refuse_if_needed(plan)
     store = open_store(store_dir)
     errors = Console(file=raw(sys.stderr))
@@ -243,9 +266,18 @@ def _print_results(store: Store, study_name: str) -> None:
 @study.command()
 @click.argument("name", metavar="STUDY")
 @profile_option
+@set_option
+@limit_option
 @store_option
 @json_option
-def status(name: str, profile: str | None, store_dir: Path | None, as_json: bool) -> None:
+def status(
+    name: str,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    limit: int | None,
+    store_dir: Path | None,
+    as_json: bool,
+) -> None:
     """Say how far a study is, what runs now and what failed; works beside a running run."""
     from specsci.execute.status import status_lines, status_of
     from specsci.results.stale import stale_lines, stale_studies

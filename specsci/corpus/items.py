@@ -21,6 +21,6 @@ def run_items(context: StepContext) -> Facts:
     family = load_family(Path(context.runtime["family_folder"]))
     if family.items_digest(name) != context.params["items"]:
         raise StepFailed(f"item set '{name}' changed after the plan was made", mend="run the study again")
-    items = read_items(family.items_file(name), context.params["identity"])
+    items = read_items(family.items_file(name), context.params["identity"])[: context.params.get("limit")]
     write_item_rows(context.out, items)
     return {"items": len(items), "clusters": len({i.cluster_id for i in items})}

@@ -92,7 +92,9 @@ class TextSteps:
 
     def _item_rows(self, name: str, replicate: Replicate) -> str:
         """A step that holds an item set in the student's names."""
-        params = {"items": self._items[name], "identity": self.names(replicate)}
+        params: dict[str, Any] = {"items": self._items[name], "identity": self.names(replicate)}
+        if self.loaded.item_limit is not None:
+            params["limit"] = self.loaded.item_limit
         runtime = {**self.family_runtime(), "items_name": name}
         return self.plan.add(self.cost.small(Step("items", params, {}, f"items {name}", runtime)))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from specsci.core.yaml_file import SWITCH, Document, Path_, problems_of, read_ya
 from specsci.specs.family import Family
 from specsci.specs.versions import load_version
 from specsci.study.evals import EVALS
+from specsci.study.overrides import apply_overrides, label_of, limited
 from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, MOST_WEIGHT, PROFILE_KEYS, Study, TokenEfficiency
 
 MAX_NAME_CHARS = 100
@@ -33,11 +34,14 @@ class LoadedStudy:
     profile: str
     default_profile: str
     document: Document
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    item_limit: int | None = None
 
     @property
     def name(self) -> str:
-        """The name in the database: the study, and the profile where it is not the default."""
-        return self.study.study if self.profile == self.default_profile else f"{self.study.study}@{self.profile}"
+        """The name in the database: the study, the profile where it is not the default, and what was set beside the file."""
+        profile = "" if self.profile == self.default_profile else f"@{self.profile}"
+        return f"{self.study.study}{profile}{label_of(self.overrides, self.item_limit)}"
 
     @property
     def family_home(self) -> Path:
@@ -46,13 +50,14 @@ class LoadedStudy:
 
     def problem(self, error: UserError, *path: str | int) -> InputFileError:
         """An error about a value of the file, with the value's place."""
-        line, column = _locate(self.document, self.profile, path)
-        return InputFileError([Problem(str(self.file), line, column, error.what, error.mend)])
+        place = _place(self.document, self.profile, path, self.overrides)
+        return InputFileError([Problem(*place, error.what, error.mend)])
 
     def given(self, *path: str) -> Any:
         """What the file itself says at a path, the profile over the top; None where it says nothing."""
         overlay = (self.document.data.get("profiles") or {}).get(self.profile, {})
         node: Any = _merge({k: v for k, v in self.document.data.items() if k != "profiles"}, overlay)
+        node = apply_overrides(node, self.overrides)
         for part in path:
             node = node.get(part) if isinstance(node, dict) else None
         return node
@@ -62,8 +67,14 @@ class LoadedStudy:
         return _locate(self.document, self.profile, path)[0]
 
 
-def load_study(name: str, profile: str | None = None) -> LoadedStudy:
+def load_study(
+    name: str, profile: str | None = None, overrides: Mapping[str, Any] | None = None, limit: int | None = None
+) -> LoadedStudy:
     """Load a study by path or shipped name.
+
+    Args:
+        overrides: values by dotted key, such as `midtrain.tokens`, set over those of the file and its profile.
+        limit: cut the study down to a smoke run with so many items to an eval (see `overrides.limited`).
 
     Raises:
         InputFileError: every problem of the file.
@@ -86,12 +97,15 @@ def load_study(name: str, profile: str | None = None) -> LoadedStudy:
         if profile:
             raise UserError(f"{path.name} has no profile '{chosen}'", mend=mend)
         raise InputFileError([document.problem(("default_profile",), f"no profile '{chosen}'", mend)])
-    merged = _merge(data, profiles.get(chosen, {}))
+    overrides = dict(overrides or {})
+    merged = apply_overrides(_merge(data, profiles.get(chosen, {})), overrides)
+    if limit is not None:
+        merged = limited(merged, limit)
     try:
         study = Study.model_validate(merged)
     except ValidationError as error:
-        raise InputFileError(_relocate(error, document, chosen)) from error
-    wrong = [Problem(document.file, *_locate(document, chosen, place), *SWITCH) for place in switches(merged, study)]
+        raise InputFileError(_relocate(error, document, chosen, overrides)) from error
+    wrong = [Problem(*_place(document, chosen, place, overrides), *SWITCH) for place in switches(merged, study)]
     if wrong:
         raise InputFileError(wrong)
     try:
@@ -104,7 +118,7 @@ def load_study(name: str, profile: str | None = None) -> LoadedStudy:
     problems = list(_name_problems(study, family, document, chosen))
     if problems:
         raise InputFileError(problems)
-    return LoadedStudy(study, family, path, chosen, default, document)
+    return LoadedStudy(study, family, path, chosen, default, document, overrides, limit)
 
 
 def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
@@ -135,13 +149,24 @@ def _is_overlaid(top: Any, overlay: Any, path: Path_) -> bool:
     return True
 
 
-def _relocate(error: ValidationError, document: Document, profile: str) -> list[Problem]:
+def _place(
+    document: Document, profile: str, path: Path_, overrides: Mapping[str, Any], *, key: bool = False
+) -> tuple[str, int, int]:
+    """File, line and column of a value; `--set KEY` where it was set beside the file."""
+    at = ".".join(str(part) for part in path)
+    for name in overrides:
+        if at == name or at.startswith(f"{name}."):
+            return f"--set {name}", 1, 1
+    return (document.file, *_locate(document, profile, path, key=key))
+
+
+def _relocate(error: ValidationError, document: Document, profile: str, overrides: Mapping[str, Any]) -> list[Problem]:
     problems = []
     for item, problem in zip(error.errors(include_url=False), problems_of(error, document, Study), strict=True):
         path: Path_ = tuple(item["loc"])
         at = path[:-1] if item["type"] == "missing" else path
-        line, column = _locate(document, profile, at, key=item["type"] == "extra_forbidden")
-        problems.append(Problem(problem.file, line, column, problem.what, problem.mend))
+        place = _place(document, profile, at, overrides, key=item["type"] == "extra_forbidden")
+        problems.append(Problem(*place, problem.what, problem.mend))
     return problems
 
 
