@@ -191,6 +191,7 @@ def test_mutated_families_end_with_a_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)
 def test_many_mutated_families_end_with_a_message(tmp_path: Path) -> None:
     count = int(os.environ.get("SPECSCI_FUZZ_FAMILIES", "4000"))
     assert sum(fuzz(tmp_path, count, seed=2).values()) == 6 * count

@@ -100,6 +100,7 @@ def test_mutated_files_give_the_right_totals_or_a_refusal(tmp_path, monkeypatch,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)
 @pytest.mark.parametrize("part", range(12))
 def test_three_thousand_mutated_files(tmp_path, monkeypatch, capsys, part) -> None:
     begin = 1000 + 250 * part

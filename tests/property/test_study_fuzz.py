@@ -73,6 +73,7 @@ def test_mutated_studies_end_with_a_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)
 def test_many_mutated_studies_end_with_a_message(tmp_path: Path) -> None:
     ends = fuzz(tmp_path, int(os.environ.get("SPECSCI_FUZZ_STUDIES", "20000")), seed=2)
     assert ends["check 0"] + ends["check 2"] + ends["check 3"] == int(os.environ.get("SPECSCI_FUZZ_STUDIES", "20000"))

@@ -1,0 +1,46 @@
+"""Every implementation in the tree passes the suite of its protocol."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from specsci.corpus.grammar import GENERATOR
+from specsci.evals.forced_choice.kind import KIND as FORCED_CHOICE
+from specsci.execute.pools.local import KIND as LOCAL
+from specsci.sources.registry import SOURCES
+from specsci.testing.evals import EvalKindSuite
+from specsci.testing.generators import GeneratorSuite
+from specsci.testing.pools import PoolSuite
+from specsci.testing.sources import ModelSourceSuite
+from specsci.testing.stores import StoreSuite
+
+
+class TestGrammar(GeneratorSuite):
+    generator = GENERATOR
+
+
+class TestGrammarOfAnEnglishFamily(GeneratorSuite):
+    generator = GENERATOR
+    family, variant = "safety", "value_augmented"
+
+
+class TestForcedChoice(EvalKindSuite):
+    kind = FORCED_CHOICE
+    settings: ClassVar = {"kind": "forced_choice", "items": "held_out"}
+
+
+class TestForcedChoiceOfTexts(EvalKindSuite):
+    kind = FORCED_CHOICE
+    settings: ClassVar = {"items": "capability", "format": "text"}
+
+
+class TestMicrolab(ModelSourceSuite):
+    source, name = SOURCES["microlab:"], "microlab:conduct/1"
+
+
+class TestLocalPool(PoolSuite):
+    kind = LOCAL
+
+
+class TestStore(StoreSuite):
+    pass
