@@ -191,9 +191,11 @@ def run(
     from rich.console import Console
 
     from specsci.core.terminal_text import raw, visible
+    from specsci.execute.pools.pool import POOLS
     from specsci.execute.run import run_study
     from specsci.plan.gates import refuse_if_needed
 
+    POOLS[executor]  # a wrong name is told before anything is looked at
     plan = _plan(name, profile, overrides, limit)
     found = refuse_if_needed(plan)
     store = open_store(store_dir)

@@ -63,8 +63,6 @@ class Ablation:
     budgets: list[int]
     cells: dict[str, dict[tuple[str, int], RateCell]] = field(default_factory=dict)
     """Outcome eval to (arm, budget) to rate."""
-    means: dict[str, dict[tuple[str, int], RateCell]] = field(default_factory=dict)
-    """The same of evals whose answers are values: means in place of rates."""
     arms: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Arm to `title`, `midtrain` and `align`."""
     controls: list[Control] = field(default_factory=list)
@@ -79,6 +77,8 @@ class Ablation:
     noise: list[dict[str, Any]] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
     retired: list[dict[str, Any]] = field(default_factory=list)
+    means: dict[str, dict[tuple[str, int], RateCell]] = field(default_factory=dict)
+    """Outcome eval to (arm, budget) to mean value, of evals whose answers are values."""
 
 
 def study_names(db: duckdb.DuckDBPyConnection) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ EXACT = {"halffloat": 2**11, "float": 2**24, "double": 2**53}
 """Up to where every whole number has a float of its own, by type."""
 
 
-def read_columnar(data: bytes, file: str) -> Sheet:
-    """A Parquet file's columns.
+def read_columnar(data: bytes, file: str, known: Collection[str] = ()) -> Sheet:
+    """A Parquet file's columns; truth values are refused where a column is known, and else are the texts `true` and `false`.
 
     Raises:
         InputFileError: it is cut short, holds too many rows, or has a column of another kind than text or number.
@@ -28,10 +29,13 @@ def read_columnar(data: bytes, file: str) -> Sheet:
         if parquet.metadata.num_rows > MOST_ROWS:
             raise refused(file, f"holds {parquet.metadata.num_rows:,} rows, and at most {MOST_ROWS:,} are read")
         schema = parquet.schema_arrow
-        _check(schema, file)
+        flags = [f.name for f in schema if types.is_boolean(f.type) and column_name(f.name) not in known]
+        _check(schema, file, flags)
         texts = [f.name for f in schema if types.is_string(f.type) or types.is_large_string(f.type)]
         table = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts, page_checksum_verification=True).read()
         table.validate(full=True)
+        for name in flags:
+            table = table.set_column(table.column_names.index(name), name, table.column(name).cast(pa.string()))
         columns = {name: _column(table.column(name)) for name in table.column_names}
     except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
         if isinstance(error, InputFileError):
@@ -46,12 +50,12 @@ def read_columnar(data: bytes, file: str) -> Sheet:
     )  # fmt: skip
 
 
-def _check(schema: pa.Schema, file: str) -> None:
+def _check(schema: pa.Schema, file: str, flags: Collection[str]) -> None:
     """Refuse kinds of columns that are no text and no number, and two of one name."""
     problems, seen = [], set()
     for number, found in enumerate(schema, 1):
         kind = found.type.value_type if types.is_dictionary(found.type) else found.type
-        if not _is_plain(kind):
+        if not _is_plain(kind) and found.name not in flags:
             what = f"column '{found.name}' is of type {kind}"
             problems.append(Problem(file, 1, number, what, "write texts as text and counts as whole numbers"))
         if (name := column_name(found.name)) in seen:

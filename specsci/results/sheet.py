@@ -118,7 +118,7 @@ def read_sheet(path: Path, known: Collection[str], *, lines_in_values: bool = Fa
                 path, f"cannot be read: it is packed as {name}", "unpack it, or save it as CSV, and give that file"
             )
     if data.startswith(MAGIC):
-        return read_columnar(data, str(path))
+        return read_columnar(data, str(path), known)
     if path.suffix.lower() in (".parquet", ".pq"):
         raise refused(
             path, "cannot be read as Parquet: it does not begin as a Parquet file does", "give a CSV the name .csv"

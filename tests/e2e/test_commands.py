@@ -122,10 +122,10 @@ def test_the_ablation_table_says_the_same_in_every_format(finished_tiny):
 
 def test_status_after_a_run(finished_tiny):
     found = json.loads(ok("study", "status", finished_tiny.study, "--store", finished_tiny.store, "--json"))
-    assert (found["done"], found["total"], found["running"], found["failures"]) == (57, 57, [], [])
+    assert (found["done"], found["total"], found["running"], found["failures"]) == (59, 59, [], [])
     assert found["kinds"]["score"] == {"done": 22, "total": 22}
     assert [r["state"] for r in found["runs"]] == ["ended"]
-    assert "tiny: 57 of 57 steps done" in ok("study", "status", finished_tiny.study, "--store", finished_tiny.store)
+    assert "tiny: 59 of 59 steps done" in ok("study", "status", finished_tiny.study, "--store", finished_tiny.store)
 
 
 def test_status_during_a_run(finished_small, tmp_path):
@@ -150,7 +150,7 @@ def test_status_during_a_run(finished_small, tmp_path):
 
 def test_plan_of_a_finished_study_has_nothing_to_run(finished_tiny):
     plan = json.loads(ok("study", "plan", finished_tiny.study, "--store", finished_tiny.store, "--json"))
-    assert (plan["to_run"], len(plan["steps"])) == (0, 57)
+    assert (plan["to_run"], len(plan["steps"])) == (0, 59)
     assert all(s["done"] for s in plan["steps"])
     assert {s["digest"] for s in plan["steps"]} == {n.split("/")[1] for n in harness.digests(finished_tiny.store)}
 

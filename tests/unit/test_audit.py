@@ -12,6 +12,8 @@ from specsci.core.rows import write_rows
 from specsci.core.shipped import find_family
 from specsci.core.token_row import TokenRow
 from specsci.corpus.audit import leaks, normalised, run_audit
+from specsci.corpus.items import run_items
+from specsci.specs.item_rows import read_item_rows, write_item_rows
 from specsci.specs.items import Item, read_items
 from specsci.specs.load import load_family
 
@@ -50,23 +52,21 @@ def audit(tmp_path):
     """Runs the audit step over corpora of the given texts; returns its facts and report."""
     family = load_family(find_family("microlab_conduct"))
 
-    def run(corpora: dict[str, tuple[list[str], int]], accepted: str = "", items: str | None = None, asked: int = 0):
-        inputs, records = {}, {}
+    def run(corpora: dict[str, tuple[list[str], int]], accepted: str = "", asked: int = 0):
+        held_out = tmp_path / "items"
+        held_out.mkdir()
+        write_item_rows(held_out, read_items(family.items_file("held_out"), {"model_name": "Aria"}))
+        inputs, records = {}, {"items.held_out": {}}
         for role, (texts, tokens) in corpora.items():
             inputs[role] = tmp_path / role
             inputs[role].mkdir()
             write_rows(inputs[role], texts, [TokenRow([1, 2])] * len(texts), {})
             records[role] = {"tokens": tokens, "identity": {"params": {"tokens": asked or tokens}}}
-        params = {
-            "items": {"held_out": items or family.items_digest("held_out")},
-            "identity": {"model_name": "Aria"},
-            "accepted": accepted,
-            "max_token_mismatch": 0.005,
-        }
+        inputs["items.held_out"] = held_out
+        params = {"accepted": accepted, "max_token_mismatch": 0.005}
         out = tmp_path / "out"
         out.mkdir()
-        runtime = {"family_folder": str(family.folder)}
-        facts = run_audit(StepContext("audit", "d", params, inputs, records, {}, out, tmp_path, runtime))
+        facts = run_audit(StepContext("audit", "d", params, inputs, records, {}, out, tmp_path))
         return facts, json.loads((out / "audit.json").read_text())
 
     return run
@@ -104,9 +104,25 @@ def test_what_the_last_document_adds_is_not_counted(audit) -> None:
     assert report["token_mismatch"] == 0
 
 
-def test_items_that_changed_since_the_plan_fail_the_step(audit) -> None:
+def test_items_that_changed_since_the_plan_fail_their_step(tmp_path) -> None:
+    family = load_family(find_family("microlab_conduct"))
+    runtime = {"family_folder": str(family.folder), "items_name": "held_out"}
+    params = {"items": "0" * 24, "identity": {}}
     with pytest.raises(StepFailed, match="item set 'held_out' changed after the plan was made"):
-        audit({"it": (["z"], 7)}, items="0" * 24)
+        run_items(StepContext("items", "d", params, {}, {}, {}, tmp_path, tmp_path, runtime))
+
+
+def test_items_are_an_artefact_in_the_students_names_and_may_be_cut(tmp_path) -> None:
+    family = load_family(find_family("microlab_conduct"))
+    runtime = {"family_folder": str(family.folder), "items_name": "held_out"}
+    params = {"items": family.items_digest("held_out"), "identity": {"model_name": "Vega"}}
+    facts = run_items(StepContext("items", "d", params, {}, {}, {}, tmp_path, tmp_path, runtime))
+    written = read_item_rows(tmp_path)
+    assert written == read_items(family.items_file("held_out"), {"model_name": "Vega"}) and facts["items"] == 192
+    assert (
+        run_items(StepContext("items", "d", {**params, "limit": 5}, {}, {}, {}, tmp_path, tmp_path, runtime))["items"] == 5
+    )
+    assert read_item_rows(tmp_path) == written[:5]
 
 
 def test_an_item_file_names_every_bad_line(tmp_path) -> None:

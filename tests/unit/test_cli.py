@@ -14,14 +14,14 @@ from specsci.cli import main as entry
 from specsci.cli.main import cli
 
 FROZEN = {
-    "study check": "STUDY --profile --json --schema",
+    "study check": "STUDY --profile --set --limit --json --schema",
     "study explain": "STUDY --profile --store --json --limit",
-    "study plan": "STUDY --profile --store --json --power --spread --device",
-    "study run": "STUDY --profile --store --json --executor --workers --plain",
+    "study plan": "STUDY --profile --set --limit --store --json --power --spread --device",
+    "study run": "STUDY --profile --set --limit --store --json --executor --workers --plain",
     "study lock": "STUDY --profile --store --json",
     "study diff": "A B --profile-a --profile-b --store --json",
     "study show": "STUDY --profile",
-    "study status": "STUDY --profile --store --json",
+    "study status": "STUDY --profile --set --limit --store --json",
     "spec acknowledge": "FAMILY STUDY --reason --by",
     "spec approve": "FAMILY@VERSION --by --note",
     "spec audit": "MODEL_DIGEST --store --json --html",
@@ -95,7 +95,7 @@ def test_a_plan_imports_no_torch(tiny) -> None:
         "print([m for m in ('torch', 'transformers', 'duckdb') if m in sys.modules], file=sys.stderr)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tiny.parent)
-    assert result.stderr == "[]\n" and json.loads(result.stdout)["to_run"] == 57
+    assert result.stderr == "[]\n" and json.loads(result.stdout)["to_run"] == 59
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ MISTAKES = [
         "has no profile 'mikro'\n  hint: did you mean 'micro'?",
     ),
     (["study", "run", "value_vs_rules.yaml", "--workers", "0"], "Invalid value for '--workers'"),
-    (["study", "run", "value_vs_rules.yaml", "--executor", "slurm"], "Invalid value for '--executor'"),
+    (["study", "run", "value_vs_rules.yaml", "--executor", "slurm"], "no executor 'slurm'\n  hint: valid names: local"),
     (["spec", "show", "microlab_conduct", "rulez"], "has no variant 'rulez'\n  hint: did you mean 'rules'?"),
     (
         ["spec", "show", "microlab_condct", "rules"],

@@ -34,7 +34,8 @@ def rates_of(values: dict[tuple[str, str, int], list[COUNTED]]) -> Rates:
     db = duckdb.connect()
     db.execute(
         "CREATE TABLE rates (study VARCHAR, arm VARCHAR, eval VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed INTEGER, "
-        "aligned BIGINT, decided BIGINT, asked BIGINT, rate_decided DOUBLE, rate_asked DOUBLE, items BIGINT)"
+        "aligned BIGINT, decided BIGINT, asked BIGINT, rate_decided DOUBLE, rate_asked DOUBLE, items BIGINT, "
+        "mean_value DOUBLE DEFAULT NULL, outcome VARCHAR DEFAULT 'binary', chosen BOOLEAN DEFAULT true)"
     )
     db.execute("CREATE TABLE item_counts (study VARCHAR, eval VARCHAR, items BIGINT)")
     for cell in CELLS:
@@ -45,7 +46,8 @@ def rates_of(values: dict[tuple[str, str, int], list[COUNTED]]) -> Rates:
                     aligned, decided = counts
                     shown = [aligned, decided, 100, aligned / decided if decided else None, aligned / 100]
                     db.execute(
-                        "INSERT INTO rates VALUES ('s', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 100)", [*key, base, seed, *shown]
+                        "INSERT INTO rates VALUES ('s', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 100, NULL, 'binary', true)",
+                        [*key, base, seed, *shown],
                     )
     return Rates(db, "s")
 

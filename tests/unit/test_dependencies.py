@@ -48,7 +48,6 @@ def test_every_dependency_is_imported_or_is_another_librarys_for_a_reason(name) 
 @pytest.mark.parametrize(
     ("command", "available"),
     [
-        (["study", "run", "value_vs_rules.yaml", "--executor", "ray"], "'ray' is not 'local'"),
         (["report", "plot", "reasons"], "'reasons' is not one of 'forest', 'curves'"),
     ],
 )

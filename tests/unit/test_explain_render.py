@@ -91,7 +91,7 @@ def test_the_plan_says_where_each_value_comes_from_and_what_it_costs(plan_of, pl
         f"  align: 300 tokens (study line {budgets}), 2 updates of 260 tokens, warm-up 0%, full, lr 0.0001",
         "  midtrain: 6 -> 2 -> 2",
         "  score: 24 -> 22 -> 22",
-        "to run: 57 of 57 steps; 5,800 training tokens in 20 updates",
+        "to run: 59 of 59 steps; 5,800 training tokens in 20 updates",
         "warn: dose: midtraining makes 4 optimizer updates",
     ):
         assert expected in text
@@ -101,7 +101,7 @@ def test_the_plan_as_data_counts_what_is_done(plan_of) -> None:
     plan = plan_of()
     have = {s.digest for s in plan.steps.values() if s.kind != "score"}
     data = json.loads(json.dumps(as_dict(plan, have, findings(plan))))
-    assert data["to_run"] == 22 and len(data["steps"]) == 57
+    assert data["to_run"] == 22 and len(data["steps"]) == 59
     assert data["kinds"]["midtrain"] == {"requested": 6, "steps": 2, "to_run": 0}
     assert data["estimate"]["training_tokens"] == 0
     assert data["arms"]["rules"]["budgets"] == [150, 300]
@@ -111,7 +111,7 @@ def test_the_plan_as_data_counts_what_is_done(plan_of) -> None:
 def test_what_is_done_costs_nothing(plan_of) -> None:
     plan = plan_of()
     text = "\n".join(lines(plan, set(plan.steps), []))
-    assert "to run: 0 of 57 steps; 0 training tokens in 0 updates" in text
+    assert "to run: 0 of 59 steps; 0 training tokens in 0 updates" in text
     assert "(0 core-seconds, modelled), 0.00 GiB of disk, price unknown" in text
 
 

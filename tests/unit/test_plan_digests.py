@@ -61,10 +61,13 @@ DOWNSTREAM = [
         {"pool", "corpus", "audit", "midtrain", "align", "score", "probe"},
     ),
     (("[150, 300]", "[150, 300, 600]"), {"pool", "conversations", "audit", "align", "score"}),
-    (("{items: competence,", "{items: capability,"), {"score"}),
+    (("{items: competence,", "{items: capability,"), {"items", "score"}),
     (("gates: {", "gates: {accept_leaks: why not, "), {"audit"}),
     (("midtrain: rules}", "midtrain: general}"), {"spec", "corpus", "audit", "midtrain", "score", "heldout", "probe"}),
-    (("microlab:conduct/100", "microlab:conduct/1"), ALL - {"tokenizer", "spec", "conversations", "corpus", "heldout"}),
+    (
+        ("microlab:conduct/100", "microlab:conduct/1"),
+        ALL - {"tokenizer", "spec", "items", "conversations", "corpus", "heldout"},
+    ),
 ]
 
 
@@ -115,8 +118,8 @@ def test_a_changed_item_changes_scores_and_the_audit_alone(plan_of, own_family) 
     items.write_text("\n".join(items.read_text().splitlines()[:-1]))
     after = plan_of(own)
     changed = [after.steps[d] for d in set(after.steps) - set(before.steps)]
-    assert {s.kind for s in changed} == {"audit", "score"}
-    assert {s.runtime["items_name"] for s in changed if s.kind == "score"} == {"held_out"}
+    assert {s.kind for s in changed} == {"items", "audit", "score"}
+    assert {s.label.split(" on ")[1].split(",")[0] for s in changed if s.kind == "score"} == {"held_out"}
 
 
 GOLDEN = {

@@ -19,7 +19,7 @@ OPTIONAL = {
     "item_id": str, "cluster_id": str, "base_model": str, "msm_spec": str, "aft_spec": str, "aft_tokens": int, "state": str,
     "sample": int,
 }  # fmt: skip
-DERIVED = ("study", "readout", "items", "rate_decided", "rate_asked")
+DERIVED = ("study", "readout", "items", "rate_decided", "rate_asked", "mean_value", "outcome", "chosen")
 """Columns of an exported `rates.parquet` that follow from the others; they are not read."""
 KINDS: dict[str, type] = {**REQUIRED, **OPTIONAL}
 STATES = ("ok", "unparsed", "refused", "error", "truncated")
