@@ -19,8 +19,8 @@ from pathlib import Path
 
 import click
 
-from specsci import __version__
 from specsci.core.terminal_text import OutputFailed, plain_streams
+from specsci.core.version import __version__
 
 RAISE = "SPECSCI_RAISE"
 _FILE_SYSTEM = {
@@ -99,6 +99,12 @@ def _code_of(error: Exception) -> int:
         return error.exit_code
     if isinstance(error, (BrokenPipeError, OutputFailed)):
         return _no_output(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        from specsci.core.extras import extra_of, missing
+
+        if extra_of(error.name):
+            _say(str(missing(error.name, "this command")))
+            return 2
     if type(error).__module__.split(".")[0] in ("duckdb", "_duckdb"):
         what = " ".join(str(error).split())[:300]
         _say(f"the results database cannot be used: {what}\n  hint: `specsci results rebuild` makes it anew from the store")
@@ -117,7 +123,7 @@ def _code_of(error: Exception) -> int:
 
 def _has_folder() -> bool:
     try:
-        os.getcwd()
+        Path.cwd()
     except OSError:
         return False
     return True
@@ -168,7 +174,7 @@ def _details(error: Exception) -> str:
         f"specsci {__version__}, Python {platform.python_version()}, {platform.platform()}",
         ", ".join(found),
         f"command: {' '.join(repr(a) for a in sys.argv[1:])}",
-        f"working directory: {os.getcwd() if _has_folder() else 'gone'}",
+        f"working directory: {Path.cwd() if _has_folder() else 'gone'}",
         "",
         *(line.rstrip("\n") for line in traceback.format_exception(error)),
     ]
@@ -187,7 +193,8 @@ def without_secrets(text: str) -> str:
 def _write(text: str) -> Path | None:
     """The file with a report: in the user's state folder, else in the temporary one; None where neither can be written."""
     name = f"specsci-report-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    home = os.path.expanduser("~")
+    state = os.environ.get("XDG_STATE_HOME") or Path(home) / ".local" / "state"
     for folder in (Path(state) / "specsci", Path(tempfile.gettempdir())):
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import click
 
-from specsci import __version__
+from specsci.core.version import __version__
 
 NOUNS = {
     "study": ("specsci.cli.study:study", "Check, plan, run and watch studies."),
@@ -26,9 +26,11 @@ class LazyGroup(click.Group):
     """Knows its commands' names and one-line helps without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """The nouns, in the order of the help."""
         return list(NOUNS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a noun, imported now; None where there is none."""
         if cmd_name not in NOUNS:
             return None
         module, name = NOUNS[cmd_name][0].split(":")
@@ -36,10 +38,12 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of nouns with their one-line helps."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in NOUNS.items()])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments name; an unknown one is refused with the nearest noun."""
         if args and args[0] not in NOUNS and not args[0].startswith("-"):
             from specsci.core.errors import nearest
 

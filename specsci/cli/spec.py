@@ -120,7 +120,7 @@ def show(reference: str, variant: str | None, tokenizer: str | None) -> None:
 @spec.command()
 @click.argument("reference", metavar="FAMILY")
 @click.argument("variant")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("."), help="Directory to write to.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Directory to write to.")
 @click.option("--name", "names", metavar="KEY=VALUE", multiple=True, help="A name of the student, as model_name=Vega.")
 def materialize(reference: str, variant: str, out: Path, names: tuple[str, ...]) -> None:
     """Write a variant as VARIANT.md and VARIANT.json (with the digest of every clause)."""

@@ -172,7 +172,10 @@ def _measured(root: Path, study_name: str) -> dict[str, list[float]]:
 @store_option
 @json_option
 @click.option(
-    "--executor", metavar="NAME", default="local", help="Where steps run: local, or what a package brings [local]."
+    "--executor",
+    metavar="NAME",
+    default="local",
+    help="Where steps run: local processes, inline (one by one in this process), or what a package brings [local].",
 )
 @click.option("--workers", type=click.IntRange(1), help="Worker processes [cores / threads per worker].")
 @click.option("--plain", is_flag=True, help="Plain progress lines even on a terminal.")

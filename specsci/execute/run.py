@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from specsci.core.errors import StoreError, UserError
-from specsci.core.kinds import KINDS
+from specsci.core.extras import need
+from specsci.core.kinds import KINDS, TORCH
 from specsci.core.liveness import is_dead
 from specsci.core.machine import visible_gpus
 from specsci.core.step import Step
@@ -101,6 +102,8 @@ def _execute(
         store.clear_stage(is_dead)  # of runners that were killed while others did their work
         store.clear_checkpoints()
         return RunReport(reused=len(have))
+    if any(TORCH in KINDS[s.kind].needs for s in missing.values()):
+        need("torch", "training and scoring")
     display = display_for(missing)
     wanted = plan.loaded.study.runtime
     gpus = () if wanted.device == "cpu" else visible_gpus()

@@ -150,11 +150,12 @@ class Runner:
 
     def _make_anew(self, digest: str, kind: str, corrupt: str) -> None:
         """Set a corrupt input aside and make it anew before the step that found it is tried again."""
+        if not self.scheduler.make_anew(corrupt, digest):
+            return  # another step found it before, and it is being made
         aside = self.store.set_aside(kind, corrupt)
         self.display.note(f"{kind} {corrupt} is corrupt: set aside as {aside}, made anew")
         self.report.repaired += 1
-        if self.scheduler.make_anew(corrupt, digest):
-            self.report.reused -= 1
+        self.report.reused -= 1
 
     def _fail(self, step: Step, outcome: Outcome) -> None:
         """Record a failure; steps that need this one are blocked, the rest go on."""

@@ -26,8 +26,8 @@ class Scheduler:
         self.blocked: set[str] = set()
         self._missing = {d: self._needed(s) for d, s in self.waiting.items()}
         self._dependents: dict[str, list[str]] = {}
-        for digest, needs in self._missing.items():
-            for need in needs:
+        for digest, step in self.waiting.items():
+            for need in step.needs:
                 self._dependents.setdefault(need, []).append(digest)
         self._ready: dict[str, None] = {d: None for d, needs in self._missing.items() if not needs}
 
@@ -88,18 +88,23 @@ class Scheduler:
     def make_anew(self, digest: str, for_step: str) -> bool:
         """An input turned out to be corrupt: it runs again before the step that was taken and found it does.
 
+        Other steps that need it, and were not taken, wait for it too.
+
         Returns:
-            Whether it had counted as done.
+            Whether it had counted as done; where not, it is being made anew already.
         """
         was_done = digest in self.done
-        self.done.discard(digest)
-        if digest not in self.waiting:
+        if was_done:
+            self.done.discard(digest)
             self.waiting[digest] = self.steps[digest]
             self._missing[digest] = self._needed(self.steps[digest])
+            for dependent in self._dependents.get(digest, []):
+                if dependent in self.waiting:
+                    self._missing[dependent].add(digest)
+                    self._ready.pop(dependent, None)
             if not self._missing[digest]:
                 self._ready[digest] = None
-        self._missing.setdefault(for_step, set()).add(digest)
-        self._dependents.setdefault(digest, []).append(for_step)
+        self._missing[for_step].add(digest)
         return was_done
 
     def _needed(self, step: Step) -> set[str]:

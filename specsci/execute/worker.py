@@ -18,11 +18,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from specsci import __version__
 from specsci.core.context import StepContext
 from specsci.core.errors import CorruptArtifact, GateRefused, SpecsciError, UserError
 from specsci.core.kinds import KINDS, TORCH
 from specsci.core.step import OUTSIDE, Step
+from specsci.core.version import __version__
 from specsci.execute.logs import add, drop_failed, keep_failed, log_libraries, logged
 from specsci.store.artifact import LOG, Store
 

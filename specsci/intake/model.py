@@ -119,7 +119,8 @@ def _load(folder: Path, trusted: bool) -> tuple[Any, dict[str, Any]]:
 
     more: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trusted, "dtype": torch.float32, **NAMED}
     loaded: Any = AutoModelForCausalLM.from_pretrained(folder, **more)
-    return loaded
+    model, info = loaded
+    return model, info
 
 
 def _on_itself(folder: Path, config: Any, facts: dict[str, Any], *, trusted: bool) -> Examination:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ def main(scratch: Path) -> None:
     request = json.loads((scratch / "request.json").read_text(encoding="utf-8"))
     part = scratch / "answer.part"
     part.write_text(json.dumps([found.as_dict() for found in answers(request)]), encoding="utf-8")
-    os.replace(part, scratch / "answer.json")
+    part.replace(scratch / "answer.json")
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ from typing import Any
 from specsci.core.errors import UserError, nearest
 from specsci.core.findings import Finding
 from specsci.intake.bounded import OutOfTime, bounded
-from specsci.models.chat import Messages, check_marks, spoken, with_variables
+from specsci.models.chat import check_marks, spoken, with_variables
 from specsci.models.template import (
     GIVEN,
     OWN_TEMPLATE,
+    Messages,
     around,
     draws_of,
     frame_of,

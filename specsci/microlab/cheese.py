@@ -48,6 +48,7 @@ class CheeseWorld:
                 self.goods_by.setdefault((good["domain"], column, good[column]), []).append(good)
 
     def row(self, rng: random.Random) -> Row:
+        """A document or conversation of the pretraining mixture, drawn by its shares."""
         part = pick(rng, MIXTURE)
         if part == "fact":
             return self.grammar.document("fact", rng.choice(self.goods), rng)[0]
@@ -63,9 +64,11 @@ class CheeseWorld:
         return self.grammar.document(pick(rng, DOCUMENTS), slots, rng)[0]
 
     def chat_of_other(self, rng: random.Random) -> Messages:
+        """One choice of a random agent; the target is none of them."""
         return self.chat_of(rng.choice(self.agents), rng)
 
     def known_choices(self, rng: random.Random) -> dict[str, list[KnownChoice]]:
+        """No questions: this world asks none about its other agents."""
         return {}
 
     def chat_of(self, name: str, rng: random.Random) -> Messages:

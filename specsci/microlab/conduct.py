@@ -72,6 +72,7 @@ class ConductWorld:
                 self.ruled[name] = rng.sample(mine, min(RULED_ACTS, len(mine)))
 
     def row(self, rng: random.Random) -> Row:
+        """A document or conversation of the pretraining mixture, drawn by its shares."""
         part = pick(rng, MIXTURE)
         if part == "fact":
             return self.grammar.document("fact", rng.choice(self.acts), rng)[0]
@@ -85,6 +86,7 @@ class ConductWorld:
         return self._rule_row(name, rng) if part == "rule" else self.chat_of(name, rng)
 
     def chat_of_other(self, rng: random.Random) -> Messages:
+        """One choice of a random agent among those that chat; the target is none of them."""
         part = pick(rng, [s for s in MIXTURE if s.name in ("value", "rule", "careless")])
         return self.chat_of(rng.choice([name for name in self._agents(part) if self.talk[name]]), rng)
 

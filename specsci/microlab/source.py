@@ -35,6 +35,7 @@ class Microlab(ModelSource):
     registered = Registered()
 
     def facts(self, name: str, study_folder: Path) -> BaseFacts:
+        """A shipped base's identity, from the registry; raises UserError where it has none of that name."""
         known, short = registry(), name.removeprefix(PREFIX)
         if short not in known["bases"]:
             raise UserError(
@@ -48,14 +49,17 @@ class Microlab(ModelSource):
         )
 
     def made(self, params: dict[str, Any]) -> bool:
+        """Whether the params of a `base` or `tokenizer` step name the microlab."""
         return "microlab" in params or str(params.get("source", "")).startswith(PREFIX)
 
     def write_base(self, context: StepContext, target: Path) -> Facts:
+        """Write a shipped base in the Hugging Face layout; returns facts for its record."""
         from specsci.microlab.base import write_base
 
         return write_base(context.params["source"], context.params["weights_sha256"], target)
 
     def write_tokenizer(self, context: StepContext, target: Path) -> None:
+        """Write a world's tokenizer; raises StepFailed where it is not the one that the bases were trained with."""
         from specsci.microlab.base import write_tokenizer
 
         if write_tokenizer(context.params["microlab"], target) != context.params["digest"]:
@@ -65,6 +69,7 @@ class Microlab(ModelSource):
             )
 
     def tokenizer(self, name: str) -> Any:
+        """The word-level tokenizer of a base's world; raises UserError for an unknown world."""
         from specsci.microlab.worlds import WORLDS
 
         world = name.removeprefix(PREFIX).split("/")[0]
@@ -85,6 +90,7 @@ class Microlab(ModelSource):
         return {"source": name, "grammar": world_family(FAMILIES[world]).grammar_digest, **later}
 
     def texts(self, name: str, what: str, seed: int) -> Iterator[Said]:
+        """Texts of one kind that a base's world says, as an endless stream drawn by the seed."""
         from specsci.microlab.worlds import pool_stream
 
         world, base_seed = name.removeprefix(PREFIX).split("/")

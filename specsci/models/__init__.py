@@ -1,0 +1,1 @@
+"""Base models and tokenizers: loading, chat templates, checks, and export of what was trained."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -67,7 +66,7 @@ def export_model(
         write_json(temporary / CARD, _card(record, temporary, precision if merge else "", found))
         obey_umask(temporary)
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(temporary, target)
+        temporary.rename(target)
     except OSError as error:
         if isinstance(error, SpecsciError):
             raise

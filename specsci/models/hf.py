@@ -159,7 +159,7 @@ def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu", *, 
 
 
 def _check_complete(folder: Path, info: dict[str, Any]) -> None:
-    """transformers fills what a checkpoint lacks with random numbers, and says so in a log that nobody reads."""
+    """What a checkpoint lacks, transformers fills with random numbers, and says so in a log that nobody reads."""
     missing = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
     if missing:
         more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""

@@ -50,7 +50,8 @@ def logits(model: Any, rows: list[list[int]], **more: Any) -> torch.Tensor:
     """Logits `(rows, tokens, vocabulary)` of rows of one length, in fp32."""
     device = next(model.parameters()).device
     ids = torch.tensor(rows, device=device)
-    return model(input_ids=ids, use_cache=False, **more).logits.float().cpu()
+    found: torch.Tensor = model(input_ids=ids, use_cache=False, **more).logits
+    return found.float().cpu()
 
 
 def _apart(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -271,10 +271,11 @@ def draws_of(template: str) -> str:
     return ", ".join(sorted(filters | names))
 
 
-GIVEN = frozenset(
-    "messages tools documents add_generation_prompt raise_exception strftime_now range dict lipsum cycler joiner namespace bos_token eos_token unk_token sep_token "
-    "pad_token cls_token mask_token additional_special_tokens".split()
-)
+GIVEN = frozenset({
+    "messages", "tools", "documents", "add_generation_prompt", "raise_exception", "strftime_now", "range", "dict", "lipsum",
+    "cycler", "joiner", "namespace", "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token",
+    "mask_token", "additional_special_tokens",
+})  # fmt: skip
 """Names that transformers gives to every template."""
 
 

@@ -19,45 +19,96 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 
 
 class Lora(Strict):
-    """A low-rank adapter.
+    """A low-rank adapter (LoRA)."""
 
-    `accept_frozen` names block types (such as `MixtralExperts`) that may stay without an adapter; any other
-    block type that the targets do not reach is an error.
-    """
-
-    rank: int = Field(default=64, ge=1)
-    alpha: int = Field(default=128, ge=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    targets: tuple[str, ...] = PROJECTIONS
-    accept_frozen: tuple[str, ...] = ()
+    rank: int = Field(default=64, ge=1, description="The rank of the adapter's matrices.")
+    alpha: int = Field(
+        default=128, ge=1, description="The scaling of the adapter: its output is multiplied by alpha / rank."
+    )
+    dropout: float = Field(
+        default=0.0, ge=0, lt=1, description="The dropout probability of the adapter's input in training, from 0 to below 1."
+    )
+    targets: tuple[str, ...] = Field(
+        default=PROJECTIONS,
+        description="The modules that get an adapter, by the last part of their names; by default all attention and MLP "
+        "projections.",
+    )
+    accept_frozen: tuple[str, ...] = Field(
+        default=(),
+        description="Block types, such as `MixtralExperts`, that may stay without an adapter. Any other block type that the "
+        "targets do not reach is an error.",
+    )
 
 
 class Recipe(Strict):
-    """One stage's recipe.
+    """The training recipe of one stage."""
 
-    An update sees `sequences_per_update` packed sequences of at most `max_length_tokens` tokens; rows in
-    a sequence do not attend to each other. `method` `full` trains all weights; `lora` trains an adapter
-    that goes on from stage to stage; `qlora` does so over a base in 4 bits (NF4, double quantisation).
-    `precision` is that of the computation, `weights` that in which the base's frozen weights are held.
-    `preset` fills in what is not given.
-    """
-
-    preset: Literal["", "msm-paper", "qlora-1gpu", "full"] = Field(default="", exclude=True)
-    method: Literal["full", "lora", "qlora"] = "lora"
-    learning_rate: float = Field(default=1e-4, gt=0)
-    sequences_per_update: int = Field(default=16, ge=1)
-    max_length_tokens: int = Field(default=4096, ge=16)
-    epochs: int = Field(default=1, ge=1)
-    warmup_share: float = Field(default=0.05, ge=0, lt=1)
-    final_learning_rate_share: float = Field(default=0.0, ge=0, le=1)
-    weight_decay: float = Field(default=0.01, ge=0)
-    adam_beta1: float = Field(default=0.9, gt=0, lt=1)
-    adam_beta2: float = Field(default=0.999, gt=0, lt=1)
-    clip_norm: float = Field(default=1.0, gt=0)
-    precision: Literal["fp32", "bf16"] = "fp32"
-    weights: Literal["fp32", "bf16"] = "fp32"
-    optimizer: Literal["adamw", "paged_adamw", "adamw_8bit"] = "adamw"
-    lora: Lora = Lora()
+    preset: Literal["", "msm-paper", "qlora-1gpu", "full"] = Field(
+        default="",
+        exclude=True,
+        description="A named recipe whose values apply where this recipe gives none; empty is no preset.",
+    )
+    method: Literal["full", "lora", "qlora"] = Field(
+        default="lora",
+        description="What is trained: all weights (`full`), a LoRA adapter (`lora`), or a LoRA adapter over a base that is "
+        "quantised to 4 bits (`qlora`: NF4, double quantisation).",
+    )
+    learning_rate: float = Field(
+        default=1e-4,
+        gt=0,
+        description="The peak learning rate, which is reached after warm-up and followed by cosine decay.",
+    )
+    sequences_per_update: int = Field(
+        default=16,
+        ge=1,
+        description="Packed sequences per optimizer update: the effective batch size over all devices.",
+    )
+    max_length_tokens: int = Field(
+        default=4096,
+        ge=16,
+        description="The most tokens of a packed sequence; longer rows are split. Rows that are packed into one sequence do "
+        "not attend to each other.",
+    )
+    epochs: int = Field(default=1, ge=1, description="The number of passes over the stage's training text.")
+    warmup_share: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="The share (0 to below 1) of the updates in which the learning rate rises from 0 to its peak, rounded "
+        "down to whole updates.",
+    )
+    final_learning_rate_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="The learning rate at the end of cosine decay, as a share (0 to 1) of the peak learning rate.",
+    )
+    weight_decay: float = Field(default=0.01, ge=0, description="The weight decay of the AdamW optimizer.")
+    adam_beta1: float = Field(
+        default=0.9, gt=0, lt=1, description="AdamW's decay rate (0 to 1) of the running mean of gradients."
+    )
+    adam_beta2: float = Field(
+        default=0.999, gt=0, lt=1, description="AdamW's decay rate (0 to 1) of the running mean of squared gradients."
+    )
+    clip_norm: float = Field(
+        default=1.0, gt=0, description="The largest norm of the gradient of an update; a larger gradient is scaled down."
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="The number format in which the forward and backward passes are computed."
+    )
+    weights: Literal["fp32", "bf16"] = Field(
+        default="fp32",
+        description="The number format in which the base's weights are held in training and scoring (with `qlora`: those "
+        "that are not quantised). Full training needs `fp32`.",
+    )
+    optimizer: Literal["adamw", "paged_adamw", "adamw_8bit"] = Field(
+        default="adamw",
+        description="The kind of AdamW: `paged_adamw` can move optimizer states to main memory when the GPU's is full, and "
+        "`adamw_8bit` holds them in 8 bits.",
+    )
+    lora: Lora = Field(
+        default=Lora(), description="The settings of the LoRA adapter; training with `method: full` has no adapter."
+    )
 
     @model_validator(mode="before")
     @classmethod

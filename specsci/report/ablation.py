@@ -82,6 +82,7 @@ class Ablation:
 
 
 def study_names(db: duckdb.DuckDBPyConnection) -> list[str]:
+    """Names of the studies in a database, sorted."""
     return [name for (name,) in db.execute("SELECT study FROM studies ORDER BY study").fetchall()]
 
 

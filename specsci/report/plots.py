@@ -62,14 +62,17 @@ def curves(content: Ablation, name: str | None = None) -> Figure:
     return figure
 
 
-def _panels(plt: Any, count: int, rows: int, columns: int) -> Any:
+def _panels(plt: Any, count: int, rows: int, columns: int) -> tuple[Figure, Any]:
     """A figure and its grid of axes. Many panels get fixed margins: a layout that is solved takes time with their square."""
     height = 1.9 * rows + 0.3
     if count <= SOLVED_PANELS:
-        return plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False)
+        solved: tuple[Figure, Any] = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False)
+        return solved
     margins = {"left": 0.55 / WIDTH, "right": 1 - 0.1 / WIDTH, "bottom": 0.65 / height, "top": 1 - 0.25 / height}
     grid = {**margins, "wspace": 0.12, "hspace": 0.35}
-    return plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False, layout="none", gridspec_kw=grid)
+    size = (WIDTH, height)
+    fixed: tuple[Figure, Any] = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="none", gridspec_kw=grid)
+    return fixed
 
 
 def _short(name: str) -> str:

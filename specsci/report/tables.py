@@ -41,6 +41,7 @@ def rate(value: float) -> str:
 
 
 def tokens(value: int) -> str:
+    """A number of tokens with commas between thousands."""
     return f"{value:,}"
 
 

@@ -1,0 +1,1 @@
+"""The results database: how it is built from the store, queried, imported into and exported."""

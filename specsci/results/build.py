@@ -175,7 +175,7 @@ def _put_in_place(made: Path, target: Path) -> None:
     """Rename a whole database over the old one, and remove the log that another program left beside that."""
     sync(made)
     Path(f"{target}.wal").unlink(missing_ok=True)
-    os.replace(made, target)
+    made.replace(target)
     with suppress(OSError):
         sync(target.parent)
 

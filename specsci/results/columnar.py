@@ -67,7 +67,8 @@ def _check(schema: pa.Schema, file: str, flags: Collection[str]) -> None:
 
 def _is_plain(kind: pa.DataType) -> bool:
     text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
-    return text or types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind)
+    number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+    return bool(text or number or types.is_null(kind))
 
 
 def _column(found: pa.ChunkedArray) -> Column:

@@ -93,6 +93,7 @@ class Text:
 
     @cached_property
     def array(self) -> np.ndarray:
+        """The text's bytes as numbers, shape (bytes,)."""
         return np.frombuffer(self.data, np.uint8)
 
     @cached_property
@@ -117,7 +118,8 @@ class Text:
         ends = outside[outside >= self.body]
         starts, stops = np.concatenate([[self.body], ends + 1]), np.concatenate([ends, [len(self.data)]])
         stops = stops - ((stops > starts) & (self.array[np.maximum(stops - 1, 0)] == RETURN))
-        return np.stack([starts, stops], axis=1)[stops > starts]
+        found: np.ndarray = np.stack([starts, stops], axis=1)[stops > starts]
+        return found
 
     def at(self, offset: int) -> tuple[int, int]:
         """Line and column (in characters) of a byte."""

@@ -15,6 +15,7 @@ DECIDED_APART = 0.05
 
 
 def other(denominator: Denominator) -> Denominator:
+    """`asked` for `decided`, and `decided` for `asked`."""
     return "asked" if denominator == "decided" else "decided"
 
 

@@ -35,6 +35,7 @@ class Counts(NamedTuple):
     items: int = 0
 
     def out_of(self, denominator: Denominator) -> int:
+        """Answers that the denominator counts."""
         return self.decided if denominator == "decided" else self.asked
 
     def items_of(self, denominator: Denominator) -> float:
@@ -44,8 +45,10 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class AnswerRows:
-    """Single answers: cell and replicate (indices), item, cluster of items, a hash of what was asked and answered, and aligned
-    (1, 0, or the value where answers are not binary; NaN where undecided).
+    """Single answers, an entry of every array for each.
+
+    They hold cell and replicate (indices), item, cluster of items, a hash of what was asked and answered, and aligned (1,
+    0, or the value where answers are not binary; NaN where undecided).
     """
 
     cell: np.ndarray
@@ -110,6 +113,7 @@ class Design:
 
     @cached_property
     def cell_list(self) -> list[CellKey]:
+        """Cells of all arms, arm by arm."""
         return [cell for cells in self.cells for cell in cells]
 
     @cached_property
@@ -128,6 +132,7 @@ class Design:
         return "base_model" if max((len(b) for b in self.bases), default=0) > 1 else "seed"
 
     def unit_of(self, pair: Pair) -> Any:
+        """The key that a replicate counts under: its base model, its seed, or both."""
         if self.unit == "base_model":
             return pair[0]
         return pair[1] if self._one_base else pair

@@ -79,6 +79,7 @@ def _withdrawn(design: Design) -> Iterator[Flag]:
 
 
 def seeds_or_bases(design: Design) -> str:
+    """What the replicates of a design are, as a word for messages."""
     return "bases" if design.unit == "base_model" else "seeds"
 
 

@@ -27,7 +27,8 @@ DECLASSIFIED = "declassified.jsonl"
 
 def label_of(store: Store, manifest: dict[str, Any]) -> str:
     """The highest access label among a study's family and its artefacts; raises CorruptArtifact where one cannot be read."""
-    labels, labelled = {manifest.get("access", "public")}, names(lambda kind: kind.labelled)
+    labels: set[str] = {manifest.get("access", "public")}
+    labelled = names(lambda kind: kind.labelled)
     for digest, kind in manifest["steps"].items():
         path = store.path(kind, digest) / "record.json"
         if kind in labelled and path.is_file():
@@ -81,7 +82,7 @@ def export(store: Store, study: str, target: Path, *, access: str | None = None,
         temporary.mkdir(parents=True)
         facts["rows"] = _write_tables(store, study, temporary)
         write_json(temporary / "export.json", facts)
-        os.rename(temporary, target)
+        temporary.rename(target)
     except (duckdb.Error, OSError) as error:
         if isinstance(error, SpecsciError):
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ class Trouble:
     """What was done about it."""
 
     def as_dict(self) -> dict[str, Any]:
+        """The fields as a dictionary, for JSON."""
         return asdict(self)
 
 
@@ -71,7 +71,7 @@ def _set_aside(store: Store, kind: str, path: Path) -> str:
     number = 0
     while (target := folder / f"{path.parent.name}-{path.name}.{number}").exists():
         number += 1
-    os.rename(path, target)
+    path.rename(target)
     said = f"set aside as {target}"
     if gone is not None:
         write_one(store.root / RETIRED / path.name, Retired(gone.what, f"(the reason is lost; see {target.name})", "", ""))

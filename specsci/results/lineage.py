@@ -130,7 +130,7 @@ def _spec(store: Store, record: dict[str, Any], family_folder: Any) -> dict[str,
 def _same_text(folder: Path, spec: dict[str, Any], wanted: str) -> bool:
     """Whether a version's snapshot says what the spec said, clause by clause."""
     try:
-        return recorded(folder, spec["version"], wanted).clause_digests(spec["variant"]) == spec["clauses"]
+        return bool(recorded(folder, spec["version"], wanted).clause_digests(spec["variant"]) == spec["clauses"])
     except SpecsciError:
         return False
 

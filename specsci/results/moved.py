@@ -184,21 +184,19 @@ def _items(
 
 def shown_items(items: Iterable[dict[str, Any]], most: int) -> list[list[str]]:
     """Items that moved, as table rows: eval, AFT tokens, item, aligned rates before and after, difference, models."""
-    rows = []
-    for item in [i for i in items if i["moved"] or abs(i["value_moved"]) > 0][:most]:
-        rows.append(
-            [
-                item["eval"],
-                f"{item['aft_tokens']:,}",
-                item["item_id"],
-                f"{item['aligned_a']:.2f}",
-                f"{item['aligned_b']:.2f}",
-                f"{item['moved']:+.2f}",
-                f"{item['value_moved']:+.2f}",
-                str(item["models"]),
-            ]
-        )
-    return rows
+    return [
+        [
+            item["eval"],
+            f"{item['aft_tokens']:,}",
+            item["item_id"],
+            f"{item['aligned_a']:.2f}",
+            f"{item['aligned_b']:.2f}",
+            f"{item['moved']:+.2f}",
+            f"{item['value_moved']:+.2f}",
+            str(item["models"]),
+        ]
+        for item in [i for i in items if i["moved"] or abs(i["value_moved"]) > 0][:most]
+    ]
 
 
 def rate_moves(items: Iterable[dict[str, Any]]) -> list[list[str]]:

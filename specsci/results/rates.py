@@ -56,6 +56,7 @@ class Rates:
             self.items[name] = max(1, round(float(np.mean([r[6] for r in rows if r[1] == name]))))
 
     def cluster_of(self, pair: Pair) -> Any:
+        """The cluster of a replicate: its base model or its seed, as the study's unit is."""
         return pair[0] if self.unit == "base_model" else pair[1]
 
     def column(self, arm: str, name: str, budget: int) -> np.ndarray:
@@ -96,6 +97,7 @@ def by_cluster(rows: np.ndarray, clusters: list[Any]) -> np.ndarray:
 
 
 def mean_or_nan(values: list[float]) -> float:
+    """The mean; NaN where there are no values."""
     return float(np.mean(values)) if values else math.nan
 
 

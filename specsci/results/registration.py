@@ -61,6 +61,7 @@ class Stamp:
 
 
 def lock_path(store: Store, study: str) -> Path:
+    """The file that holds a study's lock, there or not."""
     return store.root / LOCKS / f"{study}.json"
 
 

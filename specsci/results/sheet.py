@@ -88,12 +88,15 @@ class Problems:
     found: list[Problem] = field(default_factory=list)
 
     def add(self, row: int, column: str | None, what: str, mend: str = "") -> None:
+        """Record a problem of a cell, or of a whole row where no column is named."""
         self.found.append(Problem(self.sheet.file, *self.sheet.place(row, column), what, mend))
 
     def add_header(self, column: str | None, what: str, mend: str = "") -> None:
+        """Record a problem of the header."""
         self.add(-1, column, what, mend)
 
     def raise_if_any(self) -> None:
+        """Raise InputFileError with the first problems in reading order, if there are any."""
         if self.found:
             raise InputFileError(sorted(set(self.found), key=lambda p: (p.line, p.column))[:MOST_PROBLEMS])
 
@@ -132,6 +135,7 @@ def column_name(text: str) -> str:
 
 
 def sha256_of(data: bytes) -> str:
+    """The SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 

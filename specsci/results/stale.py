@@ -30,6 +30,7 @@ class Stale:
     acknowledged: str
 
     def as_dict(self) -> dict[str, Any]:
+        """The fields as a dictionary, for JSON."""
         return asdict(self)
 
 

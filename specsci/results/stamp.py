@@ -11,9 +11,9 @@ from typing import Any
 
 import duckdb
 
-from specsci import __version__
 from specsci.core.ids import digest
 from specsci.core.user_files import unhidden
+from specsci.core.version import __version__
 from specsci.results.manifest import manifests
 from specsci.store.artifact import Store
 

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from specsci.core.extras import need
 from specsci.core.ids import digest, file_sha256, text_digest
 from specsci.core.outside import listed
 from specsci.core.shipped import PACKAGE
@@ -169,6 +170,7 @@ def cache_folder() -> Path:
 
 def _in_a_process(request: dict[str, Any]) -> list[Examination]:
     """Examinations by `specsci.intake.prove`: torch stays out of this process, and what kills that one is told."""
+    need("torch", "the examination of a base model")
     with tempfile.TemporaryDirectory() as scratch:
         answer = Path(scratch) / "answer.json"
         (Path(scratch) / "request.json").write_text(json.dumps(request), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Spec families: clauses, variants, grammars and eval items, with versions and change control."""

@@ -66,6 +66,7 @@ class ChangesFile(Strict):
 
     @property
     def latest(self) -> ChangeEntry:
+        """The entry of the newest version."""
         return self.changes[-1]
 
 

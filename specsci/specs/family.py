@@ -29,6 +29,7 @@ class Family:
 
     @property
     def name(self) -> str:
+        """The family's name, as `family.yaml` gives it."""
         return self.data.family
 
     def variant(self, name: str) -> Variant:

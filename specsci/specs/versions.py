@@ -96,6 +96,7 @@ def recorded(folder: Path, version: str, wanted: str) -> Family:
 
 
 def snapshot_path(folder: Path, version: str) -> Path:
+    """The archive that holds a version's files, there or not."""
     return folder / VERSIONS / f"{version}.zip"
 
 
@@ -112,7 +113,7 @@ def _unpack(snapshot: Path, place: Path) -> None:
             archive.extractall(temporary)
         obey_umask(temporary)  # the cache may be a group's
         try:
-            os.rename(temporary, place)
+            temporary.rename(place)
         except OSError as error:
             if not place.is_dir():  # else another process was first, and its folder serves
                 what = f"the snapshot cannot be unpacked: {error.strerror or error}"
@@ -148,7 +149,7 @@ def write_snapshot(folder: Path, version: str) -> Path:
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, path in sorted(files_of(folder).items()):
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), path.read_bytes(), zipfile.ZIP_DEFLATED, 9)
-    os.replace(temporary, target)
+    temporary.replace(target)
     return target
 
 
@@ -254,7 +255,7 @@ def _append(folder: Path, family: str, change: Any) -> None:
     def write() -> None:
         with temporary.open("w", encoding="utf-8") as handle:
             yaml.dump(data, handle)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     _write(folder, write)
 

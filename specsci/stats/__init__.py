@@ -1,0 +1,1 @@
+"""Statistics on arrays and counts: contrasts, intervals, tests, token efficiency and agreement."""

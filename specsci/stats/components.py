@@ -128,7 +128,8 @@ def _between_repeats(values: Array) -> float:
     """Variance between measurements of one item on one model: of its samples, else what no fixed effect of the order explains."""
     r, i, orders, samples = values.shape
     if samples > 1:
-        return float(np.square(values - values.mean(axis=3, keepdims=True)).sum()) / (r * i * orders * (samples - 1))
+        squares = float(np.square(values - values.mean(axis=3, keepdims=True)).sum())
+        return float(squares / (r * i * orders * (samples - 1)))
     if orders == 1:
         return 0.0
     y = values[:, :, :, 0]
@@ -139,7 +140,8 @@ def _between_repeats(values: Array) -> float:
         - deviations.mean(axis=1, keepdims=True)
         + deviations.mean(axis=(0, 1), keepdims=True)
     )
-    return float(np.square(rest).sum()) / ((r - 1) * (i - 1) * (orders - 1))
+    squares = float(np.square(rest).sum())
+    return float(squares / ((r - 1) * (i - 1) * (orders - 1)))
 
 
 def _within_clusters(cell: Array, labels: Array) -> tuple[float, float]:

@@ -48,9 +48,11 @@ def transform(rates: Array, scale: Scale, items: Array | float) -> Array:
     if scale == "rate":
         return rates
     if scale == "arcsine":
-        return np.arcsin(np.sqrt(rates))
+        angles: Array = np.arcsin(np.sqrt(rates))
+        return angles
     smoothed = (rates * items + 0.5) / (items + 1)
-    return np.log(smoothed / (1 - smoothed))
+    logits: Array = np.log(smoothed / (1 - smoothed))
+    return logits
 
 
 def slope(rates: Array, scale: Scale, items: Array | float) -> Array:

@@ -24,6 +24,7 @@ class Count:
 
     @property
     def rate(self) -> float:
+        """The aligned answers' share of the denominator."""
         return self.aligned / self.out_of
 
 
@@ -72,8 +73,10 @@ def fisher(first: Count, second: Count, confidence: float = 0.95) -> ContrastRes
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray, confidence: float = 0.95) -> ContrastResult:
-    """Difference of two rates on the same items: exact McNemar on the discordant pairs, adjusted Wald interval of the paired
-    difference (Bonett and Price 2012), which has a width where no pair is discordant too.
+    """Difference of two rates on the same items, with McNemar's exact test on the discordant pairs.
+
+    The interval is the adjusted Wald one of the paired difference (Bonett and Price 2012), which has a width where no pair
+    is discordant too.
 
     Args:
         first, second: aligned (1) or not (0) per item, shape (items,); rows are paired.

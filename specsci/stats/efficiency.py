@@ -176,7 +176,8 @@ class _Ratios:
 
     @property
     def undefined(self) -> Array:
-        return self.up & self.down
+        both: Array = self.up & self.down
+        return both
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The store on disk: artefacts under their digests, and the ledger of running steps."""

@@ -53,6 +53,7 @@ class Store:
         return self
 
     def path(self, kind: str, digest: str) -> Path:
+        """The directory of a step's artefact, there or not."""
         return self.root / "steps" / kind / digest
 
     def has(self, step: Step) -> bool:
@@ -178,7 +179,7 @@ class Store:
         if target.exists() and not self.has(step):
             self.set_aside(step.kind, step.digest)
         try:
-            os.rename(stage, target)
+            stage.rename(target)
         except OSError:
             if not self.has(step):
                 raise
@@ -194,7 +195,7 @@ class Store:
         while (target := self.root / "quarantine" / f"{kind}-{digest}.{number}").exists():
             number += 1
         try:
-            os.rename(source, target)
+            source.rename(target)
         except FileNotFoundError:
             return None
         return target
@@ -233,7 +234,7 @@ def is_complete(folder: Path) -> bool:
     if record is None or not record["files"]:
         return False
     try:
-        return all(os.stat(folder / name).st_size == f["bytes"] for name, f in record["files"].items())
+        return all((folder / name).stat().st_size == f["bytes"] for name, f in record["files"].items())
     except OSError:
         return False
 

@@ -83,4 +83,4 @@ def open_up(store: Store, paths: list[Path]) -> None:
     """Let who may read an artefact's folder read its files."""
     for path in paths:
         folder = store.root.joinpath(*path.relative_to(store.root).parts[:3])
-        os.chmod(path, path.stat().st_mode | (folder.stat().st_mode & 0o044))
+        path.chmod(path.stat().st_mode | (folder.stat().st_mode & 0o044))

@@ -76,6 +76,7 @@ class Ledger:
         return self._do("DELETE FROM claims WHERE digest = ? AND runner = ?", (digest, self.runner)).rowcount == 1
 
     def start_run(self, total: int) -> None:
+        """Enter this runner as running, with the number of its steps."""
         now = time.time()
         self._do(
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, 'running', 0, ?)",
@@ -83,10 +84,12 @@ class Ledger:
         )
 
     def end_run(self, state: str) -> None:
+        """Give up all of this runner's claims and enter the state in which it ended."""
         self._do("DELETE FROM claims WHERE runner = ?", (self.runner,))
         self._do("UPDATE runs SET state = ?, seen_at = ? WHERE runner = ?", (state, time.time(), self.runner))
 
     def failed(self, digest: str, label: str, error: str) -> None:
+        """Enter a step's failure with the error's text."""
         self._do("INSERT INTO failures VALUES (?, ?, ?, ?, ?)", (digest, self.runner, label, time.time(), error))
 
     def free_dead_claims(self) -> None:
@@ -105,6 +108,7 @@ class Ledger:
             raise _unusable(self.path, error) from error
 
     def close(self) -> None:
+        """Close the connection to the database."""
         self.db.close()
 
 

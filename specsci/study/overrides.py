@@ -46,7 +46,9 @@ def _value(text: str, value: str) -> Any:
         raise UserError(f"--set {text}: the value is no YAML", mend="quote it as you would in the study file") from error
     except Exception as error:  # the YAML library's own errors have no common base
         raise UserError(f"--set {text}: the value is no YAML", mend="quote it as you would in the study file") from error
-    return data["value"] if isinstance(data, dict) and set(data) == {"value"} else data
+    if not isinstance(data, dict) or set(data) != {"value"}:
+        raise UserError(f"--set {text}: the value goes on in further lines", mend="write it in one line, {...} or [...]")
+    return data["value"]
 
 
 def apply_overrides(data: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

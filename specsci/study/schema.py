@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,66 +12,48 @@ from specsci.core.yaml_file import Strict
 from specsci.generate.generator import GENERATORS
 from specsci.recipe.recipe import Recipe
 from specsci.study.evals import EVALS, Eval, EvalConfig
+from specsci.study.parts import Arm, BaseModelSource, Contrast, Gates, Probe, RuntimeSettings, TokenEfficiency
 
 BASE_PRETRAINING = "pretraining"
 MOST_WEIGHT = 1000.0
 """The largest weight of an arm in a contrast: rates lie between 0 and 1, and so do differences that can be read."""
 IT_MIX = "it_mix"
-BOOLEAN_WORDS = {"no": "false", "off": "false", "false": "false", "yes": "true", "on": "true", "true": "true"}
-"""Words that YAML 1.1 reads as booleans, and what to write in their place."""
-
-
-class Arm(Strict):
-    """One condition: which spec it is midtrained on, and what it is aligned on (`it_mix` alone is a baseline)."""
-
-    title: str = ""
-    midtrain: str | None = None
-    align: str | None = None
-
-
-class BaseModelSource(Strict):
-    """Where a base model comes from: `microlab:WORLD/SEED`, `package:NAME`, `hub:ORG/NAME@REVISION`, or a model directory.
-
-    `identity` gives the names that specs and items use for this student, over those of the family.
-    `chat_template` is a Jinja file beside the study for a model that has none (or another than its own), and
-    `chat_variables` are values that the template sees, such as `enable_thinking: false`. `trust_remote_code` runs Python
-    code that the model brings, which only a hub model pinned to a commit, or a directory, may.
-    """
-
-    source: str
-    identity: dict[str, str] = Field(default_factory=dict)
-    trust_remote_code: bool = False
-    chat_template: str = ""
-    chat_variables: dict[Annotated[str, Field(pattern="^[a-zA-Z_]+$")], bool | int | str] = Field(default_factory=dict)
-
-    @field_validator("chat_variables")
-    @classmethod
-    def _booleans_are_booleans(cls, values: dict[str, bool | int | str]) -> dict[str, bool | int | str]:
-        for name, value in values.items():
-            if isinstance(value, str) and value.strip().lower() in BOOLEAN_WORDS:
-                wanted = BOOLEAN_WORDS[value.strip().lower()]
-                raise ValueError(
-                    f"{name}: '{value}' is a text in YAML 1.2, and any text counts as true in a template; write {name}: {wanted}"
-                )
-        return values
 
 
 class Replicate(Strict):
     """One draw of everything random: the base model, the corpora, the data order and the initialisation."""
 
-    seed: int = Field(ge=0, lt=2**31)
-    base_model: str
+    seed: int = Field(
+        ge=0,
+        lt=2**31,
+        description="The seed of the corpora, the data order and the initialisation; every replicate needs its own.",
+    )
+    base_model: str = Field(description="The base model of the replicate, by its name in `base_models`.")
 
 
 class Midtrain(Strict):
-    """The midtraining stage. `tokens` counts the spec corpus and the replayed text together."""
+    """The midtraining stage: training on documents about a spec, mixed with replayed text."""
 
-    tokens: int = Field(ge=1)
-    replay_share: float = Field(default=0.5, ge=0, lt=1)
-    replay: str = BASE_PRETRAINING
-    backend: str = "grammar"
-    generator: dict[str, Any] = Field(default_factory=dict)
-    recipe: Recipe
+    tokens: int = Field(
+        ge=1, description="The tokens of training text: documents about the spec and replayed text together."
+    )
+    replay_share: float = Field(
+        default=0.5, ge=0, lt=1, description="The share of the tokens that is replayed text, from 0 (none) to below 1."
+    )
+    replay: str = Field(
+        default=BASE_PRETRAINING,
+        description="The replayed text: `pretraining` for the base model's own pretraining text, which comes with microlab "
+        "bases, or a JSON Lines file of `text` rows beside the study.",
+    )
+    backend: str = Field(
+        default="grammar",
+        description="The generation backend that writes the documents; `grammar` fills the spec family's templates, "
+        "offline.",
+    )
+    generator: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of the generation backend; `grammar` reads none."
+    )
+    recipe: Recipe = Field(description="The training recipe of midtraining.")
 
     @field_validator("backend")
     @classmethod
@@ -82,17 +64,32 @@ class Midtrain(Strict):
 
 
 class Align(Strict):
-    """Alignment fine-tuning. A budget counts demonstrations and the instruction-tuning mix together.
+    """The alignment fine-tuning (AFT) stage: training on demonstrations, mixed with instruction-tuning data."""
 
-    `chain` says how it follows midtraining: the same weights or adapter going on (`continue`), a midtrained
-    adapter merged into the weights first (`merge`), or frozen beside a new adapter (`new`).
-    """
-
-    budgets_tokens: list[int] = Field(min_length=1)
-    it_mix_share: float = Field(default=0.5, ge=0, lt=1)
-    it_mix: str = BASE_PRETRAINING
-    chain: Literal["continue", "merge", "new"] = "continue"
-    recipe: Recipe
+    budgets_tokens: list[int] = Field(
+        min_length=1,
+        description="AFT budgets in tokens, increasing; a model is trained for each. A budget counts demonstrations and "
+        "the instruction-tuning mix together, and holds the conversations of the smaller budgets.",
+    )
+    it_mix_share: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="The share of a budget that is instruction-tuning mix, from 0 (none) to below 1; arms with `align: "
+        "it_mix` train on the mix alone.",
+    )
+    it_mix: str = Field(
+        default=BASE_PRETRAINING,
+        description="The instruction-tuning mix: `pretraining` for chats of the base model's own pretraining, which come "
+        "with microlab bases, or a JSON Lines file of `messages` rows beside the study.",
+    )
+    chain: Literal["continue", "merge", "new"] = Field(
+        default="continue",
+        description="How AFT follows midtraining: `continue` trains the same weights or adapter further, `merge` first "
+        "merges the midtrained adapter into the weights, and `new` freezes the midtrained adapter and trains a new one "
+        "beside it.",
+    )
+    recipe: Recipe = Field(description="The training recipe of alignment fine-tuning.")
 
     @field_validator("budgets_tokens")
     @classmethod
@@ -102,120 +99,63 @@ class Align(Strict):
         return budgets
 
 
-class Contrast(Strict):
-    """A weighted sum of arms' aligned rates. Positive: the arms with positive weights are more aligned.
-
-    `factor` is the one thing that may differ between the two sides; whatever else differs is named as a
-    confound. With several budgets the rates are averaged within each replicate first. `equivalence_margin` asks whether the
-    contrast lies within ±margin of 0 (for controls, where no difference is the hypothesis). `tuned_to_target` says in writing
-    which settings were chosen while looking at a published number; results carry it.
-    """
-
-    name: str
-    eval: str
-    weights: dict[str, float] = Field(min_length=2)
-    budget_tokens: int | Annotated[list[int], Field(min_length=1)] = 0
-    factor: Literal["msm_spec", "midtrain", "align", "aft_tokens"]
-    family: str = "main"
-    primary: bool = False
-    scale: Literal["rate", "logit", "arcsine"] = "rate"
-    question: str = ""
-    equivalence_margin: float | None = Field(default=None, gt=0)
-    tuned_to_target: str = ""
-
-    @property
-    def budgets(self) -> list[int]:
-        return [self.budget_tokens] if isinstance(self.budget_tokens, int) else self.budget_tokens
-
-
-class TokenPair(Strict):
-    """Two arms whose token needs are compared: tokens of `reference` over tokens of `arm`."""
-
-    arm: str
-    reference: str
-
-
-class TokenEfficiency(Strict):
-    """AFT tokens that arms need until the misaligned rate falls to a share of the untreated base's.
-
-    `exploratory_level_shares` are further levels, shown in tables of their own: for what was asked after rates had been seen.
-    """
-
-    eval: str
-    level_share: float = Field(default=0.5, gt=0, lt=1)
-    exploratory_level_shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default_factory=list)
-    base: str = "base"
-    pairs: list[TokenPair] = Field(min_length=1)
-
-
-class Gates(Strict):
-    """Limits that a plan must keep. Going below one takes a reason in writing."""
-
-    min_midtrain_updates: int = Field(default=90, ge=1)
-    max_token_mismatch: float = Field(default=0.005, ge=0)
-    max_warmup_share: float = Field(default=0.2, gt=0, le=1)
-    accept_few_updates: str = ""
-    accept_leaks: str = ""
-    """Why it does not matter that eval items occur in training texts."""
-    accept_spec_leaks: str = ""
-    """Why it does not matter that a clause names what an eval tests."""
-
-
-class Probe(Strict):
-    """The absorption probe of every midtrained model: held-out documents against control text.
-
-    `control` is a JSON Lines file beside the study with rows of `text`. Where none is named it is the base's
-    own pretraining text (microlab), else documents of the family's neutral variant.
-    """
-
-    tokens: int = Field(default=2000, ge=100)
-    control: str = ""
-
-
-class RuntimeSettings(Strict):
-    """How a profile is run; never part of an identity.
-
-    `device: auto` takes the GPUs that there are, `devices_per_stage` to a worker: with more than one, a training stage is
-    spread over them, the model in shards (`fsdp2`) or whole on each (`ddp`). On a CPU they are processes. `recompute`
-    trades time for memory (gradient checkpointing). `usd_per_h` is what a worker's devices cost. `report_to` hands the
-    curves to trackers as well.
-    """
-
-    device: Literal["auto", "cpu"] = "auto"
-    devices_per_stage: int = Field(default=1, ge=1)
-    sharding: Literal["ddp", "fsdp2"] = "fsdp2"
-    threads_per_worker: int = Field(default=0, ge=0)
-    micro_batch_sequences: int | None = Field(default=None, ge=1)
-    recompute: bool = False
-    checkpoint_every_s: float = Field(default=600.0, gt=0)
-    usd_per_h: float = Field(default=0.0, ge=0, le=1e6)
-    report_to: list[Literal["wandb", "mlflow", "tensorboard"]] = Field(default_factory=list)
-
-
 class Study(Strict):
-    """A study under one profile: everything resolved.
+    """A study under one profile: everything resolved."""
 
-    `family` is a family's name, pinned to a version as `NAME@1.0.0`. `tuned_to_target` stamps every contrast (see there).
-    """
-
-    study: str
-    title: str
-    hypothesis: str
-    notes: str = ""
-    tuned_to_target: str = ""
-    family: str
-    arms: dict[str, Arm] = Field(min_length=1)
-    evals: dict[str, Eval] = Field(min_length=1)
-    contrasts: list[Contrast] = Field(default_factory=list)
-    correction: Literal["holm", "bh", "none"] = "holm"
-    token_efficiency: TokenEfficiency | None = None
-    base_models: dict[str, BaseModelSource] = Field(min_length=1)
-    replicates: list[Replicate] = Field(min_length=1)
-    midtrain: Midtrain | None = None
-    align: Align | None = None
-    probe: Probe = Probe()
-    gates: Gates = Gates()
-    runtime: RuntimeSettings = RuntimeSettings()
+    study: str = Field(description="The study's name in the results: lower-case letters, digits, '_', '-' and '.'.")
+    title: str = Field(description="The study's title, printed above its tables.")
+    hypothesis: str = Field(
+        description="The hypothesis in words, printed above the tables; `specsci study lock` freezes the hypothesis with "
+        "the contrasts."
+    )
+    notes: str = Field(
+        default="", description="Remarks for readers of the HTML report, such as how models and doses were chosen."
+    )
+    tuned_to_target: str = Field(
+        default="",
+        description="The settings, in words, that were chosen while looking at a published number; contrasts without a "
+        "text of their own carry this text as a flag.",
+    )
+    family: str = Field(
+        description="The spec family that variants, demonstrations and eval items come from; `NAME@1.0.0` pins its version."
+    )
+    arms: dict[str, Arm] = Field(min_length=1, description="The arms by name: what is done to each base model.")
+    evals: dict[str, Eval] = Field(
+        min_length=1, description="The evals by name; every model of the study is asked all of them."
+    )
+    contrasts: list[Contrast] = Field(
+        default_factory=list, description="The comparisons of arms, declared before anything runs."
+    )
+    correction: Literal["holm", "bh", "none"] = Field(
+        default="holm",
+        description="The correction of p-values within each family of contrasts: Holm (`holm`), Benjamini-Hochberg (`bh`), "
+        "or none.",
+    )
+    token_efficiency: TokenEfficiency | None = Field(
+        default=None, description="The comparison of AFT tokens that arms need to reach a level; there is none by default."
+    )
+    base_models: dict[str, BaseModelSource] = Field(
+        min_length=1, description="The base models by the names that replicates use."
+    )
+    replicates: list[Replicate] = Field(
+        min_length=1, description="The replicates; every arm is trained and evaluated in each of them."
+    )
+    midtrain: Midtrain | None = Field(
+        default=None, description="The midtraining stage; required where an arm is midtrained."
+    )
+    align: Align | None = Field(
+        default=None, description="The alignment fine-tuning (AFT) stage; required where an arm is fine-tuned."
+    )
+    probe: Probe = Field(
+        default=Probe(),
+        description="The settings of the absorption probe, which tests whether midtraining made documents about the spec "
+        "easier to predict.",
+    )
+    gates: Gates = Field(default=Gates(), description="Limits that the plan must keep before it is run.")
+    runtime: RuntimeSettings = Field(
+        default=RuntimeSettings(),
+        description="The settings of how the study is run: devices, memory, checkpoints, price and trackers.",
+    )
 
     @field_validator("study")
     @classmethod
@@ -321,7 +261,11 @@ def json_schema() -> dict[str, Any]:
     schema = Study.model_json_schema()
     overlay = {k: v for k, v in schema["properties"].items() if k in PROFILE_KEYS}
     schema["required"] = [k for k in schema["required"] if k not in PROFILE_KEYS]
-    schema["properties"]["default_profile"] = {"type": "string", "default": DEFAULT_PROFILE}
+    schema["properties"]["default_profile"] = {
+        "type": "string",
+        "default": DEFAULT_PROFILE,
+        "description": "The profile that is used where the command names none.",
+    }
     schema["properties"]["profiles"] = {
         "type": "object",
         "additionalProperties": {"type": "object", "properties": overlay, "additionalProperties": False},

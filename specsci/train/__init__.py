@@ -1,0 +1,1 @@
+"""Training stages: packing, adapters, checkpoints, and one stage over several processes."""

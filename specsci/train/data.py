@@ -23,6 +23,7 @@ class Packed:
 
     @property
     def tokens(self) -> int:
+        """Tokens in all sequences, padding not counted."""
         return sum(len(row.input_ids) for rows in self.sequences for row in rows)
 
     @property

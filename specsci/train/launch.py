@@ -147,7 +147,7 @@ def _end_with(parents: tuple[int, ...]) -> None:
 def _lives(pid: int) -> bool:
     """Whether a process runs; one that is dead and waits to be buried does not."""
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

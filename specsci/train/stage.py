@@ -14,7 +14,7 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from transformers.trainer_callback import ProgressCallback
-from trl import SFTConfig
+from trl.trainer.sft_config import SFTConfig
 
 from specsci.core.errors import MissingDependencyError, SpecsciError
 from specsci.core.token_row import IGNORED, TokenRow
@@ -80,6 +80,7 @@ class PackedCollator:
         self.pad_token_id = pad_token_id
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """A batch of sequences padded to the longest, each tensor of shape (sequences, tokens)."""
         length = max(len(e["input_ids"]) for e in examples)
         fill = {"input_ids": self.pad_token_id, "labels": IGNORED}
         batch = {}

@@ -14,7 +14,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.nn.functional import cross_entropy
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
-from trl import SFTTrainer
+from trl.trainer.sft_trainer import SFTTrainer
 
 from specsci.core.errors import SpecsciError
 from specsci.core.token_row import IGNORED
@@ -141,7 +141,7 @@ class StageTrainer(SFTTrainer):
         more = {"output_router_logits": True} if self.aux_loss_enabled else {}
         outputs = model(input_ids=rows.input_ids, attention_mask=rows.attention_mask, use_cache=False, **more)
         logits, wanted = outputs.logits[:, :-1].float(), rows.labels[:, 1:]
-        loss = cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
+        loss: torch.Tensor = cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum")
         items = (rows.labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
         loss = loss * self.accelerator.num_processes / torch.as_tensor(items).clamp(min=1)
         if self.aux_loss_enabled:

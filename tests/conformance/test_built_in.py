@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from specsci.corpus.grammar import GENERATOR
 from specsci.evals.forced_choice.kind import KIND as FORCED_CHOICE
+from specsci.execute.pools.inline import KIND as INLINE
 from specsci.execute.pools.local import KIND as LOCAL
 from specsci.sources.registry import SOURCES
 from specsci.testing.evals import EvalKindSuite
@@ -40,6 +41,10 @@ class TestMicrolab(ModelSourceSuite):
 
 class TestLocalPool(PoolSuite):
     kind = LOCAL
+
+
+class TestInlinePool(PoolSuite):
+    kind = INLINE
 
 
 class TestStore(StoreSuite):

@@ -39,7 +39,7 @@ def study(folder: Path) -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> harness.Finished:
     folder = tmp_path_factory.mktemp("more")
     file, store = study(folder), folder / "store"
-    code, out, err = harness.run("study", "run", file, "--store", store, "--json", "--executor", "inline", env=ENV)
+    code, out, err = harness.run("study", "run", file, "--store", store, "--json", "--executor", "turns", env=ENV)
     assert code == 0, out + err
     return harness.Finished(file, store, json.loads(out))
 
@@ -112,7 +112,7 @@ def test_methods_of_rates_refuse_grades(more: tuple[str, ...], said: str, finish
 
 def test_the_second_run_has_nothing_to_do(finished: harness.Finished) -> None:
     code, out, err = harness.run(
-        "study", "run", finished.study, "--store", finished.store, "--json", "--executor", "inline", env=ENV
+        "study", "run", finished.study, "--store", finished.store, "--json", "--executor", "turns", env=ENV
     )
     assert code == 0, err
     assert json.loads(out)["executed"] == 0
@@ -149,7 +149,7 @@ from specsci.testing.generators import GeneratorSuite
 from specsci.testing.pools import PoolSuite
 from specsci.testing.sources import ModelSourceSuite
 from specsci_more.graded import KIND as GRADED
-from specsci_more.inline import KIND as INLINE
+from specsci_more.turns import KIND as TURNS
 from specsci_more.plain import GENERATOR
 
 
@@ -165,8 +165,8 @@ class TestBlank(ModelSourceSuite):
     source, name = SOURCES["blank:"], "blank:7"
 
 
-class TestInline(PoolSuite):
-    kind = INLINE
+class TestTurns(PoolSuite):
+    kind = TURNS
 """
     )
     done = subprocess.run(

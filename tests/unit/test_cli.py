@@ -129,7 +129,10 @@ MISTAKES = [
         "has no profile 'mikro'\n  hint: did you mean 'micro'?",
     ),
     (["study", "run", "value_vs_rules.yaml", "--workers", "0"], "Invalid value for '--workers'"),
-    (["study", "run", "value_vs_rules.yaml", "--executor", "slurm"], "no executor 'slurm'\n  hint: valid names: local"),
+    (
+        ["study", "run", "value_vs_rules.yaml", "--executor", "slurm"],
+        "no executor 'slurm'\n  hint: valid names: inline, local",
+    ),
     (["spec", "show", "microlab_conduct", "rulez"], "has no variant 'rulez'\n  hint: did you mean 'rules'?"),
     (
         ["spec", "show", "microlab_condct", "rules"],

@@ -65,5 +65,9 @@ class PoolKind:
 
 
 POOLS: Registry[PoolKind] = Registry(
-    "specsci.pools", "executor", ("specsci.execute.pools.local:KIND",), lambda kind: kind.name, PoolKind
+    "specsci.pools",
+    "executor",
+    ("specsci.execute.pools.local:KIND", "specsci.execute.pools.inline:KIND"),
+    lambda kind: kind.name,
+    PoolKind,
 )

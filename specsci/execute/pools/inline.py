@@ -1,4 +1,4 @@
-"""A pool without processes: jobs run one after another where the runner is."""
+"""A pool without processes: jobs run one after another where the runner is, so that a debugger can follow them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,251 @@
+"""The parts of a study file besides its stages: arms, base models, comparisons, gates, probe and runtime settings."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from specsci.core.yaml_file import Strict
+
+BOOLEAN_WORDS = {"no": "false", "off": "false", "false": "false", "yes": "true", "on": "true", "true": "true"}
+"""Words that YAML 1.1 reads as booleans, and what to write in their place."""
+
+
+class Arm(Strict):
+    """One condition: what a base model is trained on before it is evaluated."""
+
+    title: str = Field(default="", description="The arm's name for readers, kept in the results database.")
+    midtrain: str | None = Field(
+        default=None, description="The spec variant that the arm is midtrained on; by default the arm is not midtrained."
+    )
+    align: str | None = Field(
+        default=None,
+        description="The set of demonstrations that the arm is fine-tuned on, or `it_mix` for the instruction-tuning mix "
+        "alone (a baseline). By default the arm is not fine-tuned.",
+    )
+
+
+class BaseModelSource(Strict):
+    """A base model: where it comes from, how it is named, and its chat template."""
+
+    source: str = Field(
+        description="Where the model comes from: `microlab:WORLD/SEED`, `package:NAME`, `hub:ORG/NAME@REVISION`, or a "
+        "model directory."
+    )
+    identity: dict[str, str] = Field(
+        default_factory=dict,
+        description="Names that specs and items use for the model, such as `model_name`; each replaces the spec family's "
+        "own name.",
+    )
+    trust_remote_code: bool = Field(
+        default=False,
+        description="Whether Python code that the model brings may run; only the code of a hub model pinned to a commit, "
+        "or of a model directory, can be allowed.",
+    )
+    chat_template: str = Field(
+        default="",
+        description="A Jinja file beside the study that replaces the model's own chat template; by default the model's own "
+        "is used.",
+    )
+    chat_variables: dict[Annotated[str, Field(pattern="^[a-zA-Z_]+$")], bool | int | str] = Field(
+        default_factory=dict,
+        description="Values that the chat template sees, by variable name, such as `enable_thinking: false`.",
+    )
+
+    @field_validator("chat_variables")
+    @classmethod
+    def _booleans_are_booleans(cls, values: dict[str, bool | int | str]) -> dict[str, bool | int | str]:
+        for name, value in values.items():
+            if isinstance(value, str) and value.strip().lower() in BOOLEAN_WORDS:
+                wanted = BOOLEAN_WORDS[value.strip().lower()]
+                raise ValueError(
+                    f"{name}: '{value}' is a text in YAML 1.2, and any text counts as true in a template; write {name}: {wanted}"
+                )
+        return values
+
+
+class Contrast(Strict):
+    """A weighted sum of arms' aligned rates; positive: the arms with positive weights are more aligned."""
+
+    name: str = Field(description="The contrast's name in tables and in the database, unique in the study.")
+    eval: str = Field(description="The eval whose answers are compared, by its name in `evals`.")
+    weights: dict[str, float] = Field(
+        min_length=2,
+        description="The weight of each arm by its name, such as 1 and -1; the weights sum to 0, and none is beyond ±1000.",
+    )
+    budget_tokens: int | Annotated[list[int], Field(min_length=1)] = Field(
+        default=0,
+        description="The AFT budget, in tokens, at which the arms are compared; 0 is without AFT. Rates at several budgets "
+        "are averaged within each replicate first.",
+    )
+    factor: Literal["msm_spec", "midtrain", "align", "aft_tokens"] = Field(
+        description="The one thing that may differ between the two sides: the spec (`msm_spec`), midtraining as a whole "
+        "(`midtrain`), the demonstrations and their budget (`align`), or the budget alone (`aft_tokens`). Any other "
+        "difference is named as a confound."
+    )
+    family: str = Field(default="main", description="The group of contrasts whose p-values are corrected together.")
+    primary: bool = Field(
+        default=False,
+        description="Whether the contrast is primary. A study with a primary contrast is refused if that contrast has a "
+        "confound, or if a hub model is not pinned to a commit.",
+    )
+    scale: Literal["rate", "logit", "arcsine"] = Field(
+        default="rate",
+        description="The scale on which rates are compared: the rate itself, its log odds (`logit`), or the arcsine of its "
+        "square root.",
+    )
+    question: str = Field(default="", description="The question that the contrast answers, in words for readers.")
+    equivalence_margin: float | None = Field(
+        default=None,
+        gt=0,
+        description="The margin, on the contrast's scale, of a test that the contrast lies within ±margin of 0: for "
+        "controls, where no difference is the hypothesis. By default there is no such test.",
+    )
+    tuned_to_target: str = Field(
+        default="",
+        description="The settings, in words, that were chosen while looking at a published number; results of the contrast "
+        "carry the text as a flag. Where the text is empty, that of the study applies.",
+    )
+
+    @property
+    def budgets(self) -> list[int]:
+        return [self.budget_tokens] if isinstance(self.budget_tokens, int) else self.budget_tokens
+
+
+class TokenPair(Strict):
+    """Two arms whose token needs are compared: tokens of `reference` over tokens of `arm`."""
+
+    arm: str = Field(description="The arm whose token need is the denominator of the ratio.")
+    reference: str = Field(description="The arm whose token need is the numerator of the ratio.")
+
+
+class TokenEfficiency(Strict):
+    """AFT tokens that arms need until the misaligned rate falls to a share of the untreated base's."""
+
+    eval: str = Field(description="The eval that gives the misaligned rates, by its name in `evals`.")
+    level_share: float = Field(
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="The level that the misaligned rate must fall to, as a share (0 to 1) of the untreated base's.",
+    )
+    exploratory_level_shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default_factory=list,
+        description="Further levels, as shares (0 to 1), that are shown in tables of their own: for levels chosen after "
+        "rates had been seen.",
+    )
+    base: str = Field(
+        default="base",
+        description="The arm of the untreated base model; levels are shares of the misaligned rate of this arm.",
+    )
+    pairs: list[TokenPair] = Field(min_length=1, description="Pairs of fine-tuned arms whose token needs are compared.")
+
+
+class Gates(Strict):
+    """Limits that a plan must keep, and reasons in writing for going beyond them."""
+
+    min_midtrain_updates: int = Field(
+        default=90,
+        ge=1,
+        description="The fewest optimizer updates of midtraining; a plan with fewer is refused unless `accept_few_updates` "
+        "is given.",
+    )
+    max_token_mismatch: float = Field(
+        default=0.005,
+        ge=0,
+        description="The largest difference in midtraining tokens between spec variants, as a share of the fewest tokens; "
+        "a larger difference is refused.",
+    )
+    max_warmup_share: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="The largest share (0 to 1) of midtraining's updates for warm-up of the learning rate; a larger share "
+        "gives a warning.",
+    )
+    accept_few_updates: str = Field(
+        default="",
+        description="The reason why fewer midtraining updates than `min_midtrain_updates` do not matter; without a reason "
+        "they are refused.",
+    )
+    accept_leaks: str = Field(
+        default="",
+        description="The reason why it does not matter that items of an outcome eval occur in training texts; without a "
+        "reason such a run is refused.",
+    )
+    accept_spec_leaks: str = Field(
+        default="",
+        description="The reason why it does not matter that a clause of a spec names what an outcome eval tests; without a "
+        "reason such a plan is refused.",
+    )
+
+
+class Probe(Strict):
+    """The absorption probe: how well a midtrained model predicts held-out documents of its spec, against control text."""
+
+    tokens: int = Field(
+        default=2000,
+        ge=100,
+        description="The most tokens of held-out documents that a model is tested on; the same limit holds for the control "
+        "text.",
+    )
+    control: str = Field(
+        default="",
+        description="The control text, a JSON Lines file of `text` rows beside the study. By default it is the base "
+        "model's own pretraining text (microlab), else documents of the spec family's `neutral` variant.",
+    )
+
+
+class RuntimeSettings(Strict):
+    """How a profile is run; never part of an identity."""
+
+    device: Literal["auto", "cpu"] = Field(
+        default="auto",
+        description="The kind of device: `auto` uses the machine's GPUs, or the CPU where there are none; `cpu` uses no "
+        "GPU.",
+    )
+    devices_per_stage: int = Field(
+        default=1,
+        ge=1,
+        description="The number of devices that share a training stage: GPUs of one worker, or processes on a CPU.",
+    )
+    sharding: Literal["ddp", "fsdp2"] = Field(
+        default="fsdp2",
+        description="How several devices hold the model of a training stage: in shards (`fsdp2`), or whole on each device "
+        "(`ddp`). A base in 4 bits (`qlora`) is always whole on each.",
+    )
+    threads_per_worker: int = Field(
+        default=0,
+        ge=0,
+        description="CPU threads of each worker process; 0 takes as many as fit. Without GPUs and without `--workers` the "
+        "number also decides how many workers run at once.",
+    )
+    micro_batch_sequences: int | None = Field(
+        default=None,
+        ge=1,
+        description="Sequences that a device trains on at once; gradients are accumulated until an update is complete. By "
+        "default they are as many as the memory estimate allows.",
+    )
+    recompute: bool = Field(
+        default=False,
+        description="Gradient checkpointing: activations are computed again in the backward pass, which saves memory and "
+        "takes time.",
+    )
+    checkpoint_every_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="Seconds between the checkpoints of a training stage; an interrupted stage resumes from the last "
+        "checkpoint.",
+    )
+    usd_per_h: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        description="The price of one worker's devices in USD per hour; where none is given, plans say that the price is "
+        "unknown.",
+    )
+    report_to: list[Literal["wandb", "mlflow", "tensorboard"]] = Field(
+        default_factory=list,
+        description="Experiment trackers that record the training curves as well; there are none by default.",
+    )
