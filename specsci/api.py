@@ -80,6 +80,7 @@ class Study:
 
     @property
     def file(self) -> Path:
+        """The study's file."""
         return self.loaded.file
 
     def plan(self) -> StudyPlan:
@@ -226,6 +227,7 @@ class Store:
 
     @property
     def path(self) -> Path:
+        """The store's directory."""
         return self._store.root
 
     @property
@@ -343,6 +345,7 @@ class Tables:
 
     @property
     def markdown(self) -> str:
+        """All tables as GitHub Markdown."""
         from specsci.report.tables import markdown
 
         return "\n\n".join([*self.lines, markdown(self.tables)])

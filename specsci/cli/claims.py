@@ -42,7 +42,7 @@ def claim(
     holds      its interval excludes 0 and nothing is flagged against it
     fragile    something is: one replicate or item decides, a denominator flips it, an interval covers 0
     withdrawn  it was withdrawn, or what it rests on was retired
-    """
+    """  # noqa: D301 - click reads the backspace in it
     from dataclasses import replace
 
     from specsci.core.errors import UserError, nearest

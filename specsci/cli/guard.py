@@ -193,7 +193,7 @@ def without_secrets(text: str) -> str:
 def _write(text: str) -> Path | None:
     """The file with a report: in the user's state folder, else in the temporary one; None where neither can be written."""
     name = f"specsci-report-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-    home = os.path.expanduser("~")
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home raises for an account without a home
     state = os.environ.get("XDG_STATE_HOME") or Path(home) / ".local" / "state"
     for folder in (Path(state) / "specsci", Path(tempfile.gettempdir())):
         try:

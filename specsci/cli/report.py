@@ -91,7 +91,7 @@ def plot(name: str, study_name: str | None, eval_name: str | None, out: Path | N
     grid          heat map of MSM spec by AFT spec
     noise         where the contrasts' noise comes from
     denominators  aligned, misaligned and undecided answers of every arm
-    """
+    """  # noqa: D301 - click reads the backspace in it
     from specsci.report.ablation import ablation
     from specsci.report.plots import draw, save
     from specsci.results.open import connect

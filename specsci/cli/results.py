@@ -64,7 +64,7 @@ def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path |
       item_id, cluster_id, state, sample           for single answers
       base_model, msm_spec, aft_spec, aft_tokens   where they differ
     Lines that begin with # may stand above the header; below it # is a character of a name.
-    """
+    """  # noqa: D301 - click reads the backspace in it
     from specsci.results.build import left_out
     from specsci.results.imports import check_name, keep, read_given
     from specsci.results.stamp import DATABASE

@@ -78,7 +78,7 @@ def contrast(
     mcnemar      two arms on the same items, one answer each
     mixed        mixed model of single answers: linear (--scale rate), or logistic (--scale logit)
     gee          estimating equations of single answers (--scale logit)
-    """
+    """  # noqa: D301 - click reads the backspace in it
     from specsci.results.asked import Asked, parse_weights
     from specsci.results.open import connect
     from specsci.results.query import contrast as answer
@@ -161,7 +161,7 @@ def agreement(file: Path, human: str | None, level: str, format_: str) -> None:
     \b
     item_id, rater, label    one row per rating
     stratum, population      with --human: the stratum that an item was drawn from, and how many items it holds
-    """
+    """  # noqa: D301 - click reads the backspace in it
     from specsci.report.agreement import agreement_tables
     from specsci.report.terminal import print_tables
     from specsci.results.ratings import agreement as agreement_of

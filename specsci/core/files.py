@@ -113,9 +113,9 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         try:
             write(part)
             if target.exists():
-                os.chmod(part, target.stat().st_mode & 0o7777)
+                part.chmod(target.stat().st_mode & 0o7777)
             sync(part)
-            os.replace(part, target)
+            part.replace(target)
         finally:
             part.unlink(missing_ok=True)
     _sync_folder(target.parent)
@@ -147,7 +147,7 @@ def obey_umask(folder: Path) -> None:
     for place, folders, names in os.walk(folder):
         for path, rights in [*((Path(place, n), 0o666) for n in names), *((Path(place, n), 0o777) for n in ("", *folders))]:
             if not path.is_symlink() and path.stat().st_mode & 0o777 != rights & ~mask:
-                os.chmod(path, rights & ~mask)
+                path.chmod(rights & ~mask)
 
 
 def current_umask() -> int:

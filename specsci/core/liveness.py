@@ -57,7 +57,7 @@ def _boot() -> str:
 def _here() -> tuple[str, str]:
     """Boot and pid namespace of this process."""
     try:
-        space = "".join(c for c in os.readlink("/proc/self/ns/pid") if c.isdigit()) or "0"
+        space = "".join(c for c in str(Path("/proc/self/ns/pid").readlink()) if c.isdigit()) or "0"
     except OSError:
         space = "0"
     return _boot(), space
@@ -66,7 +66,7 @@ def _here() -> tuple[str, str]:
 def _started(pid: int) -> int | None:
     """When a process began, in a unit of the system's; None where this process cannot see it."""
     try:
-        if os.readlink("/proc/self") != str(os.getpid()):
+        if str(Path("/proc/self").readlink()) != str(os.getpid()):
             return None  # /proc is of another namespace than our process ids
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return int(stat.rpartition(")")[2].split()[19])

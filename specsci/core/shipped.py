@@ -1,5 +1,7 @@
-"""Where the studies and spec families that come with specsci lie: beside the package in a checkout,
-inside it in an installed wheel."""
+"""Where the studies and spec families that come with specsci lie.
+
+Beside the package in a checkout, inside it in an installed wheel.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,7 @@ def cache_folder(name: str) -> Path:
 
 def _user_cache() -> list[Callable[[], Path]]:
     """The user's cache; nothing for an account without a home."""
-    users = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    users = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - without a home it stays as it is
     return [] if users.startswith("~") else [lambda: Path(users) / "specsci"]
 
 

@@ -47,6 +47,7 @@ class Step:
 
     @cached_property
     def digest(self) -> str:
+        """Digest of the identity: the name of the artefact."""
         return digest(self.identity)
 
     @property

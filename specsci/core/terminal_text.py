@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)")
@@ -24,7 +25,7 @@ ERRORS = "specsci-plain"
 
 
 def visible(text: str) -> str:
-    """A text as a terminal may show it: control characters spelt out, as `\\x1b`."""
+    r"""A text as a terminal may show it: control characters spelt out, as `\x1b`."""
     return _CONTROL.sub(_spelt, text)
 
 
@@ -63,12 +64,14 @@ class Visible:
         return "utf-8" if codecs.lookup(found).name == "ascii" else found
 
     def write(self, text: str) -> int:
+        """Write text, with control characters spelt out."""
         if not isinstance(text, str):
             raise TypeError("a text is written, not bytes")
         self._do(lambda: self.stream.write(visible(text)))
         return len(text)
 
     def flush(self) -> None:
+        """Hand on what was written."""
         self._do(self.stream.flush)
 
     def _do(self, action: Callable[[], object]) -> None:
@@ -81,6 +84,7 @@ class Visible:
             raise OutputFailed(error.errno, error.strerror) from error
 
     def writelines(self, lines: Any) -> None:
+        """Write several texts."""
         for line in lines:
             self.write(line)
 
@@ -110,7 +114,7 @@ def plain_streams() -> Iterator[Visible]:
 
 def _guarded(stream: TextIO | None) -> Visible:
     if stream is None:
-        stream = open(os.devnull, "w", encoding="utf-8")
+        stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open as the process does
     encoding = codecs.lookup(getattr(stream, "encoding", None) or "utf-8").name
     if not encoding.startswith("utf") and hasattr(stream, "reconfigure"):
         stream.reconfigure(errors=ERRORS)

@@ -83,7 +83,8 @@ def compose(text: str) -> Node | None:
     yaml.max_depth = MAX_DEPTH
     yaml.Composer = _Bounded
     try:
-        return yaml.compose(text)
+        root: Node | None = yaml.compose(text)
+        return root
     except MaxDepthExceededError as error:
         mark = error.problem_mark
         what = f"is nested more than {MAX_DEPTH} levels deep"

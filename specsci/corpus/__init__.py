@@ -1,0 +1,1 @@
+"""The texts of a study: outline, documents, demonstrations, items, audit."""

@@ -24,11 +24,7 @@ def normalised(text: str) -> str:
 def leaks(texts: list[str], items: list[Item]) -> list[str]:
     """Ids of items whose question occurs in a text, in either option order."""
     whole = "\n".join(f" {normalised(t)} " for t in texts)
-    found = []
-    for item in items:
-        if any(f" {normalised(question)} " in whole for _, question in item.questions()):
-            found.append(item.item_id)
-    return found
+    return [i.item_id for i in items if any(f" {normalised(question)} " in whole for _, question in i.questions())]
 
 
 def run_audit(context: StepContext) -> Facts:

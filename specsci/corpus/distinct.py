@@ -19,6 +19,7 @@ class Fresh:
         self.seen: set[str] = set()
 
     def __call__(self, draw: Callable[[], Any], text_of: Callable[[Any], Any], about: str) -> Any:
+        """What `draw` gives; raises StepFailed where nothing new comes of many draws."""
         if not self.distinct:
             return draw()
         for _ in range(self.TRIES):

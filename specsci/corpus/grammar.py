@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from typing_extensions import override
+
 from specsci.corpus.distinct import Fresh
 from specsci.generate.generator import Brief, Completion, Generator, Request
 from specsci.specs.load import load_family
@@ -23,6 +25,7 @@ class GrammarGenerator(Generator):
         """The grammar's digest is all, and the corpus has it."""
         return {}
 
+    @override
     def generate(self, requests: Iterator[Request], brief: Brief) -> Iterator[Completion]:
         grammar = grammar_for(load_family(brief.family_folder), brief.variant)
         fresh = Fresh(grammar.data.distinct)

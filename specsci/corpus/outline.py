@@ -21,6 +21,7 @@ class OutlineCell:
 
     @property
     def id(self) -> str:
+        """Unit and document type: what quotas are counted by."""
         return f"{self.unit.id}:{self.document_type}"
 
 

@@ -1,0 +1,1 @@
+"""How models are read out: eval kinds, and the probe of absorption."""

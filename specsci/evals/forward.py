@@ -26,10 +26,12 @@ class Continuation(Protocol):
     """Token ids of a prompt and what follows it, and where that begins. Hashable."""
 
     @property
-    def ids(self) -> tuple[int, ...]: ...
+    def ids(self) -> tuple[int, ...]:
+        """Token ids up to the end of the option."""
 
     @property
-    def start(self) -> int: ...
+    def start(self) -> int:
+        """Where the option begins."""
 
 
 @dataclass(frozen=True)

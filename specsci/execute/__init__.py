@@ -1,0 +1,1 @@
+"""Running a plan: scheduler, runner, pools, worker, display."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
@@ -136,7 +136,8 @@ def _bitsandbytes() -> Check:
         import bitsandbytes
         import torch
 
-        layer = bitsandbytes.nn.Linear4bit(64, 64, bias=False, compute_dtype=torch.float32, quant_type="nf4")
+        nn: Any = bitsandbytes.nn
+        layer = nn.Linear4bit(64, 64, bias=False, compute_dtype=torch.float32, quant_type="nf4")
         device = "cuda" if torch.cuda.is_available() else "cpu"
         out = layer.to(device)(torch.ones(1, 64, device=device))
         finite = bool(torch.isfinite(out).all())

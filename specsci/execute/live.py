@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 from specsci.core.step import Step
 from specsci.core.terminal_text import visible
@@ -57,6 +58,7 @@ class Notes(Quiet):
     def __init__(self, stream: IO[str]) -> None:
         self.stream = stream
 
+    @override
     def note(self, text: str) -> None:
         self.stream.write(visible(text) + "\n")
         self.stream.flush()
@@ -69,22 +71,27 @@ class Lines(Notes):
         super().__init__(stream)
         self.missing = missing
 
+    @override
     def start(self, total: int, reused: int, workers: int) -> None:
         self.total, self.done, self.last = total, reused, time.monotonic()
         self.clock = Clock(self.missing, workers)
         self.note(f"{total} steps: {reused} reused, {total - reused} to run on {workers} worker(s)")
 
+    @override
     def phase(self, text: str) -> None:
         self.note(text)
 
+    @override
     def note(self, text: str) -> None:
         super().note(f"{time.strftime('%H:%M:%S')} {text}")
 
+    @override
     def tick(self, step: Step, done: int, total: int) -> None:
         if time.monotonic() - self.last >= STEP_EVERY_S:
             self.last = time.monotonic()
             self.note(f"{self.done}/{self.total} steps{self._left()}; running: {step.label}, {done}/{total} updates")
 
+    @override
     def ended(self, step: Step, state: str, seconds: float, error: str) -> None:
         if state in ENDED_BADLY:
             self.note(f"{state}: {step.label} [{step.digest}]\n{error}")
@@ -110,6 +117,7 @@ class Terminal(Quiet):
         self.running: dict[str, tuple[Step, int, int]] = {}
         self.doing = ""
 
+    @override
     def start(self, total: int, reused: int, workers: int) -> None:
         self.clock = Clock(self.missing, workers)
         self.bar = Progress(
@@ -124,6 +132,7 @@ class Terminal(Quiet):
         self.live = Live(self._view(), console=self.console, refresh_per_second=4, transient=True)
         self.live.start()
 
+    @override
     def phase(self, text: str) -> None:
         if not hasattr(self, "live") or not self.live.is_started:
             self.note(text)
@@ -131,15 +140,18 @@ class Terminal(Quiet):
         self.doing = text
         self._refresh()
 
+    @override
     def started(self, step: Step) -> None:
         self.running[step.digest] = (step, 0, 0)
         self._refresh()
 
+    @override
     def tick(self, step: Step, done: int, total: int) -> None:
         self.doing = ""
         self.running[step.digest] = (step, done, total)
         self._refresh()
 
+    @override
     def ended(self, step: Step, state: str, seconds: float, error: str) -> None:
         self.running.pop(step.digest, None)
         self.doing = ""
@@ -150,9 +162,11 @@ class Terminal(Quiet):
             self.note(f"{state}: {step.label} [{step.digest}]\n{error}")
         self._refresh()
 
+    @override
     def note(self, text: str) -> None:
         self.console.print(Text(visible(text)))
 
+    @override
     def stop(self) -> None:
         if hasattr(self, "live"):
             self.live.stop()
@@ -171,7 +185,7 @@ class Terminal(Quiet):
         return grid
 
 
-class Guarded:
+class Guarded(Quiet):
     """A display that cannot end a run: the first time it raises, it says so once and shows nothing from then on."""
 
     def __init__(self, display: Display, stream: IO[str]) -> None:
@@ -199,23 +213,30 @@ class Guarded:
         except (OSError, ValueError):  # a full or closed stream: there is nobody to tell
             return
 
+    @override
     def start(self, total: int, reused: int, workers: int) -> None:
         self._do(self.display.start, total, reused, workers)
 
+    @override
     def phase(self, text: str) -> None:
         self._do(self.display.phase, text)
 
+    @override
     def started(self, step: Step) -> None:
         self._do(self.display.started, step)
 
+    @override
     def tick(self, step: Step, done: int, total: int) -> None:
         self._do(self.display.tick, step, done, total)
 
+    @override
     def ended(self, step: Step, state: str, seconds: float, error: str) -> None:
         self._do(self.display.ended, step, state, seconds, error)
 
+    @override
     def note(self, text: str) -> None:
         self._do(self.display.note, text)
 
+    @override
     def stop(self) -> None:
         self._do(self.display.stop)

@@ -125,7 +125,7 @@ def keep_failed(root: Path, digest: str, stage: Path) -> Path | None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     shutil.copyfile(source, part)
-    os.replace(part, target)
+    part.replace(target)
     return target
 
 

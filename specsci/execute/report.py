@@ -37,6 +37,7 @@ class RunReport:
         return 3 if self.refused else 0
 
     def as_json(self) -> dict[str, Any]:
+        """The report as plain values, seconds rounded."""
         return {
             "executed": self.executed,
             "reused": self.reused,
@@ -57,10 +58,23 @@ class RunReport:
 class Display(Protocol):
     """Where progress goes: a live terminal view, or plain lines. `phase` is what the run does outside of steps."""
 
-    def start(self, total: int, reused: int, workers: int) -> None: ...
-    def phase(self, text: str) -> None: ...
-    def started(self, step: Step) -> None: ...
-    def tick(self, step: Step, done: int, total: int) -> None: ...
-    def ended(self, step: Step, state: str, seconds: float, error: str) -> None: ...
-    def note(self, text: str) -> None: ...
-    def stop(self) -> None: ...
+    def start(self, total: int, reused: int, workers: int) -> None:
+        """The run begins: steps in all, steps that are done already, and workers."""
+
+    def phase(self, text: str) -> None:
+        """The run does something outside of steps."""
+
+    def started(self, step: Step) -> None:
+        """A step was given to a worker."""
+
+    def tick(self, step: Step, done: int, total: int) -> None:
+        """A step is so far."""
+
+    def ended(self, step: Step, state: str, seconds: float, error: str) -> None:
+        """A step ended in a state, such as `done` or `failed`."""
+
+    def note(self, text: str) -> None:
+        """Something that a reader should know."""
+
+    def stop(self) -> None:
+        """The run is over."""

@@ -1,0 +1,1 @@
+"""From a study to steps, and what stands against running them."""

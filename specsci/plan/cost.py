@@ -35,7 +35,7 @@ LEAST_REAL = 5_000_000
 def flop_per_s(parameters: float, *, bf16: bool = False) -> float:
     """Sustained throughput of one CPU core for a model's size, between the two that were measured."""
     share = min(max((math.log(max(parameters, 1)) - math.log(SMALL)) / (math.log(LARGE) - math.log(SMALL)), 0.0), 1.0)
-    rate = SMALL_FLOP_PER_S * (LARGE_FLOP_PER_S / SMALL_FLOP_PER_S) ** share
+    rate: float = SMALL_FLOP_PER_S * (LARGE_FLOP_PER_S / SMALL_FLOP_PER_S) ** share
     return rate * (BF16_GAIN if bf16 and parameters >= 1e7 else 1.0)
 
 

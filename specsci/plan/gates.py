@@ -61,9 +61,8 @@ def _bases(plan: Plan) -> list[Finding]:
     """What the examination of the study's own bases says against them, or has the stages do."""
     found = []
     for name, seen in examine_bases(plan).items():
-        for point in seen.findings:
-            if point.judgement != "ok":
-                found.append(Finding("warn", "base", f"'{name}': {point.text}", point.hint))
+        against = [point for point in seen.findings if point.judgement != "ok"]
+        found += [Finding("warn", "base", f"'{name}': {point.text}", point.hint) for point in against]
         packed = "packed" if seen.facts.get("packs") else "unpacked (each row by itself)"
         text = f"'{name}' was examined on {seen.facts.get('on', 'its files')}: {len(seen.findings)} points; trained {packed}"
         found.append(Finding("note", "base", text))
@@ -128,8 +127,7 @@ def _access(plan: Plan) -> list[Finding]:
     study, data = plan.loaded.study, plan.loaded.family.data
     found = []
     secret = [n for n, base in plan.bases.items() if base.access == plan.access != data.access]
-    for name in secret:
-        found.append(Finding("note", "access", f"the base '{name}' is {plan.access}: so is all that comes from it"))
+    found += [Finding("note", "access", f"the base '{n}' is {plan.access}: so is all that comes from it") for n in secret]
     if data.access != "public":
         found.append(Finding("note", "access", f"'{data.family}' is {data.access}: so is all that comes from it"))
     if study.midtrain and not may_see(study.midtrain.backend, data.access, data.allowed_backends):

@@ -61,4 +61,5 @@ class Plan:
         return step.digest
 
     def of_kind(self, kind: str) -> list[Step]:
+        """All steps of a kind."""
         return [s for s in self.steps.values() if s.kind == kind]

@@ -222,6 +222,7 @@ class TextSteps:
         return self.documents(NEUTRAL, tokens, derive_seed("probe", replicate.seed), replicate, data, "control")
 
     def family_runtime(self) -> dict[str, Any]:
+        """What a step that reads the family needs to find it; no part of its identity."""
         price = self.study.runtime.usd_per_h
         return {
             "family_folder": self._family_folder,

@@ -42,10 +42,12 @@ class Shape:
 
     @property
     def embedding_parameters(self) -> int:
+        """Parameters of the token embeddings, and of the output layer where it is not tied to them."""
         return self.vocabulary * self.hidden * (1 if self.tied else 2)
 
     @property
     def parameters(self) -> int:
+        """Parameters of the whole model."""
         return self.block_parameters + self.embedding_parameters
 
 
@@ -76,6 +78,7 @@ class Memory:
 
     @property
     def total_gib(self) -> float:
+        """GiB of everything together."""
         return self.weights_gib + self.trained_gib + self.activations_gib + self.logits_gib
 
 

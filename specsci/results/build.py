@@ -42,7 +42,7 @@ def build(store: Store, study: str | None = None) -> Path:
         StoreError: the new file cannot be written (the old one stays), or the study named, or every study, is damaged.
     """
     check_place(store.root)
-    target = Path(os.path.abspath(store.root)) / DATABASE
+    target = Path(os.path.abspath(store.root)) / DATABASE  # noqa: PTH100 - links stay as they are named
     with _alone(store):
         for left in [*leftovers(store.root), store.root / "results.stamp"]:  # the stamp of earlier versions
             remove(left)

@@ -34,7 +34,7 @@ def connect(root: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             damaged, which may show while they are read.
     """
     check_place(root)
-    path = Path(os.path.abspath(root)) / DATABASE
+    path = Path(os.path.abspath(root)) / DATABASE  # noqa: PTH100 - links stay as they are named
     if not path.is_file():
         raise UserError(f"no results in {root}", mend="run a study first, or `specsci results rebuild`")
     try:

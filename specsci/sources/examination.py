@@ -27,13 +27,16 @@ class Examination:
 
     @property
     def refusals(self) -> list[Finding]:
+        """The findings that refuse the base."""
         return [f for f in self.findings if f.judgement == "refuse"]
 
     @property
     def refused(self) -> bool:
+        """Whether any finding refuses the base."""
         return bool(self.refusals)
 
     def with_findings(self, *more: Finding) -> Examination:
+        """This examination with further findings."""
         return Examination((*self.findings, *more), self.facts)
 
     def as_dict(self) -> dict[str, Any]:
@@ -47,14 +50,17 @@ class Examination:
 
 
 def ok(check: str, text: str) -> Finding:
+    """A finding that all is well."""
     return Finding(check, "ok", text)
 
 
 def warn(check: str, text: str, hint: str = "") -> Finding:
+    """A finding that stops nothing and is told."""
     return Finding(check, "warn", text, hint)
 
 
 def refuse(check: str, text: str, hint: str) -> Finding:
+    """A finding that refuses the base."""
     return Finding(check, "refuse", text, hint)
 
 

@@ -140,7 +140,7 @@ def keep(place: Path, found: Examination) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         part = place.with_name(f".{place.name}.{os.getpid()}")
         part.write_text(json.dumps(found.as_dict()), encoding="utf-8")
-        os.replace(part, place)
+        part.replace(place)
     except OSError:
         return
 

@@ -102,9 +102,8 @@ def examine_folder(folder: Path) -> list[Finding]:
 def examine_config(config: dict[str, Any]) -> list[Finding]:
     """Whether a configuration is that of a causal language model in full precision."""
     kind = config.get("model_type")
-    if not isinstance(kind, str) or not kind:
-        if not config.get("auto_map"):
-            return [refuse("config", f"{CONFIG} names no model_type", "save the model with save_pretrained")]
+    if (not isinstance(kind, str) or not kind) and not config.get("auto_map"):
+        return [refuse("config", f"{CONFIG} names no model_type", "save the model with save_pretrained")]
     if config.get("is_encoder_decoder"):
         return [
             refuse("architecture", f"'{kind}' is an encoder-decoder, not a causal language model", "choose a causal base")

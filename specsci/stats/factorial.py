@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -34,10 +35,11 @@ def effects(grid: Grid, row: str, column: str) -> list[Effect]:
     if len(rows) < 2 or len(columns) < 2:
         raise ValueError("a grid needs two levels of either factor")
     found = []
-    for factor, levels, others, of in (
+    sides: tuple[tuple[str, Sequence[str], Sequence[str], Callable[[str, str], str]], ...] = (
         (row, rows, columns, lambda level, other: grid[level, other]),
         (column, columns, rows, lambda level, other: grid[other, level]),
-    ):
+    )
+    for factor, levels, others, of in sides:
         for first, second in combinations(levels, 2):
             weights = {of(first, o): 1 / len(others) for o in others} | {of(second, o): -1 / len(others) for o in others}
             found.append(Effect(f"{factor}: {first} - {second}", "main", weights))

@@ -65,7 +65,7 @@ class Store:
         present: dict[str, set[str]] = {}
         for kind in {s.kind for s in steps}:
             folder = self.root / "steps" / kind
-            present[kind] = set(os.listdir(folder)) if folder.is_dir() else set()
+            present[kind] = set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208 - names alone, of many
         return {s.digest for s in steps if s.digest in present[s.kind] and self.has(s)}
 
     def verify(self, kind: str, digest: str, only: str | None = None) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def check_place(root: Path) -> None:
     Raises:
         UserError: it holds `?` (which begins options for DuckDB), a backslash, NUL, or is no text.
     """
-    place = os.path.abspath(root) if "\0" not in str(root) else str(root)
+    place = os.path.abspath(root) if "\0" not in str(root) else str(root)  # noqa: PTH100 - links stay as they are named
     wrong = next((c for c in "?\\\0" if c in place), None)
     if wrong is not None or not _is_text(place):
         shown = repr(wrong) if wrong is not None else "bytes that are no text"

@@ -1,0 +1,1 @@
+"""Study files: schema, loading, arms, the protocol of eval kinds."""

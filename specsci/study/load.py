@@ -19,7 +19,8 @@ from specsci.specs.family import Family
 from specsci.specs.versions import load_version
 from specsci.study.evals import EVALS
 from specsci.study.overrides import apply_overrides, label_of, limited
-from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, MOST_WEIGHT, PROFILE_KEYS, Study, TokenEfficiency
+from specsci.study.parts import TokenEfficiency
+from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, MOST_WEIGHT, PROFILE_KEYS, Study
 
 MAX_NAME_CHARS = 100
 

@@ -110,6 +110,7 @@ class Contrast(Strict):
 
     @property
     def budgets(self) -> list[int]:
+        """The AFT budgets that are compared, in tokens."""
         return [self.budget_tokens] if isinstance(self.budget_tokens, int) else self.budget_tokens
 
 

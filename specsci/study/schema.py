@@ -198,11 +198,11 @@ class Study(Strict):
                 raise ValueError(
                     f"runtime.devices_per_stage: {devices} does not divide {whole} sequences per update of {name}"
                 )
-            if stage and devices > 1 and self.runtime.sharding == "fsdp2" and stage.recipe.method != "qlora":
-                if stage.recipe.optimizer != "adamw":
-                    raise ValueError(
-                        f"the optimizer {stage.recipe.optimizer} of {name} cannot work on shards: take adamw, or runtime.sharding: ddp"
-                    )
+            sharded = stage and devices > 1 and self.runtime.sharding == "fsdp2" and stage.recipe.method != "qlora"
+            if stage and sharded and stage.recipe.optimizer != "adamw":
+                raise ValueError(
+                    f"the optimizer {stage.recipe.optimizer} of {name} cannot work on shards: take adamw, or runtime.sharding: ddp"
+                )
             share = whole // devices
             if micro and share > micro and share % micro:
                 each = f"the {share} sequences per update and device" if devices > 1 else f"{whole} sequences per update"

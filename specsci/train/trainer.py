@@ -111,6 +111,10 @@ class StageTrainer(SFTTrainer):
                 _shard_on_cpu(self.args)
         super().create_accelerator_and_postprocess()
 
+    def _plain_loss(self, *given: Any) -> Any:
+        loss: Any = super().compute_loss
+        return loss(*given)
+
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
@@ -118,14 +122,14 @@ class StageTrainer(SFTTrainer):
         if self.apart:
             return self._loss_apart(model, inputs, num_items_in_batch)
         if return_outputs or num_items_in_batch is None or not self.whole_logits:
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            return self._plain_loss(model, inputs, return_outputs, num_items_in_batch)
         targets = inputs["labels"][:, 1:]
         kept = (targets != IGNORED).any(0).nonzero().flatten()
         given = {name: value for name, value in inputs.items() if name != "labels"}
         logits = model(**given, use_cache=False, logits_to_keep=kept).logits
         if logits.shape[1] != len(kept):  # a model of its own makes that takes the argument and ignores it
             self.whole_logits = False
-            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            return self._plain_loss(model, inputs, return_outputs, num_items_in_batch)
         wanted = targets[:, kept].flatten()
         loss = cross_entropy(logits.float().flatten(0, 1), wanted, ignore_index=IGNORED, reduction="sum")
         return loss * self.accelerator.num_processes / torch.as_tensor(num_items_in_batch).clamp(min=1)

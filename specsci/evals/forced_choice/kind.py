@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
+from typing_extensions import override
 
 from specsci.core.context import StepContext
 from specsci.study.evals import EvalConfig, EvalKind
@@ -44,6 +45,7 @@ class ForcedChoiceKind(EvalKind):
         lines = [line for line in items_text.splitlines() if line.strip()]
         return sum(4 * (len(line) / CHARACTERS_PER_TOKEN + PROMPT_TOKENS) for line in lines)
 
+    @override
     def longest_tokens(self, settings: dict[str, Any], items: Path, identity: dict[str, str], tokenizer: Any) -> int:
         from specsci.evals.forced_choice.readout import prepare
         from specsci.specs.items import read_items
@@ -51,6 +53,7 @@ class ForcedChoiceKind(EvalKind):
         questions = prepare(read_items(items, identity), tokenizer, settings["format"] == "chat")
         return max((len(o.ids) for q in questions for o in (q.aligned, q.misaligned)), default=0)
 
+    @override
     def score(self, context: StepContext) -> Iterator[dict[str, Any]]:
         from specsci.evals.forced_choice.readout import read_out
         from specsci.evals.model import scored_model

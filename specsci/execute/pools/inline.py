@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from typing_extensions import override
+
 from specsci.execute.devices import Layout
 from specsci.execute.pools.pool import Pool, PoolKind, Seat
 from specsci.execute.worker import Job, Outcome, Tick, run_job
@@ -17,19 +19,24 @@ class Inline(Pool):
         self.store, self.verified = Store(root), set[str]()
         self.waiting: list[Job] = []
 
+    @override
     def seat(self) -> Seat | None:
         return None if self.waiting else Seat("here")
 
+    @override
     def submit(self, job: Job, seat: Seat) -> None:
         self.waiting.append(job)
 
+    @override
     def poll(self, timeout_s: float) -> list[Outcome | Tick]:
         return [run_job(self.store, self.waiting.pop(), None, self.verified)] if self.waiting else []
 
+    @override
     @property
     def running(self) -> int:
         return len(self.waiting)
 
+    @override
     def stop(self) -> None:
         self.waiting.clear()
 

@@ -13,6 +13,8 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from specsci.execute import worker as worker_module
 from specsci.execute.devices import Layout, worker_environment
 from specsci.execute.pools.pool import Pool, PoolKind, Seat
@@ -77,17 +79,20 @@ class LocalPool(Pool):
         taken = {w.gpu for w in self.workers}
         return next((gpu for gpu in self.layout.gpus if gpu not in taken), None)
 
+    @override
     def seat(self) -> Seat | None:
         found = next((w for w in self.workers if w.job is None), None)
         if found is not None:
             return Seat(str(found.process.pid), found.last_digests)
         return Seat(NEW) if len(self.workers) < self.layout.workers else None
 
+    @override
     def submit(self, job: Job, seat: Seat) -> None:
         worker = self._start_one() if seat.id == NEW else next(w for w in self.workers if str(w.process.pid) == seat.id)
         worker.job = job
         worker.connection.send(job)
 
+    @override
     @property
     def running(self) -> int:
         return len(self._busy())

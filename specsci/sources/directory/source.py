@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import UserError
 from specsci.core.ids import digest, text_digest
@@ -25,6 +27,7 @@ class Directory(ModelSource):
     prefix = ""
     example = "a directory with config.json, weights and tokenizer"
 
+    @override
     def facts(self, name: str, study_folder: Path) -> BaseFacts:
         folder = _folder(name, study_folder)
         files = listed(folder, f"base model '{name}'")
@@ -48,19 +51,24 @@ class Directory(ModelSource):
             access=_access_of(folder),
         )
 
+    @override
     def made(self, params: dict[str, Any]) -> bool:
         return "files" in params
 
+    @override
     def write_base(self, context: StepContext, target: Path) -> Facts:
         context.take_externals(target)
         return {}
 
+    @override
     def write_tokenizer(self, context: StepContext, target: Path) -> None:
         context.take_externals(target)
 
+    @override
     def trusting(self, name: str, base: dict[str, Any]) -> dict[str, Any]:
         return {**base, "trust_remote_code": True}
 
+    @override
     def local(self, name: str, *, trusted: bool) -> Path:
         from specsci.sources.registry import examples
 
@@ -68,6 +76,7 @@ class Directory(ModelSource):
             raise UserError(f"no model directory '{name}'", mend=f"name {examples()}")
         return Path(name)
 
+    @override
     def tokenizer(self, name: str) -> Any:
         from transformers import AutoTokenizer
 

@@ -7,6 +7,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import StepFailed, UserError
 from specsci.sources.files import TOKENIZER_FILES
@@ -24,6 +26,7 @@ class Hub(ModelSource):
     prefix = PREFIX
     example = "hub:ORG/NAME@REVISION"
 
+    @override
     def facts(self, name: str, study_folder: Path) -> BaseFacts:
         model = hub_model(name)
         files = {"hub": model.name, "revision": model.revision}
@@ -37,25 +40,31 @@ class Hub(ModelSource):
             fetched_later=True,
         )
 
+    @override
     def made(self, params: dict[str, Any]) -> bool:
         return "hub" in params
 
+    @override
     def write_base(self, context: StepContext, target: Path) -> Facts:
         _take(context, _wanted(trusted=bool(context.params.get("trust_remote_code"))), target)
         return {}
 
+    @override
     def write_tokenizer(self, context: StepContext, target: Path) -> None:
         _take(context, TOKENIZER_FILES, target)
 
+    @override
     def pinned(self, name: str) -> bool:
         return hub_model(name).pinned
 
+    @override
     def pin(self, name: str) -> str:
         from specsci.sources.hub.fetch import resolve
 
         model = hub_model(name)
         return f"{PREFIX}{model.name}@{resolve(model)}"
 
+    @override
     def trusting(self, name: str, base: dict[str, Any]) -> dict[str, Any]:
         if not self.pinned(name):
             raise UserError(
@@ -64,6 +73,7 @@ class Hub(ModelSource):
             )
         return {**base, "trust_remote_code": True}
 
+    @override
     def local(self, name: str, *, trusted: bool) -> Path:
         from specsci.sources.hub.fetch import fetch
 

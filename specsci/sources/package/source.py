@@ -6,6 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import StepFailed
 from specsci.recipe.memory import Shape
@@ -20,6 +22,7 @@ class PackagedWeights(ModelSource):
     example = "package:NAME"
     registered = Registered()
 
+    @override
     def facts(self, name: str, study_folder: Path) -> BaseFacts:
         package = package_of(name)
         return BaseFacts(
@@ -29,14 +32,17 @@ class PackagedWeights(ModelSource):
             shape=Shape(**package.shape),
         )
 
+    @override
     def made(self, params: dict[str, Any]) -> bool:
         return "package" in params
 
+    @override
     def write_base(self, context: StepContext, target: Path) -> Facts:
         from specsci.sources.package.gguf import write_model
 
         return write_model(package_of(context.params["package"]), target)
 
+    @override
     def write_tokenizer(self, context: StepContext, target: Path) -> None:
         from specsci.sources.package.gguf import write_tokenizer
 
@@ -47,6 +53,7 @@ class PackagedWeights(ModelSource):
                 mend="install the versions of constraints.txt (transformers, tokenizers, gguf)",
             )
 
+    @override
     def missing(self, name: str) -> tuple[str, str] | None:
         package = package_of(name)
         if find_spec(package.module) is None or find_spec("gguf") is None:
