@@ -13,11 +13,11 @@ from pathlib import Path
 import click
 
 from specsci.core.errors import SpecsciError
+from specsci.database.connection import connect
 from specsci.report.ablation import ablation, study_names
 from specsci.report.latex import latex
-from specsci.report.published import FIGURES, figure_tables
+from specsci.report.paper_figures import FIGURES, figure_tables
 from specsci.report.tables import Table, as_csv, markdown, tables_of
-from specsci.results.open import connect
 
 
 def write(tables: list[Table], stem: Path) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 from specsci.core.errors import SpecsciError, UserError
+from specsci.database.connection import connect
 from specsci.report.ablation import ablation, study_names
 from specsci.report.plots import PLOTS, draw, save
-from specsci.results.open import connect
 
 
 @click.command(help=__doc__)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from benchmarks.common import Options, Result, Row, scratch, timed
 from benchmarks.results_rebuild import LARGE_ROWS, finished
+from specsci.database.connection import connect
 from specsci.report.ablation import ablation
 from specsci.results.build import build
-from specsci.results.open import connect
 
 GOAL_S = 1.0
 

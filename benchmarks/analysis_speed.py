@@ -14,11 +14,11 @@ from scipy import stats
 
 from benchmarks.common import Options, Result, Row, Timing, scratch, seconds, timed
 from benchmarks.results_rebuild import LARGE_ROWS, finished
+from specsci.database.connection import connect
+from specsci.inference.contrast import contrast
+from specsci.inference.contrast_spec import ContrastSpec
 from specsci.report.ablation import ablation
-from specsci.results.asked import Asked
 from specsci.results.build import build
-from specsci.results.open import connect
-from specsci.results.query import contrast
 from specsci.stats.bootstrap import hierarchical_bootstrap
 
 REPLICATES, LARGE = 4, LARGE_ROWS // 2
@@ -79,11 +79,11 @@ def _against(what: str, ours: Timing, peer: str, theirs: Timing) -> Row:
     return Row(f"{what}, against {peer}", str(ours), "faster", ratio > 1, str(theirs), f"{ratio:.1f}x")
 
 
-def _declared(root: Path) -> list[Asked]:
+def _declared(root: Path) -> list[ContrastSpec]:
     """The study's own contrasts on the rate scale, as questions."""
     with connect(root) as db:
         found = db.execute("SELECT study, eval, weights, budget_tokens FROM contrasts WHERE scale = 'rate'").fetchall()
-    return [Asked(study, name, json.loads(weights), int(budget) or None) for study, name, weights, budget in found]
+    return [ContrastSpec(study, name, json.loads(weights), int(budget) or None) for study, name, weights, budget in found]
 
 
 def _frame(root: Path) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def _grouped_by_sqlite(db: sqlite3.Connection) -> dict[tuple[Any, ...], float]:
     return {(e, a, int(b), base): aligned / n for e, a, b, base, n, aligned in db.execute(GROUPED).fetchall()}
 
 
-def _contrasts(rates: dict[tuple[Any, ...], float], asked: list[Asked]) -> list[float]:
+def _contrasts(rates: dict[tuple[Any, ...], float], asked: list[ContrastSpec]) -> list[float]:
     """Estimates of paired t-tests over bases, from grouped rates."""
     bases = sorted({key[3] for key in rates})
     out = []

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.common import Options, Result, Row
-from specsci.results.asked import Asked
-from specsci.results.design import AnswerRows, Counts, Design
-from specsci.results.doubts import doubts
-from specsci.results.estimate import estimate
+from specsci.inference.contrast_spec import ContrastSpec
+from specsci.inference.design import AnswerRows, Counts, Design
+from specsci.inference.doubts import doubts
+from specsci.inference.estimate import estimate
 from specsci.stats.contrast import Scale, transform
 
 DRAWS = 600
@@ -37,7 +37,7 @@ class Situation:
 
     name: str
     draw: Draw
-    asked: Asked
+    asked: ContrastSpec
     draws: int = 1
     """A divisor of the number of draws, for slow situations."""
 
@@ -189,7 +189,11 @@ def _bimodal(rng: np.random.Generator, n: int) -> np.ndarray:
 
 def situations() -> list[Situation]:
     """Every situation of the table."""
-    asked, three, one = Asked("s", "q", PAIR), Asked("s", "q", {"a": 1.0, "b": -0.5, "c": -0.5}), Asked("s", "q", {"a": 1.0})
+    asked, three, one = (
+        ContrastSpec("s", "q", PAIR),
+        ContrastSpec("s", "q", {"a": 1.0, "b": -0.5, "c": -0.5}),
+        ContrastSpec("s", "q", {"a": 1.0}),
+    )
     found = []
     for n in (2, 3, 4, 8):
         found += [
@@ -222,7 +226,7 @@ def situations() -> list[Situation]:
     scales: tuple[Scale, ...] = ("rate", "logit", "arcsine")
     for scale in scales:
         for n in (20, 200):
-            that = Asked("s", "q", three.weights, scale=scale)
+            that = ContrastSpec("s", "q", three.weights, scale=scale)
             found.append(Situation(f"three arms of counts at .98 .96 .5, n = {n}, {scale}", rates_of_three(n, (0.98, 0.96, 0.5), scale), that))  # fmt: skip
     for n in (3, 4, 8):
         found.append(Situation(f"items to come, {n} seeds, 48 items", items_to_come(n), asked, 2))

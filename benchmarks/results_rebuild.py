@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchmarks.common import Options, Result, Row, scratch, timed
 from benchmarks.synthetic import REALISTIC_ROWS, fill, planned
+from specsci.database.manifest import write_manifest
 from specsci.results.build import build
-from specsci.results.manifest import write_manifest
 from specsci.store.artifact import Store
 
 GOAL_ROWS_PER_S = 1_000_000

@@ -212,7 +212,7 @@ class Run:
         first = next(iter(self.report.errors), None)
         said = f"{first['label']}: {first['error'].strip()}" if first else "the run was interrupted"
         kind: type[SpecsciError] = GateRefused if self.report.exit_code == 3 else StepFailed
-        raise kind(said, where=first.get("log", "") if first else "", mend="the same call goes on where it stopped")
+        raise kind(said, where=first.get("log", "") if first else "", hint="the same call goes on where it stopped")
 
     def __repr__(self) -> str:
         r = self.report
@@ -269,13 +269,13 @@ class Results:
         """
         import duckdb
 
-        from specsci.results.open import connect
+        from specsci.database.connection import connect
 
         with connect(self.root) as db:
             try:
                 return db.sql(query).to_arrow_table()
             except duckdb.Error as error:
-                raise UserError(f"the query failed: {error}", mend='results.sql("SHOW TABLES") lists the tables') from error
+                raise UserError(f"the query failed: {error}", hint='results.sql("SHOW TABLES") lists the tables') from error
 
     def frame(self, query: str) -> pandas.DataFrame:
         """The same as a pandas data frame."""
@@ -289,7 +289,7 @@ class Results:
         Args:
             eval: the eval that was asked.
             weights: arm to weight; they sum to 0, or one arm has weight 1.
-            options: further fields of `specsci.results.asked.Asked`: `budget_tokens`, `scale`, `denominator`, `method`,
+            options: further fields of `specsci.inference.contrast_spec.ContrastSpec`: `budget_tokens`, `scale`, `denominator`, `method`,
                 `margin`, `paired`.
 
         Raises:
@@ -298,16 +298,16 @@ class Results:
         from dataclasses import fields
 
         from specsci.core.errors import nearest
-        from specsci.results.asked import Asked
-        from specsci.results.open import connect
-        from specsci.results.query import contrast
+        from specsci.database.connection import connect
+        from specsci.inference.contrast import contrast
+        from specsci.inference.contrast_spec import ContrastSpec
 
-        known = [f.name for f in fields(Asked) if f.name not in ("study", "eval", "weights")]
+        known = [f.name for f in fields(ContrastSpec) if f.name not in ("study", "eval", "weights")]
         for name in options:
             if name not in known:
-                raise UserError(f"a contrast has no option '{name}'", mend=nearest(name, known))
+                raise UserError(f"a contrast has no option '{name}'", hint=nearest(name, known))
         with connect(self.root) as db:
-            return contrast(db, Asked(self._named(study), eval, dict(weights), **options))
+            return contrast(db, ContrastSpec(self._named(study), eval, dict(weights), **options))
 
     def table(self, study: str | None = None) -> Tables:
         """A study's tables as `specsci report table ablation` prints them.
@@ -315,9 +315,9 @@ class Results:
         Raises:
             UserError: no such study, or several and none named.
         """
+        from specsci.database.connection import connect
         from specsci.report.ablation import ablation
         from specsci.report.tables import preamble, tables_of
-        from specsci.results.open import connect
 
         with connect(self.root) as db:
             content = ablation(db, study or self.study)
@@ -329,7 +329,7 @@ class Results:
             return wanted
         there = self.studies
         if len(there) != 1:
-            raise UserError(f"the store has {len(there)} studies", mend=f"say study= one of {', '.join(there)}")
+            raise UserError(f"the store has {len(there)} studies", hint=f"say study= one of {', '.join(there)}")
         return there[0]
 
     def __repr__(self) -> str:
@@ -374,7 +374,7 @@ def _store(given: Place, *, create: bool) -> ArtifactStore:
     if create:
         return store.open()
     if not (store.root / "steps").is_dir():
-        raise UserError(f"no store in {store.root}", mend="run a study first, or name another place")
+        raise UserError(f"no store in {store.root}", hint="run a study first, or name another place")
     return store
 
 
@@ -384,7 +384,7 @@ def _display(progress: str | Callable[[dict[str, Step]], Display]) -> Callable[[
     if callable(progress):
         return progress
     if progress not in ("auto", "lines", "none"):
-        raise UserError(f"progress is '{progress}'", mend="'auto', 'lines', 'none', or a function that makes a display")
+        raise UserError(f"progress is '{progress}'", hint="'auto', 'lines', 'none', or a function that makes a display")
     if progress == "none":
         return lambda missing: Quiet()
 

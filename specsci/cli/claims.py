@@ -46,10 +46,10 @@ def claim(
     from dataclasses import replace
 
     from specsci.core.errors import UserError, nearest
+    from specsci.database.connection import connect, rows
+    from specsci.database.stamp import is_current
+    from specsci.governance.claims import make_claim, read_claims, write_claim
     from specsci.results.build import build, left_out
-    from specsci.results.claims import make_claim, read_claims, write_claim
-    from specsci.results.open import connect, rows
-    from specsci.results.stamp import is_current
 
     if name is None and (withdraw or study or contrast or text):
         raise click.UsageError("give the claim a NAME")
@@ -57,7 +57,7 @@ def claim(
     if name and withdraw:
         known = {c.claim: c for c in read_claims(store)}
         if name not in known:
-            raise UserError(f"no claim '{name}'", mend=nearest(name, known))
+            raise UserError(f"no claim '{name}'", hint=nearest(name, known))
         write_claim(store, replace(known[name], withdrawn=withdraw))
     elif name:
         if not (study and contrast and text):
@@ -92,9 +92,9 @@ def claim(
 @json_option
 def retire(what: str, reason: str, by: str, store_dir: Path | None, as_json: bool) -> None:
     """Retire a step, with all that was made from it, or an eval: contrasts and claims that rest on it are withdrawn."""
+    from specsci.database.connection import connect
+    from specsci.governance.retired import retire as write
     from specsci.results.build import build, left_out
-    from specsci.results.open import connect
-    from specsci.results.retired import retire as write
 
     store = open_store(store_dir, create=False)
     entry = write(store, what, reason, by)

@@ -49,7 +49,7 @@ def open_store(given: Path | None, *, create: bool = True) -> Store:
     if create:
         return store.open()
     if not (store.root / "steps").is_dir():
-        raise UserError(f"no store in {store.root}", mend="run a study first, or name the store with --store DIR")
+        raise UserError(f"no store in {store.root}", hint="run a study first, or name the store with --store DIR")
     return store
 
 

@@ -25,7 +25,7 @@ def _records(store_dir: Path | None, kinds: tuple[str, ...], match: str | None) 
     if not chosen:
         labels = ", ".join(sorted({r["label"] for r in records})[:6])
         raise UserError(
-            f"nothing generated matches '{match}'", mend=f"there are: {labels}" if labels else "run a study first"
+            f"nothing generated matches '{match}'", hint=f"there are: {labels}" if labels else "run a study first"
         )
     return store, chosen
 

@@ -34,7 +34,7 @@ def doctor(store_dir: Path | None, as_json: bool, verify: bool, repair: bool) ->
     for check in checks(store_path(store_dir)):
         found.append(check)
         if not as_json:
-            click.echo(f"{check.level:5} {check.name}: {check.text}" + (f"\n      hint: {check.mend}" if check.mend else ""))
+            click.echo(f"{check.level:5} {check.name}: {check.text}" + (f"\n      hint: {check.hint}" if check.hint else ""))
     corrupt = _corrupt(store_dir, repair, as_json) if verify or repair else []
     troubles = _troubles(store_dir, repair, as_json) if verify or repair else []
     if as_json:

@@ -19,12 +19,12 @@ def init(folder: Path) -> None:
 
     target = folder / NAME
     if target.exists():
-        raise UserError(f"{target} is there already", mend="name another folder, or move the file away")
+        raise UserError(f"{target} is there already", hint="name another folder, or move the file away")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         target.write_text((PACKAGE / "study" / "starter.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
         raise UserError(
-            f"{target} cannot be written: {error.strerror or error}", mend="name a folder you may write to"
+            f"{target} cannot be written: {error.strerror or error}", hint="name a folder you may write to"
         ) from error
     click.echo(f"{target}\n  specsci study plan {target}\n  specsci study run {target}")

@@ -56,7 +56,7 @@ def export(digest: str, target: Path, store_dir: Path | None, precision: str, ad
     """
     from specsci.execute.logs import quiet_libraries
     from specsci.models.export import export_model
-    from specsci.results.lineage import find_model
+    from specsci.provenance.lineage import find_model
 
     quiet_libraries()
     store = open_store(store_dir, create=False)

@@ -38,10 +38,10 @@ def table(name: str, study_name: str | None, store_dir: Path | None, format_: st
     if name not in ("ablation", *PARTS):
         _figure(name, study_name, store_dir, format_)
         return
+    from specsci.database.connection import connect
     from specsci.report.ablation import ablation
     from specsci.report.tables import as_json, preamble, tables_of
     from specsci.report.terminal import print_tables
-    from specsci.results.open import connect
 
     with connect(store_path(store_dir)) as db:
         content = ablation(db, study_name)
@@ -59,11 +59,11 @@ def _figure(name: str, study: str | None, store_dir: Path | None, format_: str) 
     from dataclasses import asdict
 
     from specsci.cli.common import emit
+    from specsci.database.connection import connect
+    from specsci.database.stamp import DATABASE
     from specsci.report.ablation import ablation, study_names
-    from specsci.report.published import FIGURES, figure_tables
+    from specsci.report.paper_figures import FIGURES, figure_tables
     from specsci.report.terminal import print_tables
-    from specsci.results.open import connect
-    from specsci.results.stamp import DATABASE
 
     ours, wanted, root = None, study or FIGURES[name].study, store_path(store_dir)
     if study or (wanted and (root / DATABASE).is_file()):
@@ -92,9 +92,9 @@ def plot(name: str, study_name: str | None, eval_name: str | None, out: Path | N
     noise         where the contrasts' noise comes from
     denominators  aligned, misaligned and undecided answers of every arm
     """  # noqa: D301 - click reads the backspace in it
+    from specsci.database.connection import connect
     from specsci.report.ablation import ablation
     from specsci.report.plots import draw, save
-    from specsci.results.open import connect
 
     with connect(store_path(store_dir)) as db:
         content = ablation(db, study_name)
@@ -109,10 +109,10 @@ def plot(name: str, study_name: str | None, eval_name: str | None, out: Path | N
 @store_option
 def html(study_name: str | None, out: Path | None, store_dir: Path | None) -> None:
     """Write one self-contained page about a study: no network, no script, everything in it."""
+    from specsci.database.connection import connect
     from specsci.report.ablation import study_names
     from specsci.report.html import write_page
     from specsci.report.study_page import study_page
-    from specsci.results.open import connect
 
     root = store_path(store_dir)
     with connect(root) as db:

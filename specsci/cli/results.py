@@ -33,10 +33,10 @@ def sql(query: str | None, file: Path | None, store_dir: Path | None, format_: s
     """Run a SQL query on the results: it reads the tables and nothing else, no file and no network, and writes nothing."""
     if not query and file is None:
         raise click.UsageError("give a QUERY or --file FILE")
+    from specsci.database.connection import connect
+    from specsci.database.sql import answer, json_value, query_in
     from specsci.report.tables import Table
     from specsci.report.terminal import print_tables
-    from specsci.results.ask import answer, json_value, query_in
-    from specsci.results.open import connect
 
     query = query_in(file) if file else query or ""
     with connect(store_path(store_dir)) as db:
@@ -65,9 +65,9 @@ def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path |
       base_model, msm_spec, aft_spec, aft_tokens   where they differ
     Lines that begin with # may stand above the header; below it # is a character of a name.
     """  # noqa: D301 - click reads the backspace in it
+    from specsci.database.stamp import DATABASE
     from specsci.results.build import left_out
     from specsci.results.imports import check_name, keep, read_given
-    from specsci.results.stamp import DATABASE
 
     check_name(study)
     given = read_given(file)  # before the store: what is refused leaves no trace of it

@@ -134,7 +134,7 @@ def materialize(reference: str, variant: str, out: Path, names: tuple[str, ...])
     for pair in names:
         key, sign, value = pair.partition("=")
         if not sign or key not in found.family.data.identity:
-            raise UserError(f"'{pair}' names nothing of the student", mend=nearest(key, found.family.data.identity))
+            raise UserError(f"'{pair}' names nothing of the student", hint=nearest(key, found.family.data.identity))
         identity[key] = value
     text, record = materialized(found.family, name, identity)
     try:
@@ -143,7 +143,7 @@ def materialize(reference: str, variant: str, out: Path, names: tuple[str, ...])
         write_json(out / f"{name}.json", record)
     except OSError as error:
         raise StoreError(
-            f"cannot be written: {error.strerror or error}", where=str(out), mend="name another --out"
+            f"cannot be written: {error.strerror or error}", where=str(out), hint="name another --out"
         ) from error
     click.echo(f"wrote {out / name}.md and {name}.json")
 
@@ -165,7 +165,7 @@ def check(names: tuple[str, ...], tokenizer: str | None, as_json: bool) -> None:
     out: list[dict[str, Any]] = []
     families, broken = _families(names)
     for name, problem in broken.items():
-        row = {"level": "error", "check": "load", "variant": "", "entry": "", "text": problem, "mend": ""}
+        row = {"level": "error", "check": "load", "variant": "", "entry": "", "text": problem, "hint": ""}
         out.append({"family": name, "version": "", "lengths": {}, "findings": [row]})
         if not as_json:
             _print_check(out[-1], unit)
@@ -173,10 +173,10 @@ def check(names: tuple[str, ...], tokenizer: str | None, as_json: bool) -> None:
         found, changed = check_family(family, count), unrecorded(family)
         rows = [vars(f) for f in found]
         if changed:
-            mend = (
+            hint = (
                 f"specsci spec bump {family.name} VERSION --reason WHY --author WHO, or specsci spec restore {family.name}"
             )
-            rows.insert(0, {"level": "error", "check": "version", "variant": "", "entry": "", "text": changed, "mend": mend})
+            rows.insert(0, {"level": "error", "check": "version", "variant": "", "entry": "", "text": changed, "hint": hint})
         out.append(
             {"family": family.name, "version": family.data.version, "lengths": lengths(family, count), "findings": rows}
         )
@@ -195,8 +195,8 @@ def _print_check(found: dict[str, Any], unit: str) -> None:
     for row in found["findings"]:
         place = "/".join(filter(None, (row["variant"], row["entry"])))
         click.echo(f"  {row['level']}: {row['check']}: {place + ': ' if place else ''}{row['text']}")
-        if row["mend"]:
-            click.echo(f"    hint: {row['mend']}")
+        if row["hint"]:
+            click.echo(f"    hint: {row['hint']}")
 
 
 def _store_if_any(store_dir: Path | None) -> Store | None:
@@ -212,9 +212,9 @@ def _store_if_any(store_dir: Path | None) -> Store | None:
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the comparison as a page, too.")
 def diff_command(first: str, second: str, store_dir: Path | None, as_json: bool, html: Path | None) -> None:
     """Compare two variants: text, then documents about what changed, then items that moved between models."""
+    from specsci.provenance.behaviour_diff import Side
     from specsci.report.spec_diff import compare, tables, text_lines
     from specsci.report.terminal import show as show_tables
-    from specsci.results.moved import Side
     from specsci.specs.reference import resolve_variant
 
     (one, variant_one), (two, variant_two) = resolve_variant(first), resolve_variant(second)
@@ -244,9 +244,9 @@ def diff_command(first: str, second: str, store_dir: Path | None, as_json: bool,
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the chain as a page, too.")
 def audit(model: str, store_dir: Path | None, as_json: bool, html: Path | None) -> None:
     """Show the chain behind a model: study, spec, approvals, documents, gates, training, scores, claims."""
+    from specsci.provenance.lineage import lineage
     from specsci.report.lineage import sections
     from specsci.report.terminal import show as show_tables
-    from specsci.results.lineage import lineage
 
     chain = lineage(open_store(store_dir, create=False), model, _home)
     page = sections(chain)

@@ -27,7 +27,7 @@ def fork(family: str, name: str) -> None:
     from specsci.specs.versions import fork as copy
 
     if not is_safe_name(name):
-        raise UserError(f"'{name}' is no family's name", mend="use lower-case letters, digits, '_' and '-', no path")
+        raise UserError(f"'{name}' is no family's name", hint="use lower-case letters, digits, '_' and '-', no path")
     made = copy(resolve(family).family, Path("spec_variants") / name)
     click.echo(
         f"wrote {made.folder}; record its first version: `specsci spec bump {name} {made.data.version} --reason WHY --author WHO`"
@@ -63,7 +63,7 @@ def restore(family: str, version: str | None) -> None:
     home = _own(find_family(family.partition("@")[0], Path.cwd()))
     changes = read_changes(home)
     if changes is None:
-        raise UserError(f"'{family}' has no {CHANGES}: nothing was recorded", mend="record it first: specsci spec bump")
+        raise UserError(f"'{family}' has no {CHANGES}: nothing was recorded", hint="record it first: specsci spec bump")
     wanted = version or family.partition("@")[2] or _declared(home) or changes.latest.version
     changed = put_back(home, wanted)
     click.echo(f"{home.name} is as {wanted} was recorded; {', '.join(changed) or 'no file'} changed")
@@ -90,7 +90,7 @@ def _own(home: Path) -> Path:
     if not home.resolve().is_relative_to(Path.cwd().resolve()):
         raise UserError(
             f"'{home.name}' comes with specsci ({home}): a record there would be lost with the next version",
-            mend=f"make it your own: `specsci spec fork {home.name} NAME` (or work in the folder that holds it)",
+            hint=f"make it your own: `specsci spec fork {home.name} NAME` (or work in the folder that holds it)",
         )
     return home
 
@@ -104,7 +104,7 @@ def _settled(family: str) -> Reference:
     found = resolve(family)
     why = unrecorded(found.family)
     if why:
-        raise UserError(why, mend=f"record it first: specsci spec bump {found.home.name} VERSION --reason WHY --author WHO")
+        raise UserError(why, hint=f"record it first: specsci spec bump {found.home.name} VERSION --reason WHY --author WHO")
     return found
 
 
@@ -113,7 +113,7 @@ def _given(**texts: str) -> None:
 
     for name, text in texts.items():
         if not text.strip():
-            raise UserError(f"--{name} is empty", mend=f"give --{name} in writing")
+            raise UserError(f"--{name} is empty", hint=f"give --{name} in writing")
 
 
 @click.command()
@@ -128,7 +128,7 @@ def approve(family: str, by: str, note: str) -> None:
 
     _given(by=by)
     if "@" not in family:
-        raise UserError(f"'{family}' names no version", mend=f"say which text is approved: {family}@1.0.0")
+        raise UserError(f"'{family}' names no version", hint=f"say which text is approved: {family}@1.0.0")
     found = _settled(family)
     _own(found.home)
     write(found.home, found.family.data.version, "approvals", Approval(by=by, date=date.today(), note=note))
@@ -166,7 +166,7 @@ def log(family: str, as_json: bool) -> None:
     changes = read_changes(home)
     if changes is None:
         raise UserError(
-            f"'{home.name}' has no {CHANGES}", mend=f"specsci spec bump {home.name} 1.0.0 --reason WHY --author WHO"
+            f"'{home.name}' has no {CHANGES}", hint=f"specsci spec bump {home.name} 1.0.0 --reason WHY --author WHO"
         )
     if as_json:
         emit(changes.model_dump(mode="json"))

@@ -79,9 +79,9 @@ def contrast(
     mixed        mixed model of single answers: linear (--scale rate), or logistic (--scale logit)
     gee          estimating equations of single answers (--scale logit)
     """  # noqa: D301 - click reads the backspace in it
-    from specsci.results.asked import Asked, parse_weights
-    from specsci.results.open import connect
-    from specsci.results.query import contrast as answer
+    from specsci.database.connection import connect
+    from specsci.inference.contrast import contrast as answer
+    from specsci.inference.contrast_spec import ContrastSpec, parse_weights
 
     if family:
         _family(family, study, store_dir, format_)
@@ -90,7 +90,7 @@ def contrast(
         raise click.UsageError("give --study, --eval and --weights, or --family FILE")
     if paired is not None and method not in ("auto", "paired_t" if paired else "unpaired_t"):
         raise click.UsageError(f"--{'paired' if paired else 'unpaired'} goes with --method auto, not {method}")
-    asked = Asked(
+    asked = ContrastSpec(
         study, eval_name, parse_weights(weights), budget, scale, denominator, method,  # type: ignore[arg-type]
         margin=margin, looks=_looks(looks), spending=spending, paired=paired,  # type: ignore[arg-type]
     )  # fmt: skip
@@ -112,8 +112,8 @@ def _looks(text: str | None) -> tuple[int, ...]:
 
 
 def _family(file: Path, study: str | None, store_dir: Path | None, format_: str) -> None:
-    from specsci.results.family import family_contrasts
-    from specsci.results.open import connect
+    from specsci.database.connection import connect
+    from specsci.inference.families import family_contrasts
 
     with connect(store_path(store_dir)) as db:
         found = family_contrasts(db, file, study)
@@ -136,8 +136,8 @@ def grid(
     study: str, eval_name: str, budget: int | None, scale: str, denominator: str, store_dir: Path | None, format_: str
 ) -> None:
     """Main effects and interactions of a study's grid of MSM spec by AFT spec, corrected (Holm) within either kind."""
-    from specsci.results.grid import grid_effects
-    from specsci.results.open import connect
+    from specsci.database.connection import connect
+    from specsci.inference.grid import grid_effects
 
     with connect(store_path(store_dir)) as db:
         found = grid_effects(db, study, eval_name, budget, scale, denominator)  # type: ignore[arg-type]

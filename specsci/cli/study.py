@@ -77,8 +77,8 @@ def check(
         click.echo(f"{loaded.file}: {said} ({loaded.name}: {counts})")
         for finding in found:
             click.echo(f"{finding.level}: {finding.gate}: {finding.text}")
-            if finding.level == "refuse" and finding.mend:
-                click.echo(f"  hint: {finding.mend}")
+            if finding.level == "refuse" and finding.hint:
+                click.echo(f"  hint: {finding.hint}")
     if refused:
         sys.exit(3)
 
@@ -154,8 +154,8 @@ def _earlier(store: Store, plan: Plan, have: set[str]) -> Iterator[dict[str, Any
 
 def _measured(root: Path, study_name: str) -> dict[str, list[float]]:
     """Each contrast's values in the replicates of an earlier run; empty where the store has none."""
-    from specsci.results.open import connect
-    from specsci.results.stamp import DATABASE
+    from specsci.database.connection import connect
+    from specsci.database.stamp import DATABASE
 
     if not (root / DATABASE).is_file():
         return {}
@@ -258,10 +258,10 @@ def _display(as_json: bool, plain: bool, console: Console, missing: dict[str, St
 
 
 def _print_results(store: Store, study_name: str) -> None:
+    from specsci.database.connection import connect
     from specsci.report.ablation import ablation
     from specsci.report.tables import preamble, tables_of
     from specsci.report.terminal import show
-    from specsci.results.open import connect
 
     with connect(store.root) as db:
         content = ablation(db, study_name)
@@ -285,7 +285,7 @@ def status(
 ) -> None:
     """Say how far a study is, what runs now and what failed; works beside a running run."""
     from specsci.execute.status import status_lines, status_of
-    from specsci.results.stale import stale_lines, stale_studies
+    from specsci.governance.stale import stale_lines, stale_studies
 
     plan, store = _plan(name, profile), open_store(store_dir, create=False)
     found, stale = status_of(plan, store), stale_studies(store, plan.loaded.family.name, plan.loaded.family_home)
@@ -332,8 +332,8 @@ def lock(name: str, profile: str | None, store_dir: Path | None, as_json: bool) 
     Before the first score it is a pre-registration; what is changed after it is stamped exploratory in the results.
     """
     from specsci.cli.lock import pin_models
-    from specsci.results.manifest import manifest_of
-    from specsci.results.registration import lock_study
+    from specsci.database.manifest import manifest_of
+    from specsci.governance.registration import lock_study
     from specsci.study.load import load_study
 
     loaded = load_study(name, profile)
@@ -366,10 +366,10 @@ def diff(
     first: str, second: str, profile_a: str | None, profile_b: str | None, store_dir: Path | None, as_json: bool
 ) -> None:
     """Compare two studies: recipe, specs, corpora, scores and contrasts. A and B are study files or names."""
+    from specsci.database.connection import connect
+    from specsci.database.stamp import DATABASE
     from specsci.report.study_diff import diff_tables, study_diff
     from specsci.report.terminal import show
-    from specsci.results.open import connect
-    from specsci.results.stamp import DATABASE
 
     plans = _plan(first, profile_a), _plan(second, profile_b)
     root = store_path(store_dir)

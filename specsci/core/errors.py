@@ -1,4 +1,4 @@
-"""The error hierarchy: every error says what happened, where, and how to mend it.
+"""The error hierarchy: every error says what happened, where, and the hint that helps.
 
 Exit codes (fixed): 1 a step failed, 2 the user's input is wrong, 3 a gate refused, 4 interrupted.
 """
@@ -16,18 +16,18 @@ class SpecsciError(Exception):
     Args:
         what: one sentence on what is wrong.
         where: the place: `file:line:column`, a step digest, a directory.
-        mend: what the user can do about it.
+        hint: what the user can do about it.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: str = "", mend: str = "") -> None:
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
         super().__init__(what)
-        self.what, self.where, self.mend = what, where, mend
+        self.what, self.where, self.hint = what, where, hint
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
-        return f"{text}\n  hint: {self.mend}" if self.mend else text
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
 
 
 class UserError(SpecsciError, ValueError):
@@ -44,11 +44,11 @@ class Problem:
     line: int
     column: int
     what: str
-    mend: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
         text = f"{self.file}:{self.line}:{self.column}: {self.what}"
-        return f"{text}\n  hint: {self.mend}" if self.mend else text
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
 
 
 class InputFileError(UserError):
@@ -82,8 +82,8 @@ class StoreError(SpecsciError, OSError):
 class CorruptArtifact(SpecsciError, OSError):
     """A published artefact no longer has the digests of its record."""
 
-    def __init__(self, what: str, *, digest: str, where: str = "", mend: str = "") -> None:
-        super().__init__(what, where=where, mend=mend)
+    def __init__(self, what: str, *, digest: str, where: str = "", hint: str = "") -> None:
+        super().__init__(what, where=where, hint=hint)
         self.digest = digest
 
 

@@ -32,7 +32,7 @@ def missing(module: str, what: str) -> MissingDependencyError:
     """
     extra = extra_of(module)
     how = f"pip install 'specsci[{extra}]'" if extra else f"pip install {module}"
-    return MissingDependencyError(f"{what} needs {module.partition('.')[0]}, which is not installed", mend=how)
+    return MissingDependencyError(f"{what} needs {module.partition('.')[0]}, which is not installed", hint=how)
 
 
 def need(module: str, what: str) -> None:

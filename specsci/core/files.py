@@ -23,12 +23,12 @@ def unwritable(path: Path, error: BaseException, what: str = "") -> StoreError:
     """What is said of a place that cannot be written: `what` names the thing, a full disk is named as such."""
     said = getattr(error, "strerror", None) or str(error)
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        said, mend = f"the disk is full ({said})", "free space, or choose another place"
+        said, hint = f"the disk is full ({said})", "free space, or choose another place"
     elif getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS):
-        mend = "ask its owner for the right to write there, or name another place"
+        hint = "ask its owner for the right to write there, or name another place"
     else:
-        mend = "free space, or choose another place"
-    return StoreError(f"{what or 'the file'} cannot be written: {said}", where=str(path), mend=mend)
+        hint = "free space, or choose another place"
+    return StoreError(f"{what or 'the file'} cannot be written: {said}", where=str(path), hint=hint)
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def raise_problems(problems: list[Problem]) -> None:
     shown, last = first[:MAX_PROBLEMS], first[-1]
     if len(first) > MAX_PROBLEMS:
         shown.append(
-            Problem(last.file, last.line, last.column, f"the last of {len(first):,} problems; {last.what}", last.mend)
+            Problem(last.file, last.line, last.column, f"the last of {len(first):,} problems; {last.what}", last.hint)
         )
     raise InputFileError(shown)
 

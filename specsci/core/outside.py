@@ -47,7 +47,7 @@ def _is_link(path: Path, folder: Path, what: str) -> bool:
     if not target.is_relative_to(root) and not (root.parent.name == "snapshots" and target.is_relative_to(blobs)):
         raise UserError(
             f"'{path.relative_to(folder)}' of {what} is a link that leads out of its folder (to {target})",
-            mend="copy the file itself into the folder",
+            hint="copy the file itself into the folder",
         )
     return True
 
@@ -63,7 +63,7 @@ def copy_verified(source: Path, target: Path, sha256: str, name: str) -> Path:
         shutil.copyfile(source, target)
     except FileNotFoundError as error:
         raise StepFailed(
-            f"'{name}' is gone since the plan was made", mend="put the file back, or run the study again"
+            f"'{name}' is gone since the plan was made", hint="put the file back, or run the study again"
         ) from error
     if file_sha256(target) != sha256:
         target.unlink()
@@ -98,4 +98,4 @@ def verified_text(path: Path, expected: str, name: str) -> str:
 
 def changed(name: str) -> StepFailed:
     """What is said of content that is not what the plan saw."""
-    return StepFailed(f"'{name}' changed after the plan was made", mend="run the study again: it is planned anew")
+    return StepFailed(f"'{name}' changed after the plan was made", hint="run the study again: it is planned anew")

@@ -73,7 +73,7 @@ class Registry(Generic[T]):
         try:
             return self.objects[name]
         except KeyError:
-            raise UserError(f"no {self.what} '{name}'", mend=nearest(name, self.objects)) from None
+            raise UserError(f"no {self.what} '{name}'", hint=nearest(name, self.objects)) from None
 
     def get(self, name: str) -> T | None:
         """The object of a name; None where there is none, or no longer."""
@@ -89,15 +89,15 @@ class Registry(Generic[T]):
         except Exception as error:  # a stranger's module may raise anything
             raise UserError(
                 f"the entry point '{point.name}' of {self.group} ({point.value}) cannot be loaded: {error}",
-                mend="mend or uninstall the package that brings it",
+                hint="repair or uninstall the package that brings it",
             ) from error
 
     def _add(self, found: dict[str, T], thing: object, place: str) -> None:
         if not isinstance(thing, self._accept):
-            raise UserError(f"{place} is no {self.what}", mend=f"register objects of {self._accept}")
+            raise UserError(f"{place} is no {self.what}", hint=f"register objects of {self._accept}")
         name = self._name_of(cast("T", thing))
         if name in found:
-            raise UserError(f"{place}: there is a {self.what} '{name}' already", mend="uninstall one of the two packages")
+            raise UserError(f"{place}: there is a {self.what} '{name}' already", hint="uninstall one of the two packages")
         found[name] = cast("T", thing)
 
 

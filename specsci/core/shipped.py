@@ -21,7 +21,7 @@ def shipped(folder: str) -> Path:
     for root in (PACKAGE / "_shipped", PACKAGE.parent):
         if (root / folder).is_dir():
             return root / folder
-    raise UserError(f"this installation of specsci has no {folder}/", mend="reinstall specsci")
+    raise UserError(f"this installation of specsci has no {folder}/", hint="reinstall specsci")
 
 
 def find_study(name: str) -> Path:
@@ -30,13 +30,13 @@ def find_study(name: str) -> Path:
     if is_file(path):
         return path
     if not name_fault(name) and path.exists():
-        raise UserError(f"'{shown_name(name)}' is no regular file", mend="name a study file")
+        raise UserError(f"'{shown_name(name)}' is no regular file", hint="name a study file")
     folder = shipped("studies")
     for candidate in (folder / name, folder / f"{name}.yaml"):
         if len(path.parts) == 1 and is_file(candidate):
             return candidate
     known = [p.name for p in folder.glob("*.yaml")]
-    raise UserError(f"no study file '{shown_name(name)}'", mend=f"{nearest(shown_name(name), known)} (or give a path)")
+    raise UserError(f"no study file '{shown_name(name)}'", hint=f"{nearest(shown_name(name), known)} (or give a path)")
 
 
 def find_family(name: str, beside: Path | None = None) -> Path:
@@ -46,7 +46,7 @@ def find_family(name: str, beside: Path | None = None) -> Path:
         if is_file(root / name / "family.yaml"):
             return root / name
     known = {p.parent.name for root in roots if root.is_dir() for p in root.glob("*/family.yaml")}
-    raise UserError(f"no spec family '{shown_name(name)}'", mend=nearest(shown_name(name), known))
+    raise UserError(f"no spec family '{shown_name(name)}'", hint=nearest(shown_name(name), known))
 
 
 def family_folders(beside: Path) -> list[Path]:
@@ -77,7 +77,7 @@ def cache_folder(name: str) -> Path:
         except OSError as error:
             said = said or error
     what = f"the cache cannot be written: {said.strerror if said and said.strerror else said}"
-    raise StoreError(what, where=str(roots[0]() / name), mend="name a place that can be written in SPECSCI_CACHE") from said
+    raise StoreError(what, where=str(roots[0]() / name), hint="name a place that can be written in SPECSCI_CACHE") from said
 
 
 def _user_cache() -> list[Callable[[], Path]]:

@@ -59,8 +59,8 @@ def read_user_bytes(path: Path, limit_bytes: int, hint: str = "") -> bytes:
         InputFileError: a name that no file can have, nothing there, no regular file, unreadable, or too large.
     """
 
-    def refuse(what: str, mend: str = "") -> InputFileError:
-        return InputFileError([Problem(shown_name(str(path)), 1, 1, what, mend)])
+    def refuse(what: str, hint: str = "") -> InputFileError:
+        return InputFileError([Problem(shown_name(str(path)), 1, 1, what, hint)])
 
     fault = name_fault(str(path))
     if fault:

@@ -44,10 +44,10 @@ class Document:
     data: Any
     place: Place
 
-    def problem(self, path: Path_, what: str, mend: str = "", *, key: bool = False) -> Problem:
+    def problem(self, path: Path_, what: str, hint: str = "", *, key: bool = False) -> Problem:
         """A problem at a place in the file; `key=True` points at the key, not at its value."""
         line, column = self.position(path, key=key)
-        return Problem(self.file, line, column, what, mend)
+        return Problem(self.file, line, column, what, hint)
 
     def position(self, path: Path_, *, key: bool = False) -> tuple[int, int]:
         """Line and column (1-based) of the deepest part of `path` that the file has.
@@ -73,8 +73,8 @@ def read_yaml(path: Path) -> Document:
             or an alias bomb.
     """
 
-    def refuse(what: str, mend: str = "", line: int = 1, column: int = 1) -> InputFileError:
-        return InputFileError([Problem(str(path), line, column, what, mend)])
+    def refuse(what: str, hint: str = "", line: int = 1, column: int = 1) -> InputFileError:
+        return InputFileError([Problem(str(path), line, column, what, hint)])
 
     text = read_user_text(path, MAX_BYTES, "put bulk text in files beside it").removeprefix("\ufeff")
     try:
@@ -101,7 +101,7 @@ def read_yaml(path: Path) -> Document:
 
 
 def validate(document: Document, model: type[Model], data: Any = None) -> Model:
-    """The file's data as a model; every error of the file at once, each with its place and mend."""
+    """The file's data as a model; every error of the file at once, each with its place and hint."""
     data = document.data if data is None else data
     try:
         found = model.model_validate(data)

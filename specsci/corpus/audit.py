@@ -63,7 +63,7 @@ def run_audit(context: StepContext) -> Facts:
         shown = "; ".join(f"{role}: {', '.join(ids)}" for role, ids in leaked.items())
         raise GateRefused(
             f"eval items occur in training texts ({shown})",
-            mend="remove the texts or the items, or write gates.accept_leaks: REASON",
+            hint="remove the texts or the items, or write gates.accept_leaks: REASON",
         )
     return {"leaked_items": sum(t["leaked_items"] for t in report["texts"].values()), "items": len(items)}
 
@@ -77,4 +77,4 @@ def _check_tokens(report: dict[str, Any], asked: dict[str, int], limit: float) -
     mismatch = max(counts.values()) / min(counts.values()) - 1
     report["token_mismatch"] = round(mismatch, 6)
     if mismatch > limit:
-        raise GateRefused(f"corpora differ by {mismatch:.2%} in tokens: {counts}", mend="generate equal corpora")
+        raise GateRefused(f"corpora differ by {mismatch:.2%} in tokens: {counts}", hint="generate equal corpora")

@@ -30,5 +30,5 @@ class Fresh:
                 return made
         raise StepFailed(
             f"the grammar has no further text about {about}: {len(self.seen):,} were made",
-            mend="give the grammar more phrases, situations or templates, or ask for fewer tokens",
+            hint="give the grammar more phrases, situations or templates, or ask for fewer tokens",
         )

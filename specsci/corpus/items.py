@@ -20,7 +20,7 @@ def run_items(context: StepContext) -> Facts:
     name = context.runtime["items_name"]
     family = load_family(Path(context.runtime["family_folder"]))
     if family.items_digest(name) != context.params["items"]:
-        raise StepFailed(f"item set '{name}' changed after the plan was made", mend="run the study again")
+        raise StepFailed(f"item set '{name}' changed after the plan was made", hint="run the study again")
     items = read_items(family.items_file(name), context.params["identity"])[: context.params.get("limit")]
     write_item_rows(context.out, items)
     return {"items": len(items), "clusters": len({i.cluster_id for i in items})}

@@ -31,7 +31,7 @@ def outline(family: Family, variant: str) -> list[OutlineCell]:
     if not pairs:
         raise UserError(
             f"the grammar of '{family.name}' has no document type for variant '{variant}'",
-            mend="add a document type whose `needs` the variant keeps",
+            hint="add a document type whose `needs` the variant keeps",
         )
     kinds = sorted({kind for _, kind in pairs})
     shares = {kind: family.grammar_data.document_types[kind].share for kind in kinds}

@@ -61,7 +61,7 @@ class Documents:
                 said = ", ".join(f"{count:,} {name}" for name, count in self.lost.most_common())
                 raise StepFailed(
                     f"the backend '{self.generator.name}' lost {self.lost.total():,} of {tried:,} requests ({said})",
-                    mend="look at its prompt and limits before more is spent",
+                    hint="look at its prompt and limits before more is spent",
                 )
 
 

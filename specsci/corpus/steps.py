@@ -40,7 +40,7 @@ def run_spec(context: StepContext) -> Facts:
     """A variant as markdown, and as a record with the digest of every clause."""
     family, variant = _family(context), context.params["variant"]
     if family.variant_identity(variant) != {k: v for k, v in context.params.items() if k != "student"}:
-        raise StepFailed(f"the family '{family.name}' changed after the plan was made", mend="run the study again")
+        raise StepFailed(f"the family '{family.name}' changed after the plan was made", hint="run the study again")
     text = markdown(family, variant, {**context.params["identity"], **context.params.get("student", {})})
     (context.out / "spec.md").write_text(text, encoding="utf-8")
     clauses = family.clause_digests(variant)
@@ -64,7 +64,7 @@ def _until(
             count += len(row.input_ids)
             if count >= tokens:
                 return kept, rows
-    raise StepFailed(f"the source ended after {count:,} tokens; {tokens:,} are needed", mend="give it more text")
+    raise StepFailed(f"the source ended after {count:,} tokens; {tokens:,} are needed", hint="give it more text")
 
 
 def _batches(stream: Iterator[Any]) -> Iterator[list[Any]]:
@@ -85,14 +85,14 @@ def _names_no_other(texts: list[str], identity: dict[str, str], label: str) -> N
         what = (
             f"{len(found):,} of {len(texts):,} texts of the {label} name another model or maker ('{name}' in row {number})"
         )
-        raise GateRefused(what, mend="write {model_name} and {provider_name} in the spec and its grammar")
+        raise GateRefused(what, hint="write {model_name} and {provider_name} in the spec and its grammar")
 
 
 def run_corpus(context: StepContext) -> Facts:
     """Documents about a variant's units, with the provenance of each."""
     params, family = context.params, _family(context)
     if params.get("grammar", family.grammar_digest) != family.grammar_digest:
-        raise StepFailed(f"the grammar of '{family.name}' changed after the plan was made", mend="run the study again")
+        raise StepFailed(f"the grammar of '{family.name}' changed after the plan was made", hint="run the study again")
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
     draws, generator = random.Random(params["seed"]), GENERATORS[params["backend"]]
     brief = Brief(
@@ -133,7 +133,7 @@ def run_conversations(context: StepContext) -> Facts:
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
     about = demonstrations(family, params["set"].get("variant"), subrules=params["set"].get("subrules", False))
     if about.identity() != {k: params[k] for k in ("rules", "slots") if k in params}:
-        raise StepFailed(f"the rules of '{family.name}' changed after the plan was made", mend="run the study again")
+        raise StepFailed(f"the rules of '{family.name}' changed after the plan was made", hint="run the study again")
     stream = demonstrations_of(about, params["set"]["type"], params["identity"], params["seed"])
     kept, rows = _until(
         params["tokens"], _batches(stream), lambda batch: conversation_rows([t.messages for t in batch], tokenizer)

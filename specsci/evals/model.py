@@ -21,7 +21,7 @@ def scored_model(context: StepContext) -> Any:
     if record is not None and record["identity"]["inputs"]["tokenizer"] != served:
         raise StepFailed(
             f"the model was trained under another tokenizer or chat template than {served}",
-            mend="score it with the tokenizer it was trained with: train and serve templates must be one",
+            hint="score it with the tokenizer it was trained with: train and serve templates must be one",
         )
     places = {role: context.inputs[role] for role in ("base", "model", "below") if role in context.inputs}
     holding = Holding(**context.params.get("holding", {}))

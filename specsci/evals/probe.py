@@ -57,7 +57,7 @@ def _texts(context: StepContext) -> tuple[list[TokenRow], int]:
             left -= len(row.input_ids)
             seen += known
     if not kept:
-        raise StepFailed(f"no probe text fits into {context.params['tokens']:,} tokens", mend="raise probe.tokens")
+        raise StepFailed(f"no probe text fits into {context.params['tokens']:,} tokens", hint="raise probe.tokens")
     return kept, seen
 
 

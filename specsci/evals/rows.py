@@ -42,7 +42,7 @@ def write_scores(folder: Path, rows: Iterable[dict[str, Any]], *, binary: bool) 
     keys = [(r["item_id"], r["readout"], r["variant"], r["sample"]) for r in kept]
     if len(set(keys)) != len(keys):
         twice = next(k for k in keys if keys.count(k) > 1)
-        raise StepFailed(f"two score rows of one question: {twice}", mend="give repeats another `sample`")
+        raise StepFailed(f"two score rows of one question: {twice}", hint="give repeats another `sample`")
     pq.write_table(pa.Table.from_pylist(kept, ROWS), folder / SCORES)
     decided = [r for r in kept if r["state"] == "ok"]
     counts = {"asked": len(kept), "decided": len(decided)}
@@ -53,7 +53,7 @@ def _checked(row: dict[str, Any], binary: bool) -> dict[str, Any]:
     """A row with every column; an answer where the state is `ok`, and none elsewhere."""
     full = {"variant": "single", "sample": 0, **dict.fromkeys(set(ROWS.names) - {"variant", "sample"}), **row}
     if unknown := row.keys() - set(ROWS.names):
-        raise StepFailed(f"a score row has the unknown columns {sorted(unknown)}", mend=f"columns: {', '.join(ROWS.names)}")
+        raise StepFailed(f"a score row has the unknown columns {sorted(unknown)}", hint=f"columns: {', '.join(ROWS.names)}")
     if not full["item_id"] or not full["readout"] or full["state"] not in STATES:
         raise StepFailed(f"a score row needs item_id, readout and a state of {', '.join(STATES)}: {row}")
     answer = full["aligned"] if binary else full["value"]

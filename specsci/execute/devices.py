@@ -48,7 +48,7 @@ def layout(
     if most == 0:
         raise UserError(
             f"runtime.devices_per_stage is {devices_per_stage}, and this machine has {have}",
-            mend="lower it, or run the study where there are as many",
+            hint="lower it, or run the study where there are as many",
         )
     note = ""
     if workers is not None and workers > most:

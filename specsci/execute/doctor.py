@@ -31,7 +31,7 @@ class Check:
     name: str
     level: Literal["ok", "warn", "error"]
     text: str
-    mend: str = ""
+    hint: str = ""
 
 
 def checks(store: Path) -> Iterator[Check]:
@@ -66,13 +66,13 @@ def _packages() -> Iterator[Check]:
             continue
         if not need.specifier.contains(have.partition("+")[0], prereleases=True):
             outside.append(f"{need.name} {have} (tested is {need.specifier})")
-            mend = f'pip install "{need.name}{need.specifier}"'
-            yield Check(need.name, "warn", f"{have}, tested is {need.specifier}", mend)
+            hint = f'pip install "{need.name}{need.specifier}"'
+            yield Check(need.name, "warn", f"{have}, tested is {need.specifier}", hint)
     if missing or outside:
         said = [f"missing: {', '.join(missing)}"] if missing else []
         said += [f"out of the tested ranges: {', '.join(outside)}"] if outside else []
-        mend = "pip install -c constraints.txt specsci"
-        yield Check("packages", "error" if missing else "warn", "; ".join(said), mend)
+        hint = "pip install -c constraints.txt specsci"
+        yield Check("packages", "error" if missing else "warn", "; ".join(said), hint)
     else:
         yield Check("packages", "ok", "all within the tested ranges")
     for name in BREAKS_TRANSFORMERS:
@@ -108,8 +108,8 @@ def _devices() -> Iterator[Check]:
     if not torch.cuda.is_available():
         driver = Path("/proc/driver/nvidia/version").exists()
         if driver and not torch.version.cuda:
-            mend = "install the CUDA build of torch (see pytorch.org)"
-            yield Check("gpu", "error", "there is an NVIDIA driver, and torch is a CPU build", mend)
+            hint = "install the CUDA build of torch (see pytorch.org)"
+            yield Check("gpu", "error", "there is an NVIDIA driver, and torch is a CPU build", hint)
         else:
             yield Check("gpu", "warn", "none: real models train slowly on a CPU", "the micro and smollm2 profiles need none")
         return
@@ -162,11 +162,11 @@ def _disk(store: Path) -> Check:
 
 
 def _hub() -> Check:
-    mend = "use microlab:, package: or a model directory; or fetch the model where there is a network"
+    hint = "use microlab:, package: or a model directory; or fetch the model where there is a network"
     if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
-        return Check("hub", "warn", "HF_HUB_OFFLINE is set: no model is fetched", mend)
+        return Check("hub", "warn", "HF_HUB_OFFLINE is set: no model is fetched", hint)
     try:
         socket.create_connection((HUB, 443), HUB_TIMEOUT_S).close()
     except OSError as error:
-        return Check("hub", "warn", f"{HUB} is not reachable ({error})", mend)
+        return Check("hub", "warn", f"{HUB} is not reachable ({error})", hint)
     return Check("hub", "ok", f"{HUB} is reachable")

@@ -42,8 +42,8 @@ def run_study(
         workers: how many steps run at once; None for as many as this machine has room for.
         executor: the name of the pool that runs steps.
     """
-    from specsci.results.manifest import write_manifest
-    from specsci.results.stamp import is_current
+    from specsci.database.manifest import write_manifest
+    from specsci.database.stamp import is_current
 
     def guarded(missing: dict[str, Step]) -> Display:
         return Guarded(display_for(missing), sys.stderr)

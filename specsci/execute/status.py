@@ -49,7 +49,7 @@ def cause_of(error: str) -> str:
 
 def _failure_lines(failure: dict[str, Any]) -> list[str]:
     lines = [f"failed: {failure['label']} [{failure['digest']}]: {cause_of(failure['error'])}"]
-    hint = next((t.strip() for t in failure["error"].splitlines() if t.startswith(("  hint: ", "  mend: "))), "")
+    hint = next((t.strip() for t in failure["error"].splitlines() if t.startswith("  hint: ")), "")
     if hint:
         lines.append(f"  {hint}")
     if failure.get("log"):

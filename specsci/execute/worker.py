@@ -99,10 +99,10 @@ class _Torch:
             torch.set_num_threads(self.threads)
             self.loaded = True
         if os.environ.get("CUDA_VISIBLE_DEVICES") and not torch.cuda.is_available():
-            mend = (
+            hint = (
                 "install a CUDA build of torch, or set runtime.device: cpu in the study; `specsci doctor` says what is wrong"
             )
-            raise UserError(NO_GPU, mend=mend)
+            raise UserError(NO_GPU, hint=hint)
 
 
 def _end_with_parent() -> None:

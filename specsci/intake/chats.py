@@ -36,4 +36,4 @@ def examine_chats(tokenizer: Any, path: Path, name: str) -> list[Finding]:
 
 
 def _refused(error: UserError, passage: Passage, name: str) -> Finding:
-    return Finding("chats", "refuse", f"{name}:{passage.line}: {error.what}", error.mend or "leave the row out")
+    return Finding("chats", "refuse", f"{name}:{passage.line}: {error.what}", error.hint or "leave the row out")

@@ -90,7 +90,7 @@ def _examine(tokenizer: Any, uses: Uses, variables: dict[str, Any]) -> list[Find
         template = template_of(tokenizer)
         render([{"role": "user", "content": SAID["user"]}], tokenizer, answer=True)
     except UserError as error:
-        return [Finding("template_renders", "refuse", error.what, error.mend)]
+        return [Finding("template_renders", "refuse", error.what, error.hint)]
     found: list[Finding] = []
     checks: list[Callable[[], list[Finding]]] = [
         partial(_variables, template, variables),
@@ -104,7 +104,7 @@ def _examine(tokenizer: Any, uses: Uses, variables: dict[str, Any]) -> list[Find
         try:
             found += check()
         except UserError as error:
-            found.append(Finding("template_turn", "refuse", error.what, error.mend))
+            found.append(Finding("template_turn", "refuse", error.what, error.hint))
         if found and found[-1].judgement == "refuse":
             return found
     return found
@@ -168,7 +168,7 @@ def _messages(tokenizer: Any, order: tuple[str, ...]) -> list[Finding]:
         places = [len(around(said, tokenizer, number)[0]) for number in range(len(said))]
     except UserError as error:
         what = f"for a conversation of {', '.join(order)}: {error.what}"
-        return [Finding("template_messages", "refuse", what, error.mend or OWN_TEMPLATE)]
+        return [Finding("template_messages", "refuse", what, error.hint or OWN_TEMPLATE)]
     for number in range(1, len(places)):
         if places[number] <= places[number - 1]:
             what = f"the chat template moves what the {order[number]} says before the {order[number - 1]}'s words ({', '.join(order)})"

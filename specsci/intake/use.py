@@ -38,7 +38,7 @@ def examine_use_of(folder: Path, use: dict[str, Any]) -> Examination:
         try:
             tokenizer = _loaded(copy, use["chat"])
         except SpecsciError as error:
-            return Examination((refuse("template", error.what, error.mend),))
+            return Examination((refuse("template", error.what, error.hint),))
         except Exception as error:  # noqa: BLE001 - whatever a stranger's tokenizer raises, it cannot be used
             text = f"the tokenizer cannot be loaded ({type(error).__name__}: {str(error).strip().splitlines()[:1]})"
             return Examination((refuse("tokenizer", text, "save it with save_pretrained"),))
@@ -95,7 +95,7 @@ def _longest_items(tokenizer: Any, items: list[dict[str, Any]]) -> tuple[dict[st
             )
         except SpecsciError as error:
             at = f"{error.where}: " if error.where else ""
-            wrong.append(refuse("items", f"items of '{asked['name']}' cannot be asked: {at}{error.what}", error.mend))
+            wrong.append(refuse("items", f"items of '{asked['name']}' cannot be asked: {at}{error.what}", error.hint))
             continue
         lengths[asked["name"]] = longest
     return lengths, wrong

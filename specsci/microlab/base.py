@@ -46,7 +46,7 @@ def write_base(source: str, weights_sha256: str, target: Path) -> dict[str, Any]
             f"the shipped weights of {source} are not the registered ones",
             digest=weights_sha256,
             where=str(weights),
-            mend=f"restore the file, or rebuild it with `specsci microlab pretrain {world} {seed}`",
+            hint=f"restore the file, or rebuild it with `specsci microlab pretrain {world} {seed}`",
         )
     tokenizer = WORLDS[world].tokenizer()
     model = new_model(tokenizer, 0)

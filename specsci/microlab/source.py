@@ -39,7 +39,7 @@ class Microlab(ModelSource):
         known, short = registry(), name.removeprefix(PREFIX)
         if short not in known["bases"]:
             raise UserError(
-                f"no shipped microlab base '{shown_name(short)}'", mend=nearest(shown_name(short), known["bases"])
+                f"no shipped microlab base '{shown_name(short)}'", hint=nearest(shown_name(short), known["bases"])
             )
         record, world = known["bases"][short], short.split("/")[0]
         return BaseFacts(
@@ -65,7 +65,7 @@ class Microlab(ModelSource):
         if write_tokenizer(context.params["microlab"], target) != context.params["digest"]:
             raise StepFailed(
                 "the microlab's tokenizer is not the one its bases were trained with",
-                mend="restore spec_variants/microlab_*, or rebuild the bases with `specsci microlab pretrain`",
+                hint="restore spec_variants/microlab_*, or rebuild the bases with `specsci microlab pretrain`",
             )
 
     def tokenizer(self, name: str) -> Any:
@@ -74,7 +74,7 @@ class Microlab(ModelSource):
 
         world = name.removeprefix(PREFIX).split("/")[0]
         if world not in WORLDS:
-            raise UserError(f"no microlab world '{world}'", mend=nearest(world, WORLDS))
+            raise UserError(f"no microlab world '{world}'", hint=nearest(world, WORLDS))
         return WORLDS[world].tokenizer()
 
     def text_identity(self, name: str) -> dict[str, Any]:
@@ -83,9 +83,9 @@ class Microlab(ModelSource):
 
         world, _, seed = name.removeprefix(PREFIX).partition("/")
         if world not in VERSIONS:
-            raise UserError(f"no microlab world '{shown_name(world)}'", mend=nearest(shown_name(world), VERSIONS))
+            raise UserError(f"no microlab world '{shown_name(world)}'", hint=nearest(shown_name(world), VERSIONS))
         if not re.fullmatch(r"[0-9]{1,9}", seed):
-            raise UserError(f"'{shown_name(name)}' names no base of a world", mend=f"write {PREFIX}{world}/SEED")
+            raise UserError(f"'{shown_name(name)}' names no base of a world", hint=f"write {PREFIX}{world}/SEED")
         later = {"world": VERSIONS[world]} if VERSIONS[world] > 1 else {}
         return {"source": name, "grammar": world_family(FAMILIES[world]).grammar_digest, **later}
 

@@ -57,7 +57,7 @@ def conversation_rows(
         except UserError as error:
             if not places or error.where:
                 raise
-            raise UserError(error.what, where=places[number], mend=error.mend) from error
+            raise UserError(error.what, where=places[number], hint=error.hint) from error
     rows = []
     encoded = encode([text for text, _ in found], tokenizer, offsets=True)
     for (_, spans), tokens, messages in zip(found, encoded, conversations, strict=True):
@@ -91,7 +91,7 @@ def _check_turns(mask: Sequence[bool], messages: Messages) -> None:
     if not any(mask):
         raise UserError(
             f"no supervised token in the conversation {shown(messages)}",
-            mend="give it an assistant's turn; the chat template must wrap those in {% generation %} ... {% endgeneration %}",
+            hint="give it an assistant's turn; the chat template must wrap those in {% generation %} ... {% endgeneration %}",
         )
     roles = [m["role"] for m in messages]
     turns = sum(r == "assistant" and before != "assistant" for r, before in zip(roles, ["", *roles], strict=False))
@@ -99,7 +99,7 @@ def _check_turns(mask: Sequence[bool], messages: Messages) -> None:
     if stretches != turns:
         raise UserError(
             f"the chat template marks {stretches} stretches in a conversation of {turns} assistant turns: {shown(messages)}",
-            mend="wrap every assistant turn in {% generation %} ... {% endgeneration %}, its end on a token, not on a space",
+            hint="wrap every assistant turn in {% generation %} ... {% endgeneration %}, its end on a token, not on a space",
         )
 
 
@@ -116,13 +116,13 @@ def _by_construction(messages: Messages, tokenizer: Any) -> tuple[str, list[Span
         if number == 0:
             raise UserError(
                 f"a conversation begins with the assistant: {shown(messages)}",
-                mend="begin with a user's turn, or mark assistant turns in the template with {% generation %}",
+                hint="begin with a user's turn, or mark assistant turns in the template with {% generation %}",
             )
         upto = messages[: number + 1]
         if len(upto) < len(messages) and not whole.startswith(render(upto, tokenizer)):
             raise UserError(
                 f"the chat template renders turn {number + 1} otherwise inside the conversation than at its end",
-                mend=f"{thinking_off(tokenizer)}{MARK_TURNS}, or give one turn a conversation",
+                hint=f"{thinking_off(tokenizer)}{MARK_TURNS}, or give one turn a conversation",
             )
         spans.append(turn_of(upto, tokenizer).supervised)
     return whole, spans
@@ -141,7 +141,7 @@ def _held(messages: Messages, text: str, spans: list[Span], tokenizer: Any) -> l
         for answer, (begin, end) in zip(answers, spans, strict=True):
             if answer not in text[begin:end]:
                 said = f"the chat template's marks hold {shown(text[begin:end])} where the assistant says {shown(answer)}"
-                raise UserError(said, mend=MARK_TURNS)
+                raise UserError(said, hint=MARK_TURNS)
     return spans
 
 
@@ -160,14 +160,14 @@ def check_marks(tokenizer: Any, template: str, roles: tuple[str, ...]) -> str:
     answered = [b if r == "assistant" else a for a, b, r in zip(first, second, roles, strict=True)]
     text, spans = render_marked(first, tokenizer)
     if not spans:
-        raise UserError(f"the chat template marks nothing in a conversation of {', '.join(roles)}", mend=MARK_TURNS)
+        raise UserError(f"the chat template marks nothing in a conversation of {', '.join(roles)}", hint=MARK_TURNS)
     if _parts(text, spans)[0] != _parts(*render_marked(asked, tokenizer))[0]:
         raise UserError(
             "the chat template's {% generation %} marks hold what users say: the loss would be on their turns",
-            mend="put the marks around the assistant's content and turn end alone",
+            hint="put the marks around the assistant's content and turn end alone",
         )
     if _parts(text, spans)[1] != _parts(*render_marked(answered, tokenizer))[1]:
-        raise UserError("the chat template's {% generation %} marks leave out what the assistant says", mend=MARK_TURNS)
+        raise UserError("the chat template's {% generation %} marks leave out what the assistant says", hint=MARK_TURNS)
     for number, role in enumerate(roles):
         if role != "assistant" or number == 0:
             continue
@@ -176,7 +176,7 @@ def check_marks(tokenizer: Any, template: str, roles: tuple[str, ...]) -> str:
         if text.startswith(prompt.rstrip()) and any(begin < header < end for begin, end in spans):
             raise UserError(
                 "the chat template's {% generation %} marks hold the header of the assistant's turn, which is no answer",
-                mend="begin {% generation %} behind the header, where the generation prompt ends",
+                hint="begin {% generation %} behind the header, where the generation prompt ends",
             )
     return text[spans[-1][1] :] if roles[-1] == "assistant" else ""
 
@@ -196,7 +196,7 @@ def document_row(text: str, tokenizer: Any) -> TokenRow:
 def document_rows(texts: list[str], tokenizer: Any) -> list[TokenRow]:
     """Many documents at once (see `document_row`). Control tokens' strings in them stay plain text."""
     if tokenizer.eos_token_id is None:
-        raise UserError("the tokenizer has no end-of-text token", mend="set eos_token in tokenizer_config.json")
+        raise UserError("the tokenizer has no end-of-text token", hint="set eos_token in tokenizer_config.json")
     return [TokenRow([*ids, tokenizer.eos_token_id]) for ids in encode_plain(texts, tokenizer)]
 
 
@@ -211,7 +211,7 @@ def declare_template(folder: Path, declared: dict[str, Any]) -> None:
     """
     template = declared.get("text") or _own_template(folder)
     if not template:
-        raise SpecsciError("the tokenizer has no chat template", mend="name one: chat_template: FILE beside the study")
+        raise SpecsciError("the tokenizer has no chat template", hint="name one: chat_template: FILE beside the study")
     (folder / TEMPLATE_FILE).write_text(with_variables(template, declared.get("variables", {})), encoding="utf-8")
 
 

@@ -48,7 +48,7 @@ def export_model(
         SpecsciError: the exported model answers otherwise than the trained one; nothing is published.
     """
     if target.exists():
-        raise UserError(f"{target} is there already", mend="name a new directory")
+        raise UserError(f"{target} is there already", hint="name a new directory")
     for left in leftovers(target.absolute().parent, target.name):
         remove(left)
     temporary = temporary_beside(target)
@@ -70,7 +70,7 @@ def export_model(
     except OSError as error:
         if isinstance(error, SpecsciError):
             raise
-        raise StoreError(f"the model cannot be written: {error}", where=str(target), mend="free space") from error
+        raise StoreError(f"the model cannot be written: {error}", where=str(target), hint="free space") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return found
@@ -78,10 +78,10 @@ def export_model(
 
 def _copy_adapter(own: Path, folder: Path, chain: str) -> None:
     if not (own / ADAPTER).is_dir():
-        raise UserError("this model has no adapter", mend="export it without --adapter")
+        raise UserError("this model has no adapter", hint="export it without --adapter")
     if chain != "continue":
         raise UserError(
-            f"this adapter stands on another one (align.chain: {chain})", mend="export the model without --adapter"
+            f"this adapter stands on another one (align.chain: {chain})", hint="export the model without --adapter"
         )
     shutil.copytree(own / ADAPTER, folder)
 
@@ -109,7 +109,7 @@ def _merged(store: Store, record: dict[str, Any], own: Path, folder: Path, preci
         raise SpecsciError(
             f"the exported model differs from the trained one by {found.mean_kl_nats:.2g} nats a token "
             f"(at most {limit:g}): it is not published",
-            mend="an adapter that was trained over 4-bit weights belongs on them: export it with --adapter"
+            hint="an adapter that was trained over 4-bit weights belongs on them: export it with --adapter"
             if recipe.method == "qlora"
             else "the written files are not what was trained: check the disk, and the versions in constraints.txt",
         )

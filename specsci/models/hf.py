@@ -165,7 +165,7 @@ def _check_complete(folder: Path, info: dict[str, Any]) -> None:
         more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
         raise SpecsciError(
             f"the weights in {folder} lack {', '.join(missing[:4])}{more}, which would be random numbers",
-            mend="save the model with save_pretrained; `specsci model check DIR` says more",
+            hint="save the model with save_pretrained; `specsci model check DIR` says more",
         )
 
 

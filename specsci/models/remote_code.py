@@ -55,16 +55,16 @@ def check_code(model: Path, pinned: dict[str, str] | None) -> None:
     if elsewhere:
         raise StepFailed(
             f"the model takes its code from another repository ({elsewhere[0]}), which nothing pins",
-            mend="copy that code beside the weights, point auto_map at it, and name the directory as the base",
+            hint="copy that code beside the weights, point auto_map at it, and name the directory as the base",
         )
     for file in model.rglob("*.py") if pinned is not None else ():
         if (pinned or {}).get(str(file.relative_to(model))) != file_sha256(file):
-            raise StepFailed(f"{file.name} is not the code that the plan saw", mend="run the study again")
+            raise StepFailed(f"{file.name} is not the code that the plan saw", hint="run the study again")
 
 
 def needs_code(model: Path, error: ValueError) -> SpecsciError:
     """What to say where a model cannot be loaded without its own code."""
     return SpecsciError(
         f"the model in {model} brings Python code of its own, which is not run ({str(error).splitlines()[0]})",
-        mend="read that code; then write trust_remote_code: true under the base model, pinned to a commit",
+        hint="read that code; then write trust_remote_code: true under the base model, pinned to a commit",
     )

@@ -38,7 +38,7 @@ def _opening(context: StepContext) -> str:
     if found and OPENING not in context.params:
         raise StepFailed(
             f"the tokenizer begins texts with {found}, and its files do not say so",
-            mend="save it anew with save_pretrained, so that tokenizer.json has its post_processor",
+            hint="save it anew with save_pretrained, so that tokenizer.json has its post_processor",
         )
     return found
 
@@ -54,7 +54,7 @@ def run_base(context: StepContext) -> Facts:
         check_code(target, context.params.get("files"))
         mark_trusted(context.out, context.params.get("hub", "a model directory"))
     if not unhidden(target, "*.safetensors"):
-        raise StepFailed("the model has no safetensors weights", mend="choose a revision that has them: pickle is not read")
+        raise StepFailed("the model has no safetensors weights", hint="choose a revision that has them: pickle is not read")
     return {**facts, **_examined(target, trusted=trusted)}
 
 
@@ -71,5 +71,5 @@ def _examined(model: Path, *, trusted: bool) -> Facts:
     """
     found = examine(model, files_of(model), trusted=trusted, quick=False, here=True)
     if found.refused:
-        raise GateRefused(f"the base is refused: {'; '.join(f.text for f in found.refusals)}", mend=found.refusals[-1].hint)
+        raise GateRefused(f"the base is refused: {'; '.join(f.text for f in found.refusals)}", hint=found.refusals[-1].hint)
     return {"examination": [asdict(f) for f in found.findings], **found.facts}

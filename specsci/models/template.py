@@ -54,13 +54,13 @@ def template_of(tokenizer: Any) -> str:
         if "default" not in found:
             raise UserError(
                 f"the tokenizer has several chat templates ({', '.join(sorted(found))}) and none is the default",
-                mend=OWN_TEMPLATE,
+                hint=OWN_TEMPLATE,
             )
         found = found["default"]
     if not found:
         raise UserError(
             "the tokenizer has no chat template",
-            mend="name one in the study (base_models.NAME.chat_template: FILE), or put chat_template.jinja beside the tokenizer",
+            hint="name one in the study (base_models.NAME.chat_template: FILE), or put chat_template.jinja beside the tokenizer",
         )
     return str(found)
 
@@ -119,7 +119,7 @@ def _failed(error: Exception, messages: Messages) -> UserError:
 
     name = "" if type(error) is TemplateError else f"{type(error).__name__}: "
     said = " ".join(str(error).split())[:300] or type(error).__name__
-    return UserError(f"the chat template fails: {name}{said}", mend=f"it was given {shown(messages)}; or {OWN_TEMPLATE}")
+    return UserError(f"the chat template fails: {name}{said}", hint=f"it was given {shown(messages)}; or {OWN_TEMPLATE}")
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _check_end(question: Messages, before: str, end: str, tokenizer: Any) -> Non
     if not longer.startswith(before + word + end):
         raise UserError(
             f"the chat template writes {shown(end)} behind an answer, the header of a turn that nobody asked for",
-            mend=f"{OWN_TEMPLATE} that writes it only {{% if add_generation_prompt %}}",
+            hint=f"{OWN_TEMPLATE} that writes it only {{% if add_generation_prompt %}}",
         )
 
 
@@ -183,7 +183,7 @@ def around(messages: Messages, tokenizer: Any, number: int = -1) -> tuple[str, s
         texts.append(render(changed, tokenizer))
     if texts[0] == texts[1]:
         role = messages[number]["role"]
-        raise UserError(f"the chat template leaves out what the {role} says", mend=OWN_TEMPLATE)
+        raise UserError(f"the chat template leaves out what the {role} says", hint=OWN_TEMPLATE)
     before, behind = _shared(*texts), _shared(*(text[::-1] for text in texts))[::-1]
     return before, behind
 
@@ -205,16 +205,16 @@ def gap_of(prompt: str, before: str, asks: bool, tokenizer: Any) -> str:
         if not gap.strip() or not asks:
             return gap
         what = f"a rendered turn has {shown(gap)} between the generation prompt and the answer"
-        raise UserError(f"{what}: it is not prompt + answer + turn end", mend=_hint(gap, tokenizer))
+        raise UserError(f"{what}: it is not prompt + answer + turn end", hint=_hint(gap, tokenizer))
     if prompt.startswith(before):
         opened = prompt[len(before) :]
         what = f"the generation prompt ends with {shown(opened)}, which a rendered turn does not have before its answer"
-        raise UserError(f"{what}: it is not prompt + answer + turn end", mend=_hint(opened, tokenizer))
+        raise UserError(f"{what}: it is not prompt + answer + turn end", hint=_hint(opened, tokenizer))
     same = len(_shared(prompt, before))
     raise UserError(
         f"the generation prompt ends with {shown(prompt[same:])} where a rendered turn has {shown(before[same:])}: "
         "it is not prompt + answer + turn end",
-        mend=_hint(prompt[same:] + before[same:], tokenizer),
+        hint=_hint(prompt[same:] + before[same:], tokenizer),
     )
 
 
@@ -298,7 +298,7 @@ def turn_of(messages: Messages, tokenizer: Any) -> Turn:
         inside = whole[len(before) : len(whole) - len(end)] if whole.startswith(before) and whole.endswith(end) else whole
         raise UserError(
             f"the chat template alters an answer: {shown(answer)} becomes {shown(inside)}",
-            mend=f"{OWN_TEMPLATE} that writes message['content'] as it is",
+            hint=f"{OWN_TEMPLATE} that writes message['content'] as it is",
         )
     return found
 

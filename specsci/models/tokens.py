@@ -37,7 +37,7 @@ def opening(tokenizer: Any) -> tuple[int, ...]:
     for begin in range(len(whole) - len(bare) + 1):
         if whole[begin : begin + len(bare)] == bare:
             return tuple(whole[:begin])
-    raise UserError("the tokenizer tokenises a text otherwise when it adds special tokens", mend="use another tokenizer")
+    raise UserError("the tokenizer tokenises a text otherwise when it adds special tokens", hint="use another tokenizer")
 
 
 def opening_text(tokenizer: Any) -> str:
@@ -94,7 +94,7 @@ def check_words(text: str, tokenizer: Any, what: str) -> None:
     if found:
         raise UserError(
             f"{what} contains '{found}', which the tokenizer reads as a control token",
-            mend="write it otherwise (a space inside it is enough), or leave this text out",
+            hint="write it otherwise (a space inside it is enough), or leave this text out",
         )
 
 

@@ -32,7 +32,7 @@ class Finding:
     level: Literal["refuse", "warn", "note"]
     gate: str
     text: str
-    mend: str = ""
+    hint: str = ""
 
 
 def findings(plan: Plan) -> list[Finding]:
@@ -53,7 +53,7 @@ def refuse_if_needed(plan: Plan) -> list[Finding]:
     refused = [f for f in found if f.level == "refuse"]
     if refused:
         text = "; ".join(f"{f.gate}: {f.text}" for f in refused)
-        raise GateRefused(text, where=str(plan.loaded.file), mend="; ".join(f.mend for f in refused if f.mend))
+        raise GateRefused(text, where=str(plan.loaded.file), hint="; ".join(f.hint for f in refused if f.hint))
     return found
 
 
@@ -82,11 +82,11 @@ def _family(plan: Plan) -> list[Finding]:
         return [Finding("note", "family", f"'{family.name}' is pinned to {pin} (line {line}), an earlier version")]
     why = unrecorded(family)
     if why:
-        mend = (
+        hint = (
             f"make it a version: `specsci spec bump {family.name} VERSION --reason WHY --author WHO`, and pin that; "
             f"or put the text back: `specsci spec restore {family.name}`"
         )
-        return [Finding("refuse", "family", f"{why}\n{_change(family)}", mend)]
+        return [Finding("refuse", "family", f"{why}\n{_change(family)}", hint)]
     if pin is None:
         text = f"'{family.name}' is not pinned: another version would change this study (line {line})"
         return [Finding("note", "family", text, f"family: {family.name}@{family.data.version}")]
@@ -132,8 +132,8 @@ def _access(plan: Plan) -> list[Finding]:
         found.append(Finding("note", "access", f"'{data.family}' is {data.access}: so is all that comes from it"))
     if study.midtrain and not may_see(study.midtrain.backend, data.access, data.allowed_backends):
         text = f"'{data.family}' is confidential, and the backend '{study.midtrain.backend}' sends its texts out"
-        mend = f"use another backend, or name it in the family's allowed_backends: [{study.midtrain.backend}]"
-        found.append(Finding("refuse", "access", text, mend))
+        hint = f"use another backend, or name it in the family's allowed_backends: [{study.midtrain.backend}]"
+        found.append(Finding("refuse", "access", text, hint))
     return found
 
 
@@ -152,8 +152,8 @@ def _updates(plan: Plan) -> list[Finding]:
             if gates.accept_few_updates:
                 found.append(Finding("warn", "dose", f"{text}. Accepted: {gates.accept_few_updates}"))
             else:
-                mend = "raise midtrain.tokens, lower recipe.sequences_per_update, or write gates.accept_few_updates: REASON"
-                found.append(Finding("refuse", "dose", text, mend))
+                hint = "raise midtrain.tokens, lower recipe.sequences_per_update, or write gates.accept_few_updates: REASON"
+                found.append(Finding("refuse", "dose", text, hint))
         warmup = stage.recipe.warmup_updates(updates) / updates
         if warmup > gates.max_warmup_share:
             found.append(Finding("warn", "warm-up", f"warm-up takes {warmup:.0%} of midtraining's updates"))
@@ -242,8 +242,8 @@ def _leaks(plan: Plan) -> list[Finding]:
         if study.gates.accept_spec_leaks:
             found.append(Finding("warn", "leak", f"{text}. Accepted: {study.gates.accept_spec_leaks}"))
         else:
-            mend = "say the clauses more generally, or write gates.accept_spec_leaks: REASON"
-            found.append(Finding("refuse", "leak", text, mend))
+            hint = "say the clauses more generally, or write gates.accept_spec_leaks: REASON"
+            found.append(Finding("refuse", "leak", text, hint))
     return found
 
 
@@ -284,8 +284,8 @@ def _pins(plan: Plan) -> list[Finding]:
         line = plan.loaded.line("base_models", name, "source")
         text = f"'{base.source}' (line {line}) is not pinned to a commit"
         text += f", and '{primary[0]}' is a primary contrast" if primary else ""
-        mend = f"`specsci study lock {plan.loaded.file.name}` writes the commit into the study"
-        found.append(Finding("refuse" if primary else "warn", "pin", text, mend))
+        hint = f"`specsci study lock {plan.loaded.file.name}` writes the commit into the study"
+        found.append(Finding("refuse" if primary else "warn", "pin", text, hint))
     return found
 
 
@@ -319,8 +319,8 @@ def _memory(plan: Plan) -> list[Finding]:
     for base, stage, need in needs:
         if need.total_gib > have:
             text = f"{stage} of '{base}' needs about {need.total_gib:.0f} GiB, and this machine's device has {have:.0f} GiB"
-            mend = "runtime.recompute: true, a lower recipe.max_length_tokens, more devices_per_stage, or method: qlora"
-            found.append(Finding("warn", "memory", text, mend))
+            hint = "runtime.recompute: true, a lower recipe.max_length_tokens, more devices_per_stage, or method: qlora"
+            found.append(Finding("warn", "memory", text, hint))
     return found + _loading(plan)
 
 
@@ -339,10 +339,10 @@ def _loading(plan: Plan) -> list[Finding]:
         if need > memory_gib("cpu"):
             who = f"{holders} processes load" if holders > 1 else "one process loads"
             text = f"{stage}: {who} '{name}' whole, {need:.0f} GiB of main memory, and there are {memory_gib('cpu'):.0f}"
-            mend = "a machine with more of it, or method: lora with weights: bf16 where the recipe has another"
+            hint = "a machine with more of it, or method: lora with weights: bf16 where the recipe has another"
             if merged:
-                mend = "align.chain: continue"
+                hint = "align.chain: continue"
             if holders > 1:
-                mend = "fewer devices_per_stage, or sharding: fsdp2"
-            found.append(Finding("warn", "memory", text, mend))
+                hint = "fewer devices_per_stage, or sharding: fsdp2"
+            found.append(Finding("warn", "memory", text, hint))
     return found

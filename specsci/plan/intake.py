@@ -10,7 +10,7 @@ from specsci.core.findings import Finding
 from specsci.core.ids import file_sha256
 from specsci.recipe.reach import unreached
 from specsci.sources.examination import Examination, ok, refuse, warn
-from specsci.sources.examine import Asked, Use, examine, files_of
+from specsci.sources.examine import AskedItems, Use, examine, files_of
 from specsci.sources.files import inside
 from specsci.sources.identity import is_text_file
 from specsci.sources.text_files import read_passages, role_orders
@@ -49,7 +49,7 @@ def _problems(plan: Plan, name: str, seen: Examination) -> list[Problem]:
     """One sentence for a base: all that it is refused for."""
     texts = [f.text for f in seen.refusals]
     hint = seen.refusals[-1].hint
-    error = UserError(f"the base '{name}' is refused: {'; '.join(texts)}", mend=hint)
+    error = UserError(f"the base '{name}' is refused: {'; '.join(texts)}", hint=hint)
     return plan.loaded.problem(error, "base_models", name, "source").problems
 
 
@@ -60,7 +60,9 @@ def _use(plan: Plan, name: str) -> Use:
     identity = _names(plan, replicate) if replicate else {}
     files = {e.items: plan.loaded.family.items_file(e.items) for e in study.evals.values() if e.items}
     asked = tuple(
-        Asked(n, str(files[e.items].resolve()), file_sha256(files[e.items]), identity, e.kind, EVALS[e.kind].identity(e))
+        AskedItems(
+            n, str(files[e.items].resolve()), file_sha256(files[e.items]), identity, e.kind, EVALS[e.kind].identity(e)
+        )
         for n, e in study.evals.items()
         if e.items
     )

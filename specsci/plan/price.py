@@ -105,7 +105,7 @@ def place_of(plan: Plan, device: str | None = None) -> Place:
     run = plan.loaded.study.runtime
     if device is not None and device.lower() != CPU:
         if peak_flop_per_s(device) is None:
-            raise UserError(f"the peak of the device '{device}' is not known", mend=nearest(device, [CPU, *PEAK_FLOP_PER_S]))
+            raise UserError(f"the peak of the device '{device}' is not known", hint=nearest(device, [CPU, *PEAK_FLOP_PER_S]))
         return Place(device, devices=run.devices_per_stage)
     gpus = visible_gpus() if run.device == "auto" and device is None else ()
     if gpus:

@@ -119,7 +119,7 @@ def lines(
         f"estimate: {_time(e)}, {_disk(e)}, {_price(plan, e)}",
         *_gpu_line(plan, e),
         "",
-        *(f"{f.level}: {f.gate}: {f.text}" + (f"\n  hint: {f.mend}" if f.mend else "") for f in found),
+        *(f"{f.level}: {f.gate}: {f.text}" + (f"\n  hint: {f.hint}" if f.hint else "") for f in found),
     ]
     return out
 

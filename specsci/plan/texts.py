@@ -142,7 +142,7 @@ class TextSteps:
                 return own
             raise UserError(
                 f"the base '{base_source}' does not come with its pretraining text",
-                mend=f"set {section}.{key}: FILE.jsonl beside the study, or {section}.{key}_share: 0",
+                hint=f"set {section}.{key}: FILE.jsonl beside the study, or {section}.{key}_share: 0",
             )
         except InputFileError:
             raise  # it names the file and the line

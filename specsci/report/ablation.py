@@ -11,9 +11,9 @@ import duckdb
 import numpy as np
 
 from specsci.core.errors import UserError, nearest
-from specsci.results.controls import pairs_of
-from specsci.results.open import rows
-from specsci.results.rates import Rates
+from specsci.database.connection import rows
+from specsci.inference.controls import pairs_of
+from specsci.inference.rates import Rates
 from specsci.stats.intervals import Interval, mean_interval, rate_interval
 
 UNDECIDED = Interval(math.nan, math.nan, math.nan, 0, "nothing decided")
@@ -95,9 +95,9 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
         if study is None:
             raise UserError(
                 "the store has several studies" if names else "the store has no study",
-                mend=f"name one with --study: {', '.join(names)}",
+                hint=f"name one with --study: {', '.join(names)}",
             )
-        raise UserError(f"no study '{study}' in the results", mend=nearest(study, names))
+        raise UserError(f"no study '{study}' in the results", hint=nearest(study, names))
     (text,) = db.execute("SELECT manifest FROM studies WHERE study = ?", [study]).fetchone() or ("{}",)
     manifest = json.loads(text)
     rates = Rates(db, study)

@@ -7,10 +7,10 @@ from typing import Any
 
 from specsci.core.errors import UserError
 from specsci.core.findings import sentence
+from specsci.provenance.lineage import corpus_facts, find_model, lineage, models
 from specsci.recipe.recipe import Recipe
 from specsci.report.lineage import scores_table
 from specsci.report.tables import Table, markdown, no_html
-from specsci.results.lineage import corpus_facts, find_model, lineage, models
 from specsci.sources.registry import maker_of
 from specsci.store.artifact import Store
 
@@ -29,7 +29,7 @@ def card_of(store: Store, digest: str) -> str:
         return data_card(store, corpora[0])
     if corpora:
         shown = ", ".join(r["digest"] for r in [*corpora, *trained][:4])
-        raise UserError(f"{len(corpora) + len(trained)} artefacts begin with '{digest}'", mend=f"give more digits: {shown}")
+        raise UserError(f"{len(corpora) + len(trained)} artefacts begin with '{digest}'", hint=f"give more digits: {shown}")
     return model_card(store, find_model(store, digest))
 
 

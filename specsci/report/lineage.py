@@ -12,7 +12,7 @@ Section = tuple[str, list[str], list[Table]]
 
 
 def sections(chain: dict[str, Any]) -> list[Section]:
-    """What `specsci.results.lineage.lineage` found, in reading order."""
+    """What `specsci.provenance.lineage.lineage` found, in reading order."""
     return [
         _model(chain),
         (

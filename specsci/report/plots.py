@@ -40,7 +40,7 @@ def curves(content: Ablation, name: str | None = None) -> Figure:
     arms = [a for a, spec in content.arms.items() if spec["align"] and any(k[0] == a for k in cells)]
     budgets = [b for b in content.budgets if b]
     if not arms or not budgets:
-        raise UserError("no aligned arm is scored yet", mend="run the study, then draw it")
+        raise UserError("no aligned arm is scored yet", hint="run the study, then draw it")
     reference = next((a for a in arms if not content.arms[a]["midtrain"] and content.arms[a]["align"] != "it_mix"), None)
     columns = min(4, len(arms))
     rows = math.ceil(len(arms) / columns)
@@ -138,7 +138,7 @@ def forest(content: Ablation) -> Figure:
 
     rows = [c for c in content.contrasts if c["estimate"] is not None]
     if not rows:
-        raise UserError("no contrast has an estimate yet", mend="run the study, then draw it")
+        raise UserError("no contrast has an estimate yet", hint="run the study, then draw it")
     scales = list(dict.fromkeys(c["scale"] for c in rows))
     heights = [sum(c["scale"] == s for c in rows) for s in scales]
     figure, axes = plt.subplots(
@@ -174,7 +174,7 @@ def heat_map(content: Ablation, name: str | None = None) -> Figure:
     columns = list(dict.fromkeys(s["align"] for s in content.arms.values() if s["align"] and s["align"] != "it_mix"))
     if not rows or not columns:
         raise UserError(
-            "the study has no aligned arm: there is no grid to draw", mend="`report plot forest` draws its contrasts"
+            "the study has no aligned arm: there is no grid to draw", hint="`report plot forest` draws its contrasts"
         )
     top = max(content.budgets)
     by_pair = {(s["midtrain"], s["align"]): cells.get((a, top)) for a, s in content.arms.items() if s["align"]}
@@ -209,7 +209,7 @@ def noise(content: Ablation) -> Figure:
 
     rows = content.noise
     if not rows:
-        raise UserError("no noise budget: it needs single answers of two replicates", mend="run the study, then draw it")
+        raise UserError("no noise budget: it needs single answers of two replicates", hint="run the study, then draw it")
     figure, axis = plt.subplots(figsize=(WIDTH, 0.3 * len(rows) + 1.1))
     palette = sns.color_palette("colorblind")
     left = [0.0] * len(rows)
@@ -263,10 +263,10 @@ def _outcome(content: Ablation, name: str | None) -> dict[tuple[str, int], RateC
     """The cells of an outcome eval; the first one if none is named."""
     if name is not None and name not in content.cells:
         known = ", ".join(content.cells)
-        raise UserError(f"no outcome eval '{name}'", mend=f"the study has {known}")
+        raise UserError(f"no outcome eval '{name}'", hint=f"the study has {known}")
     found = content.cells[name] if name is not None else next(iter(content.cells.values()), {})
     if not found:
-        raise UserError("nothing is scored yet", mend="run the study, then draw it")
+        raise UserError("nothing is scored yet", hint="run the study, then draw it")
     return found
 
 
@@ -305,7 +305,7 @@ def save(figure: Figure, path: Path) -> None:
 
     kind = path.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
-        raise UserError(f"'{path.name}' is no {', '.join(FORMATS)} file", mend="give --out a name with one of these endings")
+        raise UserError(f"'{path.name}' is no {', '.join(FORMATS)} file", hint="give --out a name with one of these endings")
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     with plt.rc_context(STYLE):
         write_whole(path, lambda part: figure.savefig(part, dpi=200, metadata=dates, format=kind))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from specsci.provenance.behaviour_diff import Moved, Side, moved, rate_moves, shown_items
 from specsci.report.tables import Table
-from specsci.results.moved import Moved, Side, moved, rate_moves, shown_items
 from specsci.specs.diff import Change, diff, lines
 from specsci.specs.schema import ACCESS
 from specsci.specs.text import entries

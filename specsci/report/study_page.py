@@ -9,7 +9,7 @@ import duckdb
 from markupsafe import Markup
 
 from specsci.core.errors import UserError
-from specsci.report import evidence
+from specsci.report import audit_tables
 from specsci.report.ablation import Ablation, ablation
 from specsci.report.claims import claim_tables
 from specsci.report.html import page
@@ -63,22 +63,22 @@ def study_page(db: duckdb.DuckDBPyConnection, study: str | None) -> str:
             "controls", "Controls and absorption", [], [], _titled(tables, "Controls", "") + _titled(tables, "Absorption")
         ),
         Section("claims", "Claims", [], [], claim_tables(content)),
-        Section("corpora", "Corpora", [], [], [t for t in [evidence.corpus_table(db, content.study)] if t]),
-        Section("instruments", "Instruments", [], [], [evidence.instrument_table(db, content.study, manifest)]),
+        Section("corpora", "Corpora", [], [], [t for t in [audit_tables.corpus_table(db, content.study)] if t]),
+        Section("instruments", "Instruments", [], [], [audit_tables.instrument_table(db, content.study, manifest)]),
         Section("replicates", "Every replicate", [], [], _titled(tables, "Misaligned rate on", "in each replicate")),
-        Section("costs", "Costs", [], [], [evidence.cost_table(db, content.study)]),
-        Section("environment", "Environment", [], [], [evidence.environment_table(db, content.study)]),
+        Section("costs", "Costs", [], [], [audit_tables.cost_table(db, content.study)]),
+        Section("environment", "Environment", [], [], [audit_tables.environment_table(db, content.study)]),
     ]
     outcome = next(iter(content.cells), None)
     asked, why = transcripts(db, content.study, manifest, outcome) if outcome else ([], "nothing is scored yet")
-    layers = evidence.lineage_layers(db, content.study)
+    layers = audit_tables.lineage_layers(db, content.study)
     return page(
         "study.html",
         title=content.title,
         lines=preamble(content)[1:],
         notes=" ".join(content.notes.split()),
         sections=[s for s in sections if s.figures or s.tables or s.lines],
-        decoded=evidence.decoded_rows(db, content.study),
+        decoded=audit_tables.decoded_rows(db, content.study),
         transcripts=asked,
         no_transcripts=why,
         graph=lineage_svg(layers) if layers else None,

@@ -11,7 +11,7 @@ import duckdb
 from specsci.core.errors import SpecsciError
 from specsci.core.ids import derive_seed
 from specsci.core.shipped import find_family
-from specsci.results.open import rows
+from specsci.database.connection import rows
 from specsci.specs.items import Item, read_items
 from specsci.specs.versions import load_version
 

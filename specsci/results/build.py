@@ -18,11 +18,11 @@ import duckdb
 
 from specsci.core.errors import SpecsciError, StoreError
 from specsci.core.files import leftovers, remove, sync, temporary_beside, unwritable
-from specsci.results.answers import add_answers
+from specsci.database.connection import first_line
+from specsci.database.manifest import manifests
+from specsci.database.stamp import DATABASE, current_stamp, say
+from specsci.results.derived_tables import add_answers
 from specsci.results.fill import LeftOut, damaged_files, fill
-from specsci.results.manifest import manifests
-from specsci.results.open import first_line
-from specsci.results.stamp import DATABASE, current_stamp, say
 from specsci.store.artifact import Store, check_place
 
 SQL = Path(__file__).parent
@@ -62,7 +62,7 @@ def build(store: Store, study: str | None = None) -> Path:
 
 def left_out(root: Path) -> list[dict[str, Any]]:
     """What the database of a store lacks because it is damaged: kind, name, study, reason and hint."""
-    from specsci.results.open import connect, rows
+    from specsci.database.connection import connect, rows
 
     with connect(root) as db:
         return rows(db, "SELECT kind, name, study, reason, hint FROM left_out ORDER BY ALL")
@@ -125,10 +125,10 @@ def _write(store: Store, path: Path, found: list[dict[str, Any]], stamp: str, mi
         counts = _counts(db)
         db.execute("CHECKPOINT")
     if Path(f"{path}.wal").exists():
-        raise StoreError("the results cannot be written: a log was left", where=str(path), mend="free space")
+        raise StoreError("the results cannot be written: a log was left", where=str(path), hint="free space")
     with duckdb.connect(str(path), read_only=True) as db:
         if _counts(db) != counts:
-            raise StoreError("the results that were written do not read back", where=str(path), mend="check the disk")
+            raise StoreError("the results that were written do not read back", where=str(path), hint="check the disk")
     return missing
 
 
@@ -189,12 +189,12 @@ def _is_of_the_machine(error: Exception) -> bool:
 def _said(error: Exception) -> tuple[str, str]:
     """What is wrong and what helps."""
     if isinstance(error, SpecsciError):
-        return (f"{error.where}: {error.what}" if error.where else error.what), error.mend
+        return (f"{error.where}: {error.what}" if error.where else error.what), error.hint
     return f"{type(error).__name__}: {first_line(error)}", "run `specsci doctor --verify`"
 
 
 def _as_store_error(error: Exception) -> Exception:
     """What DuckDB says as an error of the store; anything else as it is."""
     if isinstance(error, duckdb.Error):
-        return StoreError(f"the results cannot be built: {first_line(error)}", mend="run `specsci doctor --verify`")
+        return StoreError(f"the results cannot be built: {first_line(error)}", hint="run `specsci doctor --verify`")
     return error

@@ -216,8 +216,8 @@ def _header(text: str, file: str, line: int, known: Collection[str], forced: str
     for number, name in enumerate(names):
         column = _column_of(text, delimiter, number)
         if not name:
-            mend = "name it, or write the file without row numbers (pandas: index=False, R: row.names=FALSE)"
-            problems.append(Problem(file, line, column, f"column {number + 1} has no name", mend))
+            hint = "name it, or write the file without row numbers (pandas: index=False, R: row.names=FALSE)"
+            problems.append(Problem(file, line, column, f"column {number + 1} has no name", hint))
         elif name in names[:number]:
             problems.append(Problem(file, line, column, f"two columns are named '{name}'"))
     if problems:
@@ -251,9 +251,9 @@ def _check_quotes(text: Text, file: str, lines_in_values: bool) -> None:
     bad = np.sort(np.concatenate([opens[~edge[before]], closes[~edge[behind]]]))
     first = int(over_lines[0]) if len(over_lines) and not lines_in_values else len(data)
     bad = bad[bad <= first]  # what stands behind a quote that was forgotten is the other way round
-    mend = "put the whole value in quotes, and double the quotes within it"
+    hint = "put the whole value in quotes, and double the quotes within it"
     if len(bad):
-        raise InputFileError(Problem(file, *text.at(int(b)), "a quote within a value", mend) for b in bad[:MOST_PROBLEMS])
+        raise InputFileError(Problem(file, *text.at(int(b)), "a quote within a value", hint) for b in bad[:MOST_PROBLEMS])
     if first < len(data):
         raise InputFileError(
             Problem(file, *text.at(int(b)), "a quote that opens here is not closed on its line", "keep a value on one line")
@@ -294,9 +294,9 @@ def _parse(text: Text, names: list[str], file: str, lines_in_values: bool) -> pa
         if not wrong:
             raise refused(file, f"cannot be read: {str(error).splitlines()[0]}") from error
     if wrong:
-        mend = "comment lines stand above the header only" if len(names) > 1 else ""
+        hint = "comment lines stand above the header only" if len(names) > 1 else ""
         raise InputFileError(
-            Problem(file, *text.place(number - 1, 0), f"{cells} cells, and the header has {len(names)}", mend)
+            Problem(file, *text.place(number - 1, 0), f"{cells} cells, and the header has {len(names)}", hint)
             for number, cells in wrong
         )
     return table

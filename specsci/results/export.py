@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from specsci.core.errors import GateRefused, SpecsciError, StoreError, UserError, nearest
 from specsci.core.files import leftovers, remove, temporary_beside, unwritable
 from specsci.core.kinds import names
-from specsci.results.manifest import manifests
-from specsci.results.open import connect
+from specsci.database.connection import connect
+from specsci.database.manifest import manifests
 from specsci.specs.schema import ACCESS
 from specsci.store.artifact import Store, write_json
 
@@ -45,7 +45,7 @@ def check_release(data_label: str, wanted: str, declassify: str | None) -> None:
     if ACCESS.index(wanted) < ACCESS.index(data_label) and not (declassify or "").strip():
         raise GateRefused(
             f"the results are {data_label} and would be exported as {wanted}",
-            mend=f"export them as {data_label}, or give --declassify REASON, which is recorded",
+            hint=f"export them as {data_label}, or give --declassify REASON, which is recorded",
         )
 
 
@@ -58,9 +58,9 @@ def export(store: Store, study: str, target: Path, *, access: str | None = None,
     """
     known = {m["study"]: m for m in manifests(store)}
     if study not in known:
-        raise UserError(f"no study '{study}' in {store.root}", mend=nearest(study, known))
+        raise UserError(f"no study '{study}' in {store.root}", hint=nearest(study, known))
     if target.exists():
-        raise UserError(f"{target} is there already", mend="name a new directory")
+        raise UserError(f"{target} is there already", hint="name a new directory")
     label = label_of(store, known[study])
     wanted = access or label
     check_release(label, wanted, declassify)
@@ -134,5 +134,5 @@ def _record(store: Store, facts: dict[str, Any]) -> None:
             os.fsync(handle.fileno())
     except OSError as error:
         raise StoreError(
-            f"the declassification cannot be recorded: {error}", where=str(store.root), mend="free space"
+            f"the declassification cannot be recorded: {error}", where=str(store.root), hint="free space"
         ) from error

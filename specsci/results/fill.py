@@ -11,13 +11,13 @@ import pyarrow as pa
 
 from specsci.core.errors import CorruptArtifact, SpecsciError, StoreError
 from specsci.core.kinds import KINDS, Rows
-from specsci.results.claims import CLAIMS, Claim
+from specsci.database.manifest import damaged_manifests
+from specsci.database.parquet import ingest
+from specsci.governance.claims import CLAIMS, Claim
+from specsci.governance.json_records import damaged
+from specsci.governance.registration import edited_locks
+from specsci.governance.retired import RETIRED, Retired
 from specsci.results.imports import load_imports
-from specsci.results.manifest import damaged_manifests
-from specsci.results.parquet import ingest
-from specsci.results.registration import edited_locks
-from specsci.results.retired import RETIRED, Retired
-from specsci.results.written import damaged
 from specsci.store.artifact import Store
 from specsci.store.record import MADE_ANEW, holds
 
@@ -60,7 +60,7 @@ def damaged_files(store: Store) -> list[LeftOut]:
 
 
 def _row(kind: str, error: SpecsciError, study: str) -> LeftOut:
-    return (kind, error.where, study, error.what, error.mend)
+    return (kind, error.where, study, error.what, error.hint)
 
 
 def _records(store: Store, found: list[dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
@@ -75,7 +75,7 @@ def _records(store: Store, found: list[dict[str, Any]]) -> tuple[dict[str, dict[
                 file = holds(kind)
                 records[step] = store.verify(kind, step, file) if file else store.record(kind, step)
             except CorruptArtifact as error:
-                missing[step] = (kind, step, manifest["study"], error.what, error.mend)
+                missing[step] = (kind, step, manifest["study"], error.what, error.hint)
     return records, list(missing.values())
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import duckdb
 
 from specsci.core.errors import SpecsciError, UserError
+from specsci.database.connection import REBUILD, connect, first_line
+from specsci.database.manifest import manifests
+from specsci.database.stamp import DATABASE, is_current
+from specsci.governance.json_records import write_one
+from specsci.governance.retired import RETIRED, Retired, read_retired, retired_name
 from specsci.results.build import build
 from specsci.results.fill import damaged_files
 from specsci.results.imports import load_imports
-from specsci.results.manifest import manifests
-from specsci.results.open import REBUILD, connect, first_line
-from specsci.results.retired import RETIRED, Retired, read_retired, retired_name
-from specsci.results.stamp import DATABASE, is_current
-from specsci.results.written import write_one
 from specsci.store.artifact import Store
 from specsci.store.fsck import clear, left_behind, open_up, readable_by_group
 
@@ -91,10 +91,10 @@ def _imports(store: Store) -> Iterator[Trouble]:
                 db.execute(SCHEMA.read_text(encoding="utf-8"))
                 load_imports(db, store, [manifest])
         except SpecsciError as error:
-            yield Trouble("import", error.where or manifest["study"], error.what, error.mend)
+            yield Trouble("import", error.where or manifest["study"], error.what, error.hint)
         except (duckdb.Error, ValueError, LookupError) as error:
-            mend = f"import {manifest['imported']['source'].get('file', 'it')} again with --replace"
-            yield Trouble("import", manifest["study"], first_line(error), mend)
+            hint = f"import {manifest['imported']['source'].get('file', 'it')} again with --replace"
+            yield Trouble("import", manifest["study"], first_line(error), hint)
 
 
 def _database(store: Store) -> Trouble | None:
@@ -108,7 +108,7 @@ def _database(store: Store) -> Trouble | None:
             for name in names:
                 db.execute(f'SELECT bit_xor(hash(t)) FROM "{name}" t').fetchall()
     except UserError as error:
-        return Trouble("database", str(path), error.what, error.mend)
+        return Trouble("database", str(path), error.what, error.hint)
     if Path(f"{path}.wal").exists():
         what = "another program's log lies beside it: it wrote in it and was killed, or still has it open"
         return Trouble("database", f"{path}.wal", what, REBUILD)

@@ -108,7 +108,7 @@ def _names(problems: Problems, name: str) -> list[str | None]:
             bad[number] = error
     for row in column.rows(bad):
         wrong = bad[int(column.codes[row])]
-        problems.add(row, name, wrong.what, wrong.mend)
+        problems.add(row, name, wrong.what, wrong.hint)
     return [texts[code] for code in column.codes.tolist()]
 
 
@@ -123,12 +123,12 @@ def agreement(ratings: Ratings, human: str | None = None, level: Level = "nomina
         UserError: fewer than two raters, an unknown `human`, or labels that are no numbers for a level that needs them.
     """
     if len(ratings.raters) < 2:
-        raise UserError("agreement needs at least two raters", mend="a row per item and rater")
+        raise UserError("agreement needs at least two raters", hint="a row per item and rater")
     if human is not None and human not in ratings.raters:
-        raise UserError(f"no rater '{human}'", mend=nearest(human, ratings.raters))
+        raise UserError(f"no rater '{human}'", hint=nearest(human, ratings.raters))
     if not any(len(by) > 1 for by in ratings.labels.values()):
         raise UserError(
-            "no item has two ratings, so that there is nothing to compare", mend="let two raters rate the same items"
+            "no item has two ratings, so that there is nothing to compare", hint="let two raters rate the same items"
         )
     found = [("all", krippendorff_alpha(_codes(ratings, level), level))]
     everyone = ratings.of(ratings.raters)
@@ -156,7 +156,7 @@ def _codes(ratings: Ratings, level: Level) -> np.ndarray:
         if not all(map(math.isfinite, number.values())):
             raise ValueError("a label is not finite")
     except ValueError as error:
-        raise UserError(f"{level} labels are numbers: {error}", mend="number the labels, or --level nominal") from error
+        raise UserError(f"{level} labels are numbers: {error}", hint="number the labels, or --level nominal") from error
     rows = [[number[by[r]] if r in by else np.nan for r in ratings.raters] for by in ratings.labels.values()]
     return np.array(rows, float)
 
@@ -168,15 +168,15 @@ def _errors(ratings: Ratings, judge: str, human: str) -> dict[str, Any]:
     """
     both = {item: by for item, by in ratings.labels.items() if judge in by and human in by}
     if not both:
-        raise UserError(f"'{judge}' and '{human}' rated no item in common", mend="rate the same items, or leave --human out")
+        raise UserError(f"'{judge}' and '{human}' rated no item in common", hint="rate the same items, or leave --human out")
     groups: dict[str | None, list[bool]] = {}
     for item, by in both.items():
         groups.setdefault(ratings.strata.get(item), []).append(by[judge] != by[human])
     if None in groups and len(groups) > 1:
-        raise UserError("some items have a stratum and others none", mend="give every item its stratum and population")
+        raise UserError("some items have a stratum and others none", hint="give every item its stratum and population")
     unseen = sorted(set(ratings.population) - set(groups)) if None not in groups else []
     if unseen:
-        raise UserError(f"{judge}: no item of stratum {', '.join(unseen)} was audited", mend="audit some, or leave it out")
+        raise UserError(f"{judge}: no item of stratum {', '.join(unseen)} was audited", hint="audit some, or leave it out")
     strata = [
         Stratum(name or "all", ratings.population[name] if name is not None else ENDLESS, len(wrong), sum(wrong))
         for name, wrong in sorted(groups.items(), key=lambda g: g[0] or "")
@@ -184,7 +184,7 @@ def _errors(ratings: Ratings, judge: str, human: str) -> dict[str, Any]:
     try:
         rate, low, high = audited_error(strata)
     except ValueError as error:
-        raise UserError(f"{judge}: {error}", mend="population is the number of items that a stratum holds") from error
+        raise UserError(f"{judge}: {error}", hint="population is the number of items that a stratum holds") from error
     sizes = [None if s.population == ENDLESS else s.population for s in strata]
     listed = [
         {"stratum": s.name, "population": size, "audited": s.audited, "wrong": s.wrong}

@@ -87,13 +87,13 @@ class Problems:
     sheet: Sheet
     found: list[Problem] = field(default_factory=list)
 
-    def add(self, row: int, column: str | None, what: str, mend: str = "") -> None:
+    def add(self, row: int, column: str | None, what: str, hint: str = "") -> None:
         """Record a problem of a cell, or of a whole row where no column is named."""
-        self.found.append(Problem(self.sheet.file, *self.sheet.place(row, column), what, mend))
+        self.found.append(Problem(self.sheet.file, *self.sheet.place(row, column), what, hint))
 
-    def add_header(self, column: str | None, what: str, mend: str = "") -> None:
+    def add_header(self, column: str | None, what: str, hint: str = "") -> None:
         """Record a problem of the header."""
-        self.add(-1, column, what, mend)
+        self.add(-1, column, what, hint)
 
     def raise_if_any(self) -> None:
         """Raise InputFileError with the first problems in reading order, if there are any."""
@@ -139,9 +139,9 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def refused(path: Path | str, what: str, mend: str = "", line: int = 1, column: int = 1) -> InputFileError:
+def refused(path: Path | str, what: str, hint: str = "", line: int = 1, column: int = 1) -> InputFileError:
     """The error for one problem of a file."""
-    return InputFileError([Problem(str(path), line, column, what, mend)])
+    return InputFileError([Problem(str(path), line, column, what, hint)])
 
 
 def _bytes(path: Path) -> bytes:

@@ -36,7 +36,7 @@ CODE = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedItems:
     """One eval's items, as its questions are made of them."""
 
     name: str
@@ -60,7 +60,7 @@ class Use:
 
     chat: dict[str, Any] = field(default_factory=dict)
     uses: tuple[tuple[str, ...], ...] = ()
-    items: tuple[Asked, ...] = ()
+    items: tuple[AskedItems, ...] = ()
     scored: bool = True
     chats: tuple[tuple[str, str, str], ...] = ()
 

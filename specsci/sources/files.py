@@ -31,11 +31,11 @@ def inside(name: str, folder: Path, what: str) -> Path:
     """
     fault = name_fault(name)
     if fault:
-        raise UserError(f"{what} '{shown_name(name)}' {fault}", mend=f"name a file below {folder}")
+        raise UserError(f"{what} '{shown_name(name)}' {fault}", hint=f"name a file below {folder}")
     path = folder / name
     if Path(name).is_absolute() or not lies_below(path, folder):
-        raise UserError(f"{what} '{name}' lies outside the study's folder", mend=f"put it below {folder}")
+        raise UserError(f"{what} '{name}' lies outside the study's folder", hint=f"put it below {folder}")
     if not is_file(path):
         missing = "is no regular file" if os.path.lexists(path) else "is not there"
-        raise UserError(f"{what} '{name}' {missing}", mend=f"put it below {folder}")
+        raise UserError(f"{what} '{name}' {missing}", hint=f"put it below {folder}")
     return path

@@ -36,7 +36,7 @@ def text_identity(name: str, study_folder: Path) -> dict[str, Any]:
         return {"source": name, "sha256": file_sha256(inside(name, study_folder, "text file"))}
     own = source_of(name).text_identity(name)
     if own is None:
-        raise UserError(f"'{name}' does not come with its pretraining text", mend="name a file of texts")
+        raise UserError(f"'{name}' does not come with its pretraining text", hint="name a file of texts")
     return own
 
 
@@ -53,9 +53,9 @@ def chat_identity(template: str, variables: dict[str, Any], study_folder: Path) 
             text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
         except UnicodeDecodeError as error:
             what = f"chat template '{template}' is no UTF-8 (byte {error.start + 1})"
-            raise UserError(what, mend="save it as UTF-8") from error
+            raise UserError(what, hint="save it as UTF-8") from error
         if not text.strip():
-            raise UserError(f"chat template '{template}' is empty", mend="write the template, or name none")
+            raise UserError(f"chat template '{template}' is empty", hint="write the template, or name none")
         out["text"] = text
     if variables:
         out["variables"] = dict(variables)

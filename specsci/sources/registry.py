@@ -31,7 +31,7 @@ def maker_of(params: dict[str, Any]) -> ModelSource:
     for source in SOURCES:
         if source.made(params):
             return source
-    raise UserError(f"no model source knows a base of {sorted(params)}", mend="install the package that brings the source")
+    raise UserError(f"no model source knows a base of {sorted(params)}", hint="install the package that brings the source")
 
 
 def examples() -> str:

@@ -118,7 +118,7 @@ class ModelSource(ABC):
         Raises:
             UserError: it brings none, or it is not pinned.
         """
-        raise UserError(f"'{name}' brings no code of its own", mend="remove trust_remote_code")
+        raise UserError(f"'{name}' brings no code of its own", hint="remove trust_remote_code")
 
     def local(self, name: str, *, trusted: bool) -> Path | None:
         """The base's directory on this machine, fetched where it must be; None where it is registered instead."""
@@ -130,7 +130,7 @@ class ModelSource(ABC):
         Raises:
             UserError: this source has none by name.
         """
-        raise UserError(f"no tokenizer by the name '{name}'", mend="name a model directory with a tokenizer.json")
+        raise UserError(f"no tokenizer by the name '{name}'", hint="name a model directory with a tokenizer.json")
 
     def text_identity(self, name: str) -> dict[str, Any] | None:
         """What identifies the base's own pretraining text; None where it does not come with it.

@@ -119,7 +119,7 @@ def family_digest(family: Family) -> str:
 def version_key(version: str) -> tuple[int, ...]:
     """A version's order: `1.10.0` comes after `1.9.0`; raises UserError for what is no `N.N.N`."""
     if not re.match(VERSION_PATTERN, version):
-        raise UserError(f"'{version[:40]}' is no version", mend="give three numbers: 1.2.0")
+        raise UserError(f"'{version[:40]}' is no version", hint="give three numbers: 1.2.0")
     return tuple(int(n) for n in version.split("."))
 
 
@@ -138,4 +138,4 @@ def unrecorded(family: Family) -> str | None:
 
 def no_version(family: str, version: str, known: list[str]) -> UserError:
     """The error for a version that is nowhere."""
-    return UserError(f"family '{family}' has no version '{version}'", mend=nearest(version, known))
+    return UserError(f"family '{family}' has no version '{version}'", hint=nearest(version, known))

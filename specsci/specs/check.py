@@ -39,12 +39,12 @@ class SpecFinding:
     variant: str
     entry: str
     text: str
-    mend: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
         place = f"{self.variant}/{self.entry}" if self.entry else self.variant
         line = f"{self.level}: {self.check}: {place}: {self.text}"
-        return f"{line}\n  hint: {self.mend}" if self.mend else line
+        return f"{line}\n  hint: {self.hint}" if self.hint else line
 
 
 def pieces(text: str) -> int:
@@ -214,7 +214,7 @@ def _renders(family: Family, name: str) -> Iterator[SpecFinding]:
                 for template in grammar.data.document_types[kind].templates:
                     grammar.render(template, {**dict(unit.slots), **family.data.identity}, rng)
             except UserError as error:
-                yield SpecFinding("error", "grammar", name, unit.id, f"document type '{kind}': {error.what}", error.mend)
+                yield SpecFinding("error", "grammar", name, unit.id, f"document type '{kind}': {error.what}", error.hint)
 
 
 def _leaks(family: Family, name: str) -> Iterator[SpecFinding]:

@@ -35,7 +35,7 @@ class Family:
     def variant(self, name: str) -> Variant:
         """A variant by name; raises UserError with the nearest one."""
         if name not in self.data.variants:
-            raise UserError(f"family '{self.name}' has no variant '{name}'", mend=nearest(name, self.data.variants))
+            raise UserError(f"family '{self.name}' has no variant '{name}'", hint=nearest(name, self.data.variants))
         return self.data.variants[name]
 
     def register(self, name: str) -> Register:
@@ -96,7 +96,7 @@ class Family:
         """The JSON Lines file of an eval item set."""
         path = self.folder / "items" / f"{name}.jsonl"
         if not is_safe_name(name) or not path.is_file():
-            raise UserError(f"family '{self.name}' has no item set '{name}'", mend=nearest(name, self.item_sets()))
+            raise UserError(f"family '{self.name}' has no item set '{name}'", hint=nearest(name, self.item_sets()))
         return path
 
     def items_text(self, name: str) -> str:

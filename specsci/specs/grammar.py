@@ -207,14 +207,14 @@ class Grammar:
             value = slots[name]
             if "{" in value:
                 if depth > MAX_DEPTH:
-                    raise UserError(f"the slot '{name}' is filled by itself", mend="break the circle of phrases")
+                    raise UserError(f"the slot '{name}' is filled by itself", hint="break the circle of phrases")
                 value = slots[name] = self.render(value, slots, rng, depth + 1)
             out.append(value[:1].upper() + value[1:] if marked != name else value)
             out.append(text)
             chars += len(value) + len(text)
             if chars > MAX_TEXT_CHARS:
                 what = f"a text grows to more than {MAX_TEXT_CHARS:,} characters at the slot '{name}'"
-                raise UserError(what, mend="let its phrases hold fewer phrases")
+                raise UserError(what, hint="let its phrases hold fewer phrases")
         return "".join(out)
 
     def document(self, type_name: str, slots: Slots, rng: random.Random) -> tuple[str, str]:
@@ -227,7 +227,7 @@ class Grammar:
         """One conversation as chat messages."""
         types = self.data.conversation_types
         if type_name not in types:
-            raise UserError(f"the grammar has no conversation type '{type_name}'", mend=nearest(type_name, types))
+            raise UserError(f"the grammar has no conversation type '{type_name}'", hint=nearest(type_name, types))
         filled = dict(slots)
         user = self.render(types[type_name].user, filled, rng)
         answer = self.render(types[type_name].assistant, filled, rng)
@@ -244,11 +244,11 @@ class Grammar:
         if slot not in self._provider:
             raise UserError(
                 f"a template needs the slot '{slot}', which nothing fills",
-                mend=nearest(slot, {*self._provider, *slots}),
+                hint=nearest(slot, {*self._provider, *slots}),
             )
         if slot in self._drawing:
             circle = " -> ".join([*self._drawing[self._drawing.index(slot) :], slot])
-            raise UserError(f"the draw of the slot '{slot}' needs itself ({circle})", mend="break the circle of draws")
+            raise UserError(f"the draw of the slot '{slot}' needs itself ({circle})", hint="break the circle of draws")
         self._drawing.append(slot)
         try:
             self._fill(slot, slots, rng)
@@ -276,7 +276,7 @@ class Grammar:
                 wrong = [(c, value(v)) for c, v in draw.unless.items()]
                 found = [row for row in found if all(_cell(row, c, draw.table) != v for c, v in wrong)]
             if not found:
-                raise UserError(f"table '{draw.table}' has no other row with {draw.where}", mend="add such a row")
+                raise UserError(f"table '{draw.table}' has no other row with {draw.where}", hint="add such a row")
             row = rng.choice(found)
             slots.update({name: _cell(row, column, draw.table) for name, column in draw.slots.items()})
         elif isinstance(draw, SampleDraw):
@@ -295,14 +295,14 @@ class Grammar:
         if len(entries) < len(draw.slots):
             raise UserError(
                 f"{len(draw.slots)} different entries are wanted of '{draw.of or draw.table}', which has {len(entries)}",
-                mend="write more of them, or sample fewer",
+                hint="write more of them, or sample fewer",
             )
         return rng.sample(entries, len(draw.slots))
 
     def _phrases(self, name: str, key: str) -> list[str]:
         lists = self.data.phrases[name]
         if key not in lists:
-            raise UserError(f"the phrases '{name}' have no list '{key}'", mend=nearest(key, lists))
+            raise UserError(f"the phrases '{name}' have no list '{key}'", hint=nearest(key, lists))
         return lists[key]
 
     def _rows(self, table: str, where: dict[str, str], value: Callable[[str], str]) -> list[Table]:
@@ -317,13 +317,13 @@ class Grammar:
         found = self._index[index_key].get(wanted)
         if not found:
             what = f"table '{table}' has no row with {dict(zip(columns, wanted, strict=True))}"
-            raise UserError(what, mend="add such a row, or draw from another table")
+            raise UserError(what, hint="add such a row, or draw from another table")
         return found
 
 
 def _cell(row: Table, column: str, table: str) -> str:
     if column not in row:
-        raise UserError(f"table '{table}' has no column '{column}'", mend=nearest(column, row))
+        raise UserError(f"table '{table}' has no column '{column}'", hint=nearest(column, row))
     return row[column]
 
 

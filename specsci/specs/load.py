@@ -86,7 +86,7 @@ def load_grammar(folder: Path, file: str, within: tuple[Path, ...] = ()) -> tupl
     try:
         base = base_folder(folder, own.extends)
     except UserError as error:
-        raise InputFileError([document.problem(("extends",), error.what, error.mend)]) from error
+        raise InputFileError([document.problem(("extends",), error.what, error.hint)]) from error
     if base.resolve() in {p.resolve() for p in (folder, *within)}:
         raise InputFileError([document.problem(("extends",), f"'{own.extends}' extends itself", "name another family")])
     base_file = validate(read_yaml(base / "family.yaml"), FamilyFile).grammar
@@ -112,7 +112,7 @@ def _read_grammar(path: Path, _mtime: int, _size: int) -> tuple[Document, Gramma
 def base_folder(folder: Path, name: str) -> Path:
     """The folder of the family whose grammar is extended: beside a snapshot's files, else found by name."""
     if not is_safe_name(name):
-        raise UserError(f"'{name}' is no family's name", mend="give the name of a family, no path")
+        raise UserError(f"'{name}' is no family's name", hint="give the name of a family, no path")
     kept = folder / BASE / name
     return kept if kept.is_dir() else find_family(name, folder.parent)
 
@@ -192,16 +192,16 @@ def _reference_problems(
             what = f"no rule has an explanation '{explain}' (`{WHY}.{explain}`)"
             yield document.problem(("variants", name, "explain"), what, nearest(str(explain), explained))
         if variant.rows and variant.rows not in grammar.tables:
-            what, mend = f"unknown table '{variant.rows}'", nearest(variant.rows, grammar.tables)
-            yield document.problem(("variants", name, "rows"), what, mend)
+            what, hint = f"unknown table '{variant.rows}'", nearest(variant.rows, grammar.tables)
+            yield document.problem(("variants", name, "rows"), what, hint)
     for name, conversations in data.conversations.items():
         if conversations.type not in grammar.conversation_types:
             what = f"unknown conversation type '{conversations.type}'"
-            mend = nearest(conversations.type, grammar.conversation_types)
-            yield document.problem(("conversations", name, "type"), what, mend)
+            hint = nearest(conversations.type, grammar.conversation_types)
+            yield document.problem(("conversations", name, "type"), what, hint)
         if conversations.variant and conversations.variant not in data.variants:
-            what, mend = f"unknown variant '{conversations.variant}'", nearest(conversations.variant, data.variants)
-            yield document.problem(("conversations", name, "variant"), what, mend)
+            what, hint = f"unknown variant '{conversations.variant}'", nearest(conversations.variant, data.variants)
+            yield document.problem(("conversations", name, "variant"), what, hint)
     groups = [("length_match", i, m.variants) for i, m in enumerate(data.checks.length_match)]
     groups += [("same_register", i, g) for i, g in enumerate(data.checks.same_register)]
     for check, number, group in groups:
@@ -212,11 +212,11 @@ def _reference_problems(
     for name, draw in grammar.draws.items():
         table, of = getattr(draw, "table", None), getattr(draw, "of", None)
         if table and table not in {*grammar.tables, *SPEC_TABLES}:
-            what, mend = (
+            what, hint = (
                 f"draw '{name}' of the grammar names table '{table}'",
                 nearest(table, {*grammar.tables, *SPEC_TABLES}),
             )
-            yield document.problem(("grammar",), what, mend)
+            yield document.problem(("grammar",), what, hint)
         columns = [getattr(draw, "column", None), *getattr(draw, "where", {}), *getattr(draw, "unless", {})]
         columns += draw.slots.values() if isinstance(draw, RecordDraw) else []
         rows = tables.get(table or "", [])
@@ -225,5 +225,5 @@ def _reference_problems(
                 ("grammar",), f"draw '{name}' names column '{column}' of '{table}'", nearest(column, rows[0])
             )
         if isinstance(of, str) and of not in grammar.phrases:
-            what, mend = f"draw '{name}' of the grammar names phrases '{of}'", nearest(of, grammar.phrases)
-            yield document.problem(("grammar",), what, mend)
+            what, hint = f"draw '{name}' of the grammar names phrases '{of}'", nearest(of, grammar.phrases)
+            yield document.problem(("grammar",), what, hint)

@@ -32,7 +32,7 @@ def resolve(text: str, beside: Path | None = None) -> Reference:
     name, _, variant = text.partition(":")
     family_name, _, version = name.partition("@")
     if not is_safe_name(family_name) or name.endswith("@") or text.endswith(":"):
-        raise UserError(f"'{text[:80]}' names no family", mend="write FAMILY, FAMILY:VARIANT or FAMILY@1.0.0:VARIANT")
+        raise UserError(f"'{text[:80]}' names no family", hint="write FAMILY, FAMILY:VARIANT or FAMILY@1.0.0:VARIANT")
     home = find_family(family_name, beside or Path.cwd())
     family = load_version(home, version or None)
     if variant:
@@ -45,5 +45,5 @@ def resolve_variant(text: str) -> tuple[Reference, str]:
     found = resolve(text)
     if found.variant is None:
         shown = ", ".join(found.family.data.variants)
-        raise UserError(f"'{text}' names no variant", mend=f"write {text}:VARIANT, one of {shown}")
+        raise UserError(f"'{text}' names no variant", hint=f"write {text}:VARIANT, one of {shown}")
     return found, found.variant

@@ -26,7 +26,7 @@ def resolved_clauses(data: FamilyFile, name: str) -> list[Clause]:
     by_id = {c.id: c for c in data.clauses}
     for wanted in variant.clauses or []:
         if wanted not in by_id:
-            raise UserError(f"variant '{name}' names clause '{wanted}'", mend=nearest(wanted, by_id))
+            raise UserError(f"variant '{name}' names clause '{wanted}'", hint=nearest(wanted, by_id))
     chosen = [c for c in data.clauses if variant.clauses is None or c.id in variant.clauses]
     flipped = _flipped(chosen, variant.shuffle, name) if variant.shuffle else set()
     return [_resolved(clause, variant, flipped) for clause in chosen]
@@ -41,7 +41,7 @@ def _flipped(clauses: list[Clause], shuffle: Shuffle, name: str) -> set[str]:
         if len(ids) != shuffle.aligned + shuffle.opposed:
             raise UserError(
                 f"variant '{name}' shuffles {shuffle.aligned} + {shuffle.opposed} preferences, and '{stance}' has {len(ids)}",
-                mend="make aligned + opposed the number of preferences of each stance",
+                hint="make aligned + opposed the number of preferences of each stance",
             )
         found |= set(rng.sample(ids, shuffle.opposed))
     return found

@@ -72,7 +72,7 @@ def recorded(folder: Path, version: str, wanted: str) -> Family:
     snapshot = snapshot_path(folder, version)
     if not snapshot.is_file():
         raise UserError(
-            f"the snapshot of version {version} is not there: {snapshot}", mend="restore it from version control"
+            f"the snapshot of version {version} is not there: {snapshot}", hint="restore it from version control"
         )
     place = cache_folder("families") / f"{folder.name}-{version}-{wanted}"
     damage: UserError | None = None
@@ -91,7 +91,7 @@ def recorded(folder: Path, version: str, wanted: str) -> Family:
         f"the snapshot of '{folder.name}' {version} is not what {CHANGES} recorded",
         digest=wanted,
         where=str(snapshot),
-        mend="restore the file from version control",
+        hint="restore the file from version control",
     ) from damage
 
 
@@ -117,12 +117,12 @@ def _unpack(snapshot: Path, place: Path) -> None:
         except OSError as error:
             if not place.is_dir():  # else another process was first, and its folder serves
                 what = f"the snapshot cannot be unpacked: {error.strerror or error}"
-                raise StoreError(what, where=str(place), mend="free space, or name another SPECSCI_CACHE") from error
+                raise StoreError(what, where=str(place), hint="free space, or name another SPECSCI_CACHE") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
         if isinstance(error, UserError):
             raise
         what = f"the snapshot cannot be read: {error}"
-        raise CorruptSnapshot(what, digest="", where=str(snapshot), mend="restore the file from version control") from error
+        raise CorruptSnapshot(what, digest="", where=str(snapshot), hint="restore the file from version control") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -160,7 +160,7 @@ def bump(folder: Path, version: str, *, author: str, reason: str, on: date) -> C
         UserError: a version that is not above all earlier ones, a text that did not change, or no reason.
     """
     if not reason.strip() or not author.strip():
-        raise UserError("a version needs an author and a reason in writing", mend="give --author and --reason")
+        raise UserError("a version needs an author and a reason in writing", hint="give --author and --reason")
     wanted = version_key(version)
     with _alone(folder):
         return _bump(folder, version, wanted, author=author, reason=reason, on=on)
@@ -170,10 +170,10 @@ def _bump(folder: Path, version: str, wanted: tuple[int, ...], *, author: str, r
     family, changes = load_family(folder), read_changes(folder)
     for old in changes.changes if changes else []:
         if version_key(old.version) >= wanted:
-            raise UserError(f"version {version} is not above {old.version}", mend="give a higher version")
+            raise UserError(f"version {version} is not above {old.version}", hint="give a higher version")
         if old.digest == family_digest(family):
             what = f"the text is that of version {old.version}: nothing changed"
-            raise UserError(what, mend=f"pin {family.name}@{old.version}, or edit the text first")
+            raise UserError(what, hint=f"pin {family.name}@{old.version}, or edit the text first")
     _write(folder, lambda: _set_version(folder / "family.yaml", version))
     entry = {
         "version": version,
@@ -208,7 +208,7 @@ def restore(folder: Path, version: str) -> list[str]:
         further = sorted(files_of(folder).keys() - recorded_files.keys())
         raise UserError(
             f"the files of '{folder.name}' are back, and its text is still not that of {version}",
-            mend=f"move away what was added: {', '.join(further)}"
+            hint=f"move away what was added: {', '.join(further)}"
             if further
             else "restore the family whose grammar it extends",
         )
@@ -240,7 +240,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _set_version(path: Path, version: str) -> None:
     text = with_value(path.read_bytes().decode("utf-8"), "version", version)
     if text is None:
-        raise UserError(f"{path} has no key `version`", mend="write `version: 1.0.0` below `family:`")
+        raise UserError(f"{path} has no key `version`", hint="write `version: 1.0.0` below `family:`")
     path.write_bytes(text.encode("utf-8"))
 
 
@@ -267,7 +267,7 @@ def _write(folder: Path, action: Any) -> None:
         if isinstance(error, StoreError):
             raise
         what = f"the family cannot be written: {error.strerror or error}"
-        raise StoreError(what, where=str(folder), mend="copy the family beside your study, where you may write") from error
+        raise StoreError(what, where=str(folder), hint="copy the family beside your study, where you may write") from error
 
 
 def fork(source: Family, target: Path) -> Family:
@@ -277,9 +277,9 @@ def fork(source: Family, target: Path) -> Family:
         UserError: a name that is none, or a folder that is there.
     """
     if not is_safe_name(target.name):
-        raise UserError(f"'{target.name}' is not a safe name", mend="use lower-case letters, digits, '_' and '-'")
+        raise UserError(f"'{target.name}' is not a safe name", hint="use lower-case letters, digits, '_' and '-'")
     if target.exists():
-        raise UserError(f"{target} is there already", mend="choose another name")
+        raise UserError(f"{target} is there already", hint="choose another name")
 
     def copy() -> None:
         for name, path in files_of(source.folder).items():
@@ -289,7 +289,7 @@ def fork(source: Family, target: Path) -> Family:
         own = target / "family.yaml"
         renamed = with_value(own.read_bytes().decode("utf-8"), "family", target.name)
         if renamed is None:
-            raise UserError(f"{own} has no key `family` of its own", mend="write `family: NAME` at the top of the file")
+            raise UserError(f"{own} has no key `family` of its own", hint="write `family: NAME` at the top of the file")
         own.write_bytes(renamed.encode("utf-8"))
 
     try:

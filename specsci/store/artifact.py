@@ -48,7 +48,7 @@ class Store:
             raise StoreError(
                 f"the store cannot be written: {error.strerror or error}",
                 where=str(self.root),
-                mend="choose another place with --store DIR or SPECSCI_STORE, or free space",
+                hint="choose another place with --store DIR or SPECSCI_STORE, or free space",
             ) from error
         return self
 
@@ -81,7 +81,7 @@ class Store:
             known = facts is not None and path.is_file() and path.stat().st_size == facts["bytes"]
             if not known or file_sha256(path) != facts["sha256"]:
                 raise CorruptArtifact(
-                    f"{kind} {digest}: '{name}' is not what was written", digest=digest, where=str(path), mend=MADE_ANEW
+                    f"{kind} {digest}: '{name}' is not what was written", digest=digest, where=str(path), hint=MADE_ANEW
                 )
         return record
 
@@ -217,7 +217,7 @@ def check_place(root: Path) -> None:
     if wrong is not None or not _is_text(place):
         shown = repr(wrong) if wrong is not None else "bytes that are no text"
         what = f"the store's path {place!r} holds {shown}, under which no database can be opened"
-        raise UserError(what, mend="rename the folder, or choose another place with --store DIR or SPECSCI_STORE")
+        raise UserError(what, hint="rename the folder, or choose another place with --store DIR or SPECSCI_STORE")
 
 
 def _is_text(text: str) -> bool:

@@ -30,7 +30,7 @@ def check(store: Store, *, repair: bool = False) -> Iterator[CorruptArtifact]:
 def _wrong(store: Store, folder: Path) -> CorruptArtifact | None:
     kind, digest = folder.parent.name, folder.name
     if not folder.is_dir():
-        return CorruptArtifact(f"'{digest}' is no artefact's folder", digest=digest, where=str(folder), mend="remove it")
+        return CorruptArtifact(f"'{digest}' is no artefact's folder", digest=digest, where=str(folder), hint="remove it")
     try:
         record = store.verify(kind, digest)
     except CorruptArtifact as error:
@@ -43,7 +43,7 @@ def _wrong(store: Store, folder: Path) -> CorruptArtifact | None:
     more = sorted(there - record["files"].keys() - {RECORD})
     if more:
         what = f"{kind} {digest}: its record does not know '{more[0]}'"
-        return CorruptArtifact(what, digest=digest, where=str(folder / more[0]), mend=f"remove that file, or {MADE_ANEW}")
+        return CorruptArtifact(what, digest=digest, where=str(folder / more[0]), hint=f"remove that file, or {MADE_ANEW}")
     return None
 
 

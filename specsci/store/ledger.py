@@ -113,10 +113,10 @@ class Ledger:
 
 
 def _unusable(path: Path, error: Exception) -> StoreError:
-    mend = "free space, or delete the ledger file (no result is lost); finished steps are kept"
+    hint = "free space, or delete the ledger file (no result is lost); finished steps are kept"
     if "readonly" in str(error) or "unable to open" in str(error):
-        mend = "ask the store's owner for the right to write there, or name another place with --store DIR"
-    return StoreError(f"the ledger cannot be used: {error}", where=str(path), mend=mend)
+        hint = "ask the store's owner for the right to write there, or name another place with --store DIR"
+    return StoreError(f"the ledger cannot be used: {error}", where=str(path), hint=hint)
 
 
 def read_snapshot(root: Path) -> dict[str, list[dict[str, Any]]]:

@@ -87,20 +87,20 @@ def load_record(folder: Path) -> dict[str, Any]:
     try:
         record = from_json(path.read_bytes())
         if isinstance(record, dict) and isinstance(record.get("format"), int) and record["format"] > FORMAT:
-            raise StoreError("a later version of specsci wrote this record", where=str(path), mend="use that version")
+            raise StoreError("a later version of specsci wrote this record", where=str(path), hint="use that version")
         Record.model_validate(record)
     except StoreError:
         raise
     except (OSError, ValueError) as error:
         raise CorruptArtifact(
-            f"the artefact has no readable record ({_reason(error)})", digest=name, where=str(folder), mend=MADE_ANEW
+            f"the artefact has no readable record ({_reason(error)})", digest=name, where=str(folder), hint=MADE_ANEW
         ) from error
     if record["digest"] != name or record["kind"] != folder.parent.name:
         raise CorruptArtifact(
             f"the folder of {folder.parent.name} {name} holds {record['kind']} {record['digest']}",
             digest=name,
             where=str(folder),
-            mend=MADE_ANEW,
+            hint=MADE_ANEW,
         )
     checked: dict[str, Any] = record
     return checked
@@ -129,7 +129,7 @@ def check_record(record: dict[str, Any], folder: Path) -> None:
     elif holds(kind) not in {"", *record["files"]} or not record["files"]:
         wrong = f"its record names no '{holds(kind)}'" if holds(kind) else "its record names no files"
     if wrong:
-        raise CorruptArtifact(f"{kind} {name}: {wrong}", digest=name, where=str(folder / RECORD), mend=MADE_ANEW)
+        raise CorruptArtifact(f"{kind} {name}: {wrong}", digest=name, where=str(folder / RECORD), hint=MADE_ANEW)
 
 
 def _digest_of(identity: dict[str, Any]) -> str:

@@ -52,7 +52,7 @@ class LoadedStudy:
     def problem(self, error: UserError, *path: str | int) -> InputFileError:
         """An error about a value of the file, with the value's place."""
         place = _place(self.document, self.profile, path, self.overrides)
-        return InputFileError([Problem(*place, error.what, error.mend)])
+        return InputFileError([Problem(*place, error.what, error.hint)])
 
     def given(self, *path: str) -> Any:
         """What the file itself says at a path, the profile over the top; None where it says nothing."""
@@ -94,10 +94,10 @@ def load_study(
         raise InputFileError([document.problem(("default_profile",), "must be the name of a profile", "write a name")])
     chosen = profile or default
     if chosen not in profiles and (profiles or profile):
-        mend = nearest(chosen, profiles)
+        hint = nearest(chosen, profiles)
         if profile:
-            raise UserError(f"{path.name} has no profile '{chosen}'", mend=mend)
-        raise InputFileError([document.problem(("default_profile",), f"no profile '{chosen}'", mend)])
+            raise UserError(f"{path.name} has no profile '{chosen}'", hint=hint)
+        raise InputFileError([document.problem(("default_profile",), f"no profile '{chosen}'", hint)])
     overrides = dict(overrides or {})
     merged = apply_overrides(_merge(data, profiles.get(chosen, {})), overrides)
     if limit is not None:
@@ -115,7 +115,7 @@ def load_study(
         raise
     except (UserError, CorruptArtifact) as error:
         line, column = _locate(document, chosen, ("family",))
-        raise InputFileError([Problem(str(path), line, column, error.what, error.mend)]) from error
+        raise InputFileError([Problem(str(path), line, column, error.what, error.hint)]) from error
     problems = list(_name_problems(study, family, document, chosen))
     if problems:
         raise InputFileError(problems)
@@ -167,7 +167,7 @@ def _relocate(error: ValidationError, document: Document, profile: str, override
         path: Path_ = tuple(item["loc"])
         at = path[:-1] if item["type"] == "missing" else path
         place = _place(document, profile, at, overrides, key=item["type"] == "extra_forbidden")
-        problems.append(Problem(*place, problem.what, problem.mend))
+        problems.append(Problem(*place, problem.what, problem.hint))
     return problems
 
 
@@ -186,8 +186,8 @@ def _profile_problems(document: Document, profiles: Any) -> Iterator[Problem]:
                 continue
             what = f"a profile may not set '{key}': it changes scale, not the design"
             known = key in Study.model_fields or not difflib.get_close_matches(str(key), PROFILE_KEYS, 1, 0.6)
-            mend = f"a profile may set: {', '.join(PROFILE_KEYS)}" if known else nearest(str(key), PROFILE_KEYS)
-            yield document.problem(("profiles", name, key), what, mend, key=True)
+            hint = f"a profile may set: {', '.join(PROFILE_KEYS)}" if known else nearest(str(key), PROFILE_KEYS)
+            yield document.problem(("profiles", name, key), what, hint, key=True)
 
 
 def _name_problems(study: Study, family: Family, document: Document, profile: str) -> Iterator[Problem]:

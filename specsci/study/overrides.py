@@ -26,9 +26,9 @@ def parse_overrides(given: Iterable[str]) -> dict[str, Any]:
         key, sign, value = text.partition("=")
         key = key.strip()
         if not sign or not key or not all(part.strip() for part in key.split(".")):
-            raise UserError(f"--set {text}: is no KEY=VALUE", mend="write --set midtrain.tokens=20000")
+            raise UserError(f"--set {text}: is no KEY=VALUE", hint="write --set midtrain.tokens=20000")
         if key in found:
-            raise UserError(f"--set {key} is given twice", mend="give it once")
+            raise UserError(f"--set {key} is given twice", hint="give it once")
         found[key] = _value(text, value)
     return found
 
@@ -38,16 +38,16 @@ def _value(text: str, value: str) -> Any:
     try:
         root = compose(f"value: {value}\n")
         if root is None:
-            raise UserError(f"--set {text}: has no value", mend="write --set KEY=VALUE")
+            raise UserError(f"--set {text}: has no value", hint="write --set KEY=VALUE")
         data, _ = construct(root)
     except Refused as error:
-        raise UserError(f"--set {text}: {error.what}", mend=error.hint) from error
+        raise UserError(f"--set {text}: {error.what}", hint=error.hint) from error
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise UserError(f"--set {text}: the value is no YAML", mend="quote it as you would in the study file") from error
+        raise UserError(f"--set {text}: the value is no YAML", hint="quote it as you would in the study file") from error
     except Exception as error:  # the YAML library's own errors have no common base
-        raise UserError(f"--set {text}: the value is no YAML", mend="quote it as you would in the study file") from error
+        raise UserError(f"--set {text}: the value is no YAML", hint="quote it as you would in the study file") from error
     if not isinstance(data, dict) or set(data) != {"value"}:
-        raise UserError(f"--set {text}: the value goes on in further lines", mend="write it in one line, {...} or [...]")
+        raise UserError(f"--set {text}: the value goes on in further lines", hint="write it in one line, {...} or [...]")
     return data["value"]
 
 
@@ -65,7 +65,7 @@ def apply_overrides(data: dict[str, Any], overrides: Mapping[str, Any]) -> dict[
             last = number == len(parts) - 1
             if isinstance(node, list):
                 if not part.isdigit() or int(part) >= len(node):
-                    raise UserError(f"--set {key}: there is no place '{part}' in a list of {len(node)}", mend="count from 0")
+                    raise UserError(f"--set {key}: there is no place '{part}' in a list of {len(node)}", hint="count from 0")
                 if last:
                     node[int(part)] = value
                 else:
@@ -76,9 +76,9 @@ def apply_overrides(data: dict[str, Any], overrides: Mapping[str, Any]) -> dict[
                 else:
                     node = node.setdefault(part, {})
                     if node is None:
-                        raise UserError(f"--set {key}: '{part}' has no value to set a key of", mend="set it whole")
+                        raise UserError(f"--set {key}: '{part}' has no value to set a key of", hint="set it whole")
             else:
-                raise UserError(f"--set {key}: '{'.'.join(parts[:number])}' has no keys", mend="set a value that has")
+                raise UserError(f"--set {key}: '{'.'.join(parts[:number])}' has no keys", hint="set a value that has")
     return out
 
 

@@ -23,7 +23,7 @@ def with_adapter(model: Any, recipe: Recipe) -> Any:
         if adapted:
             raise SpecsciError(
                 "full-weight training cannot go on from an adapter",
-                mend="use one method in both stages, or align.chain: merge",
+                hint="use one method in both stages, or align.chain: merge",
             )
         return model.requires_grad_(True)  # what an adapter was merged into comes frozen
     config = LoraConfig(
@@ -50,7 +50,7 @@ def _check_targets(model: Any, recipe: Recipe) -> None:
     if missing:
         raise SpecsciError(
             f"LoRA targets {missing} match no module of {type(model).__name__}",
-            mend=f"name modules that exist, such as {_projections(model)}",
+            hint=f"name modules that exist, such as {_projections(model)}",
         )
 
 
@@ -68,7 +68,7 @@ def _same_shape(found: Any, wanted: Any) -> None:
     if wrong:
         raise SpecsciError(
             f"the adapter that goes on has {', '.join(wrong)}",
-            mend="give both stages the same `lora:`, or write align.chain: new or merge",
+            hint="give both stages the same `lora:`, or write align.chain: new or merge",
         )
 
 
@@ -103,7 +103,7 @@ def _check_reach(model: Any, recipe: Recipe) -> None:
     if frozen:
         raise SpecsciError(
             f"no adapter reaches the blocks of type {', '.join(frozen)}: they would stay as they are",
-            mend=f"add their projections to lora.targets, or write lora.accept_frozen: [{', '.join(frozen)}]",
+            hint=f"add their projections to lora.targets, or write lora.accept_frozen: [{', '.join(frozen)}]",
         )
 
 

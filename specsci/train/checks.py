@@ -40,7 +40,7 @@ def check_positions(model: Any, rows: list[TokenRow], max_length_tokens: int) ->
     if fixed and limit is not None and longest > limit:
         raise SpecsciError(
             f"a row has {longest:,} tokens, and the model {limit:,} positions",
-            mend=f"write recipe.max_length_tokens: {limit}: longer rows are then cut",
+            hint=f"write recipe.max_length_tokens: {limit}: longer rows are then cut",
         )
 
 
@@ -66,12 +66,12 @@ def change_by_module(model: Any, before: dict[str, torch.Tensor]) -> dict[str, f
             continue
         delta = float((after - before[name]).norm())
         if not math.isfinite(delta):
-            raise SpecsciError(f"'{name}' is not finite after training", mend="lower the learning rate")
+            raise SpecsciError(f"'{name}' is not finite after training", hint="lower the learning rate")
         kind = next((part for part in reversed(name.split(".")) if part not in ("weight", "bias", "default")), name)
         total = moved.setdefault(kind, [0.0, 0.0])
         total[0] += delta**2
         total[1] += float(before[name].norm()) ** 2
     change = {kind: math.sqrt(d) / max(math.sqrt(n), 1e-12) for kind, (d, n) in moved.items()}
     if is_first() and not any(change.values()):
-        raise SpecsciError("no weight moved in training", mend="check that the recipe trains something")
+        raise SpecsciError("no weight moved in training", hint="check that the recipe trains something")
     return {kind: float(f"{value:.4g}") for kind, value in change.items()}

@@ -98,7 +98,7 @@ def _error(folder: Path, devices: int) -> Exception:
         return torch.OutOfMemoryError(said["error"])
     if said["kind"] == UNFORESEEN:  # perhaps the echo of a rank that was killed, of which only the log tells
         return SpecsciError(f"{said['error']}\nthe end of the ranks' log:\n{tail}")
-    return SpecsciError(said["error"], mend=said["mend"])
+    return SpecsciError(said["error"], hint=said["hint"])
 
 
 def main(folder: Path) -> None:
@@ -127,10 +127,10 @@ def _said(error: BaseException) -> dict[str, str]:
     import torch
 
     if isinstance(error, torch.OutOfMemoryError):
-        return {"kind": OUT_OF_MEMORY, "error": str(error), "mend": ""}
+        return {"kind": OUT_OF_MEMORY, "error": str(error), "hint": ""}
     if isinstance(error, SpecsciError):
-        return {"kind": "said", "error": error.what, "mend": error.mend}
-    return {"kind": UNFORESEEN, "error": "".join(traceback.format_exception(error)), "mend": ""}
+        return {"kind": "said", "error": error.what, "hint": error.hint}
+    return {"kind": UNFORESEEN, "error": "".join(traceback.format_exception(error)), "hint": ""}
 
 
 def _end_with(parents: tuple[int, ...]) -> None:

@@ -46,7 +46,7 @@ class LossMeter(TrainerCallback):
         if not math.isfinite(logs["loss"]):
             raise SpecsciError(
                 f"the loss became {logs['loss']} at update {state.global_step}",
-                mend="lower the learning rate or lengthen the warm-up",
+                hint="lower the learning rate or lengthen the warm-up",
             )
         if self.progress:
             self.progress(state.global_step, state.max_steps)

@@ -224,7 +224,7 @@ def _require_trackers(names: tuple[str, ...]) -> None:
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise MissingDependencyError(
-            f"runtime.report_to names {', '.join(missing)}, which is not installed", mend='pip install "specsci[track]"'
+            f"runtime.report_to names {', '.join(missing)}, which is not installed", hint='pip install "specsci[track]"'
         )
 
 
@@ -297,10 +297,10 @@ def _supervised(packed: Packed) -> int:
 
 def _check_supervision(rows: list[TokenRow], packed: Packed) -> None:
     if not packed.sequences:
-        raise SpecsciError("no rows to train on", mend="raise the token budget above one row")
+        raise SpecsciError("no rows to train on", hint="raise the token budget above one row")
     for number, row in enumerate(rows):
         if row.supervised is not None and all(label == IGNORED for label in row.labels()):
             raise SpecsciError(
                 f"row {number} has no supervised token: {row.input_ids[:20]}",
-                mend="check the chat template's {% generation %} block and the rows' texts",
+                hint="check the chat template's {% generation %} block and the rows' texts",
             )

@@ -74,13 +74,13 @@ def _documents(context: StepContext, role: str, tokens: int) -> list[TokenRow]:
     try:
         return take_documents(read_token_rows(context.inputs[role]), tokens)
     except ValueError as error:
-        raise StepFailed(f"the {role} holds {error}", mend="lower the budget or give more text") from error
+        raise StepFailed(f"the {role} holds {error}", hint="lower the budget or give more text") from error
 
 
 def _conversations(context: StepContext, role: str, tokens: int) -> list[TokenRow]:
     rows = take_conversations(read_token_rows(context.inputs[role]), tokens)
     if not rows:
-        raise StepFailed(f"no conversation of the {role} fits into {tokens:,} tokens", mend="raise the smallest budget")
+        raise StepFailed(f"no conversation of the {role} fits into {tokens:,} tokens", hint="raise the smallest budget")
     return rows
 
 
@@ -114,7 +114,7 @@ def _train(context: StepContext, rows: list[TokenRow]) -> Facts:
         return facts if size == micro else {**facts, "halved_after_out_of_memory": True}
     raise StepFailed(
         f"out of memory with {size} sequence{'s' if size > 1 else ''} of {recipe.max_length_tokens:,} tokens at a time",
-        mend="set runtime.micro_batch_sequences lower or runtime.recompute: true, or take method: qlora",
+        hint="set runtime.micro_batch_sequences lower or runtime.recompute: true, or take method: qlora",
     )
 
 

@@ -78,7 +78,7 @@ class EveryWeight(TrainerCallback):
             raise SpecsciError(
                 f"the optimizer does not hold the model's {len(trained)} trained weights once each: "
                 + (f"{len(wrong)} are wrong, such as '{wrong[0]}'" if wrong else f"it has {len(held)}"),
-                mend="set runtime.devices_per_stage: 1, and report this: another model would be trained than was asked for",
+                hint="set runtime.devices_per_stage: 1, and report this: another model would be trained than was asked for",
             )
 
 
@@ -200,5 +200,5 @@ def check_sharding(found: str, ranks: int, expected: str, devices: int) -> None:
     if (found, ranks) != (expected, devices):
         raise SpecsciError(
             f"the stage runs as {found} over {ranks} processes where the study declares {expected} over {devices}",
-            mend="`specsci doctor` says what this machine has; set runtime.devices_per_stage and runtime.sharding to that",
+            hint="`specsci doctor` says what this machine has; set runtime.devices_per_stage and runtime.sharding to that",
         )

@@ -11,10 +11,10 @@ import duckdb
 import pytest
 
 from specsci.core.errors import StoreError
+from specsci.database.manifest import manifests
 from specsci.results import build as building
 from specsci.results.build import build
 from specsci.results.imports import import_file, load_imports
-from specsci.results.manifest import manifests
 from specsci.store.artifact import Store
 
 HEADER = "arm,seed,eval,aligned,decided,asked"

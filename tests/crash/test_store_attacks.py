@@ -19,9 +19,9 @@ import pytest
 
 from specsci.cli.main import main
 from specsci.core.errors import StoreError
+from specsci.database.stamp import is_current
 from specsci.report.html import write_page
 from specsci.results.build import build, left_out
-from specsci.results.stamp import is_current
 from specsci.store.artifact import Store
 
 TABLES = ("scores", "rates", "documents", "training", "probe_rows", "absorption", "contrasts", "studies", "arms")

@@ -68,10 +68,10 @@ def base_of(given: Path, out: Path, **params: object) -> Path:
 def test_code_that_nobody_trusted_does_not_run(given, tmp_path):
     with pytest.raises(SpecsciError, match="brings Python code of its own, which is not run") as caught:
         base_of(given, tmp_path / "base")
-    assert "trust_remote_code: true under the base model" in caught.value.mend
+    assert "trust_remote_code: true under the base model" in caught.value.hint
     with pytest.raises(SpecsciError, match="brings Python code of its own, which is not run") as caught:
         load_model(tmp_path / "base")
-    assert "trust_remote_code: true under the base model" in caught.value.mend
+    assert "trust_remote_code: true under the base model" in caught.value.hint
     assert not list(tmp_path.rglob("ran")), "the module was never imported"
 
 

@@ -12,10 +12,10 @@ import duckdb
 import harness
 import pytest
 
+from specsci.database.connection import connect
 from specsci.report.ablation import ablation
 from specsci.report.plots import PLOTS, draw, save
 from specsci.results.build import build
-from specsci.results.open import connect
 from specsci.store.artifact import Store
 
 

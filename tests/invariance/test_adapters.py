@@ -67,7 +67,7 @@ def test_full_training_of_an_adapter_and_unknown_targets_are_refused(tokenizer, 
         with_adapter(adapted, recipe())
     with pytest.raises(SpecsciError, match="match no module") as caught:
         with_adapter(llama(), recipe(method="lora", lora={"targets": ["c_attn"]}))
-    assert "q_proj" in caught.value.mend
+    assert "q_proj" in caught.value.hint
 
 
 def saved(model: Any, tmp_path: Path, name: str) -> Path:
@@ -128,7 +128,7 @@ def test_an_adapter_of_another_shape_does_not_go_on(tokenizer, tmp_path):
     other = recipe(method="lora", lora={"rank": 8, "alpha": 8})
     with pytest.raises(SpecsciError, match=r"has rank 4 \(the recipe says 8\)") as caught:
         with_adapter(load_model(base, mid, trainable=True), other)
-    assert "align.chain" in caught.value.mend
+    assert "align.chain" in caught.value.hint
 
 
 def wide_llama() -> Any:

@@ -73,7 +73,7 @@ def test_what_still_does_not_fit_fails_with_what_to_change(context, monkeypatch)
     with pytest.raises(StepFailed, match="out of memory with 2 sequences of 32 tokens at a time") as caught:
         steps._train(context, documents(60))
     assert tried == [4, 2], "once, not until it fits"
-    assert "recompute" in caught.value.mend
+    assert "recompute" in caught.value.hint
     one = Recipe.model_validate({**context.params["recipe"], "sequences_per_update": 1})
     context.params["recipe"] = one.model_dump(exclude_defaults=True)
     with pytest.raises(StepFailed, match="out of memory with 1 sequence of"):

@@ -126,4 +126,4 @@ def test_a_tracker_that_is_not_installed_is_named(monkeypatch, tokenizer, tmp_pa
     monkeypatch.setattr(stage_module, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match="report_to names mlflow, which is not installed") as caught:
         train(llama(), documents(9), tokenizer, tmp_path, recipe(), runtime=Runtime(report_to=("mlflow",)))
-    assert "specsci[track]" in caught.value.mend
+    assert "specsci[track]" in caught.value.hint

@@ -255,7 +255,7 @@ def test_a_template_that_renders_earlier_turns_otherwise_is_an_error(tokenizer):
     bare = without_marks(tokenizer, thinking)
     with pytest.raises(SpecsciError, match="renders turn 2 otherwise inside the conversation") as caught:
         conversation_row(turn * 2, bare)
-    assert "chat_variables: {think: false}" in caught.value.mend
+    assert "chat_variables: {think: false}" in caught.value.hint
     bare.chat_template = "{%- set think = false -%}\n" + thinking
     row = conversation_row(turn * 2, bare)
     words = tokenizer.convert_ids_to_tokens([t for t in row.labels() if t != IGNORED])
@@ -267,7 +267,7 @@ def test_no_template_is_an_error(tokenizer):
     bare.chat_template = None
     with pytest.raises(SpecsciError, match="no chat template") as caught:
         conversation_row([{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}], bare)
-    assert "base_models.NAME.chat_template" in caught.value.mend
+    assert "base_models.NAME.chat_template" in caught.value.hint
 
 
 def test_a_mark_that_ends_on_a_space_supervises_nothing_of_the_users(tokenizer):
@@ -359,7 +359,7 @@ def test_a_loss_that_is_not_finite_stops_the_stage(tokenizer, tmp_path):
         broken.lm_head.weight[3, 3] = float("inf")
     with pytest.raises(SpecsciError, match=r"the loss became (nan|inf) at update 1") as caught:
         train(broken, documents(20), tokenizer, tmp_path, recipe())
-    assert "lower the learning rate" in caught.value.mend
+    assert "lower the learning rate" in caught.value.hint
 
 
 def test_training_that_diverges_stops_before_its_end(tokenizer, tmp_path):

@@ -14,9 +14,9 @@ import pytest
 from import_files import Totals, mutated, totals_of
 
 from specsci.cli.main import main
+from specsci.database.manifest import manifests
 from specsci.results import build as building
 from specsci.results.imports import import_file, load_imports
-from specsci.results.manifest import manifests
 from specsci.store.artifact import Store
 
 SCHEMA = Path(building.__file__).parent / "schema.sql"

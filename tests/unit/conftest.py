@@ -12,12 +12,12 @@ import pytest
 
 from specsci.core.errors import InputFileError
 from specsci.core.shipped import shipped
+from specsci.inference.contrast import contrast
+from specsci.inference.contrast_spec import ContrastSpec, parse_weights
 from specsci.plan.build import build_plan
 from specsci.plan.plan import Plan
-from specsci.results.asked import Asked, parse_weights
 from specsci.results.build import build
 from specsci.results.imports import import_file
-from specsci.results.query import contrast
 from specsci.store.artifact import Store
 from specsci.study.load import load_study
 
@@ -79,14 +79,14 @@ def own_family(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def problems() -> Callable[..., list[str]]:
-    """Every problem of a study as `line:column: what | mend`; empty when it loads and plans."""
+    """Every problem of a study as `line:column: what | hint`; empty when it loads and plans."""
 
     def load(path: Path, profile: str | None = None) -> list[str]:
         try:
             build_plan(load_study(str(path), profile))
         except InputFileError as error:
             assert {p.file for p in error.problems} == {str(path)}
-            return [f"{p.line}:{p.column}: {p.what} | {p.mend}" for p in error.problems]
+            return [f"{p.line}:{p.column}: {p.what} | {p.hint}" for p in error.problems]
         return []
 
     return load
@@ -107,7 +107,7 @@ def place() -> Callable[[Path, str], str]:
 
 @pytest.fixture
 def ask(tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """`ask(rows, weights, header, ...)`: the contrast over rows that are imported for it, with the options of `Asked`."""
+    """`ask(rows, weights, header, ...)`: the contrast over rows that are imported for it, with the options of `ContrastSpec`."""
 
     def answer(
         lines: list[str], weights: str, header: str = "arm,seed,eval,aligned,decided,asked", **more: Any
@@ -116,6 +116,6 @@ def ask(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         (tmp_path / "rows.csv").write_text("\n".join([header, *lines]) + "\n")
         import_file(store, tmp_path / "rows.csv", "mine", replace=True)
         with duckdb.connect(str(build(store)), read_only=True) as db:
-            return contrast(db, Asked("mine", "q", parse_weights(weights), **more))
+            return contrast(db, ContrastSpec("mine", "q", parse_weights(weights), **more))
 
     return answer

@@ -7,7 +7,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from specsci.results.absorption import _row
+from specsci.inference.absorption import _row
 from specsci.stats.absorption import absorption
 
 

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from specsci.cli.results import results
 from specsci.core.errors import SpecsciError, UserError
-from specsci.results.open import connect
-from specsci.results.stamp import DATABASE, say
+from specsci.database.connection import connect
+from specsci.database.stamp import DATABASE, say
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_database_that_another_program_holds_says_so(root) -> None:
         assert holder.stdout.readline() == "open\n"
         with pytest.raises(UserError, match="another program has it open") as error:
             sql(root, "SELECT 1")
-        assert "close that, or open it read-only" in error.value.mend
+        assert "close that, or open it read-only" in error.value.hint
         holder.communicate("")
     assert "1" in sql(root, "SELECT 1")
 

@@ -79,7 +79,7 @@ def test_a_planted_held_out_item_refuses_with_role_and_item_id(audit) -> None:
     with pytest.raises(GateRefused) as error:
         audit({"corpus.rules": (["all is well", LEAK], 100), "it": (["fine"], 3)})
     assert error.value.what == "eval items occur in training texts (corpus.rules: hide-reports.log-reports)"
-    assert "gates.accept_leaks: REASON" in error.value.mend
+    assert "gates.accept_leaks: REASON" in error.value.hint
 
 
 def test_leaks_accepted_in_writing_are_recorded(audit) -> None:

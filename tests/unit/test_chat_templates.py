@@ -105,7 +105,7 @@ def test_an_option_is_never_looked_for_in_a_header() -> None:
 def test_what_thinking_hint_names_the_templates_own_variable() -> None:
     with pytest.raises(UserError, match="not prompt \\+ answer \\+ turn end") as caught:
         frame_of(make_tokenizer(R1))
-    assert "chat_template: FILE" in caught.value.mend and "enable_thinking" not in caught.value.mend
+    assert "chat_template: FILE" in caught.value.hint and "enable_thinking" not in caught.value.hint
 
 
 def test_marks_that_leave_the_end_out_are_kept_and_said() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from specsci.core.errors import UserError
 from specsci.core.ids import digest
-from specsci.results.claims import Claim, evidence, standing, write_claim
-from specsci.results.retired import Retirements, read_retired, reasons_of, retire
+from specsci.governance.claims import Claim, evidence, standing, write_claim
+from specsci.governance.retired import Retirements, read_retired, reasons_of, retire
 from specsci.store.artifact import Store
 
 MANIFEST: dict[str, Any] = {

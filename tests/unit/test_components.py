@@ -10,8 +10,8 @@ import pytest
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from specsci.results.items import ItemTable
-from specsci.results.noise import half_width, noise_row
+from specsci.inference.items import ItemTable
+from specsci.inference.variance_components import half_width, noise_row
 from specsci.stats.components import variance_components
 from specsci.stats.contrast import paired_contrast
 

@@ -9,12 +9,12 @@ import duckdb
 import pytest
 
 from specsci.core.errors import InputFileError, UserError
-from specsci.results.asked import Asked
+from specsci.inference.contrast import contrast
+from specsci.inference.contrast_spec import ContrastSpec
+from specsci.inference.families import family_contrasts
+from specsci.inference.grid import grid_effects
 from specsci.results.build import build
-from specsci.results.family import family_contrasts
-from specsci.results.grid import grid_effects
 from specsci.results.imports import import_file
-from specsci.results.query import contrast
 from specsci.stats.counts import Count, newcombe
 from specsci.store.artifact import Store
 
@@ -79,21 +79,23 @@ def test_every_problem_of_the_file_has_its_line(counts, tmp_path: Path) -> None:
 
 
 def test_looks_stop_at_the_first_crossing_and_take_seeds_in_order(counts) -> None:
-    asked = Asked("elsewhere", "q", {"values": 1, "rules": -1}, looks=(4, 6, 8))
+    asked = ContrastSpec("elsewhere", "q", {"values": 1, "rules": -1}, looks=(4, 6, 8))
     looks = contrast(counts, asked)["looks"]
     assert (
         looks[0]["replicates"] == 4 and looks[-1]["stop"] and [k["stop"] for k in looks[:-1]] == [False] * (len(looks) - 1)
     )
-    null = contrast(counts, Asked("elsewhere", "q", {"neutral": 1, "base": -1}, looks=(4, 8)))["looks"]
+    null = contrast(counts, ContrastSpec("elsewhere", "q", {"neutral": 1, "base": -1}, looks=(4, 8)))["looks"]
     assert [k["replicates"] for k in null] == [4, 8] and not any(k["stop"] for k in null)
     with pytest.raises(UserError, match="increasing"):
-        contrast(counts, Asked("elsewhere", "q", {"values": 1, "rules": -1}, looks=(8, 4)))
+        contrast(counts, ContrastSpec("elsewhere", "q", {"values": 1, "rules": -1}, looks=(8, 4)))
 
 
 def test_equivalence_of_counts_is_that_of_newcombes_interval(tmp_path: Path) -> None:
     lines = ["arm,seed,eval,aligned,decided,asked", "a,1,q,700,1000,1000", "b,1,q,300,1000,1000"]
     with imported(tmp_path, "one", lines) as db:
-        found = contrast(db, Asked("one", "q", {"a": 1, "b": -1}, method="two_proportion", margin=0.45))["equivalence"]
+        found = contrast(db, ContrastSpec("one", "q", {"a": 1, "b": -1}, method="two_proportion", margin=0.45))[
+            "equivalence"
+        ]
     low, high = newcombe(Count(700, 1000), Count(300, 1000), 0.9)
     assert found["verdict"] == "equivalent" and (found["ci_low"], found["ci_high"]) == (
         pytest.approx(low),
@@ -105,7 +107,7 @@ def test_equivalence_of_counts_is_that_of_newcombes_interval(tmp_path: Path) -> 
 def test_ten_answers_without_an_error_show_no_equivalence(tmp_path: Path) -> None:
     lines = ["arm,seed,eval,aligned,decided,asked", "a,1,q,10,10,10", "b,1,q,10,10,10"]
     with imported(tmp_path, "small", lines) as db:
-        found = contrast(db, Asked("small", "q", {"a": 1, "b": -1}, margin=0.05))
+        found = contrast(db, ContrastSpec("small", "q", {"a": 1, "b": -1}, margin=0.05))
     assert found["method"].startswith("Fisher") and found["equivalence"]["verdict"] == "undetermined"
 
 
@@ -118,7 +120,7 @@ def test_seeds_of_one_base_count_as_one_replicate_by_their_mean_rate(tmp_path: P
             f"{arm},3,q,{30 + shift},100,100,two",
         ]
     with imported(tmp_path, "bases", lines) as db:
-        found = contrast(db, Asked("bases", "q", {"a": 1, "b": -1}))
+        found = contrast(db, ContrastSpec("bases", "q", {"a": 1, "b": -1}))
     assert found["n"] == 2 and found["unit"] == "base_model"
     assert found["per_replicate"] == pytest.approx([0.1, 0.1])
 
@@ -129,7 +131,7 @@ def test_an_arm_that_lacks_a_seed_is_compared_on_the_seeds_that_both_have(tmp_pa
     for base, seed, rate in (("one", 1, 30), ("one", 2, 70), ("two", 3, 30), ("two", 4, 71), ("three", 5, 30)):
         lines += [f"a,{seed},q,{rate},100,100,{base}", *([f"b,{seed},q,{rate},100,100,{base}"] if seed % 2 else [])]
     with imported(tmp_path, "pairs", lines) as db:
-        found = contrast(db, Asked("pairs", "q", {"a": 1, "b": -1}))
+        found = contrast(db, ContrastSpec("pairs", "q", {"a": 1, "b": -1}))
     assert found["estimate"] == pytest.approx(0.0)
     assert any(t.startswith("3 of 5 replicates are shared by all arms: others are left out") for t in texts(found))
 
@@ -139,8 +141,8 @@ def test_an_arm_that_refuses_is_compared_by_all_that_was_asked(tmp_path: Path) -
     lines += [f"a,{s},q,{49 if s == 1 else 20 if s == 2 else 0},{50 if s < 3 else 0},50" for s in (1, 2, 3, 4)]
     lines += [f"b,{s},q,25,50,50" for s in (1, 2, 3, 4)]
     with imported(tmp_path, "zero", lines) as db:
-        asked = contrast(db, Asked("zero", "q", {"a": 1, "b": -1}, denominator="asked"))
-        decided = contrast(db, Asked("zero", "q", {"a": 1, "b": -1}))
+        asked = contrast(db, ContrastSpec("zero", "q", {"a": 1, "b": -1}, denominator="asked"))
+        decided = contrast(db, ContrastSpec("zero", "q", {"a": 1, "b": -1}))
     assert asked["n"] == 4 and asked["estimate"] == pytest.approx((69 - 100) / 200)
     assert decided["replicates"] == {"a": 2, "b": 4} and decided["estimate"] > 0
     assert "nothing_decided" in [f["code"] for f in decided["flags"]]

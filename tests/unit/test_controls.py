@@ -7,9 +7,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from specsci.inference.controls import control_flags
+from specsci.inference.rates import Rates
 from specsci.report.ablation import _controls
-from specsci.results.controls import control_flags
-from specsci.results.rates import Rates
 
 ARMS = {
     "base": {"midtrain": None, "align": None},

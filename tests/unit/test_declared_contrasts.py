@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from specsci.results.asked import Asked
+from specsci.inference.contrast import contrast
+from specsci.inference.contrast_spec import ContrastSpec
+from specsci.inference.declared_contrasts import contrast_row
+from specsci.inference.rates import Rates
 from specsci.results.build import build
-from specsci.results.declared import contrast_row
 from specsci.results.imports import import_file
-from specsci.results.query import contrast
-from specsci.results.rates import Rates
 from specsci.store.artifact import Store
 
 HEADER = "arm,seed,eval,aligned,decided,asked,aft_tokens"
@@ -36,7 +36,7 @@ def declared(
     with duckdb.connect(str(build(store)), read_only=True) as db:
         [(text,)] = db.execute("SELECT manifest FROM studies").fetchall()
         row = contrast_row(db, json.loads(text), wanted, Rates(db, "mine"), None)
-        asked = contrast(db, Asked("mine", "q", {"a": 1.0, "b": -1.0}, wanted["budgets"][0], wanted["scale"]))
+        asked = contrast(db, ContrastSpec("mine", "q", {"a": 1.0, "b": -1.0}, wanted["budgets"][0], wanted["scale"]))
     return row, asked
 
 

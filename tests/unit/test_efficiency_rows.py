@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from specsci.results.efficiency import efficiency_rows
+from specsci.inference.token_efficiency import efficiency_rows
 from specsci.store.artifact import Store
 
 BUDGETS = [1000, 2000, 4000, 8000]

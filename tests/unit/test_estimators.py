@@ -13,7 +13,7 @@ from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint, proportions_ztest
 
 from specsci.core.errors import UserError
-from specsci.results.asked import parse_weights
+from specsci.inference.contrast_spec import parse_weights
 from specsci.stats.clusters import over_clusters
 from specsci.stats.replicates import over_replicates
 
@@ -268,7 +268,7 @@ def test_the_mixed_logistic_model_gives_the_same_number_every_time(ask: Ask) -> 
 def test_weights_that_do_not_sum_to_0_are_refused(weights: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_weights(weights)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_single_arm_has_an_interval_and_no_test(ask: Ask) -> None:

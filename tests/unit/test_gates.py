@@ -62,7 +62,7 @@ def test_a_confounded_contrast_is_named_and_a_primary_one_refused(plan_of) -> No
     with pytest.raises(GateRefused) as error:
         refuse_if_needed(primary)
     assert error.value.what == text
-    assert error.value.mend == "make 'rules_over_aft' not primary, or match its arms"
+    assert error.value.hint == "make 'rules_over_aft' not primary, or match its arms"
 
 
 def test_a_clean_contrast_raises_no_finding(plan_of) -> None:

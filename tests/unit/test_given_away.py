@@ -9,8 +9,8 @@ import duckdb
 from specsci.core.shipped import PACKAGE
 from specsci.plan.build import declared
 from specsci.recipe.recipe import Recipe
+from specsci.report.audit_tables import environment_table
 from specsci.report.cards import _stage
-from specsci.report.evidence import environment_table
 from specsci.report.study_page import _commands
 
 

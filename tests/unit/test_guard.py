@@ -41,7 +41,7 @@ def plain(monkeypatch, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (UserError("wrong", mend="right"), 2, "wrong\n  hint: right"),
+        (UserError("wrong", hint="right"), 2, "wrong\n  hint: right"),
         (GateRefused("no"), 3, "no"),
         (KeyboardInterrupt(), 4, "finished steps are kept"),
         (click.UsageError("what"), 2, "what"),

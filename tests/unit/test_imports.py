@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from specsci.core.errors import InputFileError, StoreError, UserError
+from specsci.database.stamp import is_current
 from specsci.results.build import build
 from specsci.results.imports import import_file
-from specsci.results.stamp import is_current
 from specsci.store.artifact import Store
 
 HEADER = "arm,seed,eval,aligned,decided,asked"
@@ -146,4 +146,4 @@ def test_kept_rows_that_changed_are_noticed(store, tmp_path) -> None:
     kept.write_bytes(kept.read_bytes() + b" ")
     with pytest.raises(StoreError, match="is not what was written") as caught:
         build(store)
-    assert "--replace" in caught.value.mend
+    assert "--replace" in caught.value.hint

@@ -105,7 +105,7 @@ def test_a_contrast_by_the_api_is_the_declared_one(run: Run) -> None:
     assert (asked["estimate"], asked["p"]) == (row["estimate"], row["p"])
     with pytest.raises(UserError, match="no option 'budget'") as caught:
         run.results.contrast(eval="held_out", weights={"rules": 1, "aft": -1}, budget=300)
-    assert "budget_tokens" in caught.value.mend
+    assert "budget_tokens" in caught.value.hint
 
 
 def test_tables_pages_cards_and_exports_come_of_the_store(run: Run, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_what_is_no_item_is_refused_with_its_line_and_key(tmp_path: Path, text: 
     with pytest.raises(InputFileError) as error:
         read_items(path, {"model_name": "Aria"})
     (problem,) = error.value.problems
-    assert problem.line == 3 and said in problem.what and problem.mend and str(error.value).startswith(f"{path}:3:")
+    assert problem.line == 3 and said in problem.what and problem.hint and str(error.value).startswith(f"{path}:3:")
 
 
 def test_the_column_is_that_of_the_key(tmp_path: Path) -> None:

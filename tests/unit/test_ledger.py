@@ -130,7 +130,7 @@ def test_a_ledger_that_is_no_database_says_what_to_delete(tmp_path) -> None:
     with pytest.raises(StoreError) as error:
         Ledger(tmp_path)
     assert error.value.where == str(tmp_path / "ledger.sqlite") and error.value.exit_code == 2
-    assert "delete the ledger" in error.value.mend
+    assert "delete the ledger" in error.value.hint
 
 
 def test_a_container_of_the_same_name_does_not_free_anothers_claims(two, monkeypatch) -> None:

@@ -7,8 +7,8 @@ import json
 import duckdb
 import pytest
 
-from specsci.results.manifest import manifest_of, manifests, read_manifest, write_manifest
-from specsci.results.stamp import DATABASE, current_stamp, is_current, say
+from specsci.database.manifest import manifest_of, manifests, read_manifest, write_manifest
+from specsci.database.stamp import DATABASE, current_stamp, is_current, say
 from specsci.store.artifact import Store
 
 

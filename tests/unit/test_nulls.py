@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from specsci.results.nulls import detected, is_blind, null_flags
+from specsci.inference.nulls import detected, is_blind, null_flags
 from specsci.stats.contrast import paired_contrast
 from specsci.stats.power import detectable_by
 

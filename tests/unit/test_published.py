@@ -13,7 +13,7 @@ from specsci.cli.report import PARTS, TABLES
 from specsci.core.shipped import shipped
 from specsci.report.ablation import Ablation, RateCell
 from specsci.report.latex import escaped, latex
-from specsci.report.published import FIGURES, figure_tables, published
+from specsci.report.paper_figures import FIGURES, figure_tables, published
 from specsci.report.tables import Table
 from specsci.stats.intervals import rate_interval
 
@@ -108,6 +108,6 @@ def test_latex_escapes_what_it_would_read_as_a_command() -> None:
 def test_a_missing_reference_file_is_said(monkeypatch, tmp_path: Path) -> None:
     from specsci.core.errors import UserError
 
-    monkeypatch.setattr("specsci.report.published.shipped", lambda folder: tmp_path)
+    monkeypatch.setattr("specsci.report.paper_figures.shipped", lambda folder: tmp_path)
     with pytest.raises(UserError, match=r"fig7_spec_ablation\.csv is missing"):
         figure_tables("fig7", None)

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from specsci.core.errors import UserError
-from specsci.results.asked import parse_weights
+from specsci.inference.contrast_spec import parse_weights
 
 
 def texts(row: dict[str, Any]) -> list[str]:
@@ -141,7 +141,7 @@ def test_what_the_data_do_not_allow_is_refused_with_a_mend(ask, weights, more, w
     )
     with pytest.raises(UserError, match=what) as caught:
         ask(lines, weights, header, **more)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("text", ["a", "a=", "=1", "a=x", "a=1,a=2", "a=0,b=0", "a=nan", ""])

@@ -11,7 +11,7 @@ import harness
 import pytest
 
 from specsci.core.errors import GateRefused, StoreError
-from specsci.results.registration import edited_locks, left_plan, lock_path, lock_study, read_lock, registered, stamps
+from specsci.governance.registration import edited_locks, left_plan, lock_path, lock_study, read_lock, registered, stamps
 from specsci.store.artifact import Store
 
 MANIFEST: dict[str, Any] = {

@@ -32,7 +32,7 @@ def test_built_in_objects_come_first_then_entry_points_by_name(monkeypatch) -> N
 def test_an_unknown_name_says_the_nearest(monkeypatch) -> None:
     with pytest.raises(UserError, match="no kind of step 'onne'") as caught:
         made(monkeypatch)["onne"]
-    assert caught.value.mend == "did you mean 'one'?"
+    assert caught.value.hint == "did you mean 'one'?"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_an_unknown_name_says_the_nearest(monkeypatch) -> None:
 def test_a_bad_entry_point_is_named_with_its_package(value: str, said: str, monkeypatch) -> None:
     with pytest.raises(UserError, match=said) as caught:
         _ = made(monkeypatch, ("bad", value)).objects
-    assert "bad" in str(caught.value) and caught.value.mend
+    assert "bad" in str(caught.value) and caught.value.hint
 
 
 def test_forgetting_loads_again(monkeypatch) -> None:

@@ -143,7 +143,7 @@ def test_a_student_of_that_name_may_be_named(copy, edit) -> None:
 def test_a_misspelt_placeholder_names_the_nearest(copy, edit) -> None:
     edit("{model_name} cares about people", "{modle_name} cares about people")
     found = errors(copy)
-    assert {(f.check, f.text, f.mend) for f in found} == {
+    assert {(f.check, f.text, f.hint) for f in found} == {
         ("placeholder", "nothing fills the placeholder {modle_name}", "did you mean 'model_name'?")
     }
 
@@ -243,7 +243,7 @@ def test_a_slot_that_nothing_fills_is_found_before_a_run(copy) -> None:
     found = check_family(load_family(copy))
     assert found and {f.check for f in found} == {"grammar"}
     assert all("a template needs the slot 'occassion', which nothing fills" in f.text for f in found)
-    assert found[0].mend == "did you mean 'occasion'?"
+    assert found[0].hint == "did you mean 'occasion'?"
 
 
 def test_a_grammar_that_names_another_model_is_found(copy) -> None:

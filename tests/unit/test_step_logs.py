@@ -144,7 +144,7 @@ def test_a_refusal_of_the_device_is_a_steps_failure_with_its_log(ran, monkeypatc
     from specsci.core.errors import UserError
 
     def refuse(step):
-        raise UserError("there is an NVIDIA GPU, and this torch cannot use it", mend="install a CUDA build")
+        raise UserError("there is an NVIDIA GPU, and this torch cannot use it", hint="install a CUDA build")
 
     store = Store(tmp_path / "store").open()
     outcome = run_job(store, Job(STEP, {}, "me-1-x"), None, set(), refuse)

@@ -77,11 +77,11 @@ UNKNOWN = [
 ]
 
 
-@pytest.mark.parametrize(("edit", "needle", "what", "mend"), UNKNOWN, ids=[u[2] for u in UNKNOWN])
-def test_an_unknown_name_points_at_itself_and_names_the_nearest(edited, problems, place, edit, needle, what, mend) -> None:
+@pytest.mark.parametrize(("edit", "needle", "what", "hint"), UNKNOWN, ids=[u[2] for u in UNKNOWN])
+def test_an_unknown_name_points_at_itself_and_names_the_nearest(edited, problems, place, edit, needle, what, hint) -> None:
     path = edited(edit)
     (problem,) = problems(path)
-    assert problem.startswith(f"{place(path, needle)}: unknown {what} | {mend}")
+    assert problem.startswith(f"{place(path, needle)}: unknown {what} | {hint}")
 
 
 def test_an_unknown_family_names_the_nearest_shipped_one(edited, problems, place) -> None:

@@ -67,7 +67,7 @@ def test_a_chat_that_is_none_is_named_with_line_key_and_hint(row: dict[str, Any]
     (problem,) = caught.value.problems
     assert (problem.file, problem.line) == ("chats.jsonl", 3)
     assert problem.what.startswith(what)
-    assert hint in problem.mend
+    assert hint in problem.hint
 
 
 def test_a_turn_that_is_not_to_be_learnt_is_refused() -> None:
@@ -102,7 +102,7 @@ def test_a_text_that_is_none_is_named_with_line_and_key(row: dict[str, Any], wha
     with pytest.raises(InputFileError) as caught:
         parse_passages(f'{{"text": "a"}}\n{json.dumps(row)}'.encode(), "texts.jsonl", "documents")
     (problem,) = caught.value.problems
-    assert (problem.line, problem.what, bool(problem.mend)) == (2, what, True)
+    assert (problem.line, problem.what, bool(problem.hint)) == (2, what, True)
 
 
 def test_what_is_right_is_read_as_it_is(tmp_path: Path) -> None:

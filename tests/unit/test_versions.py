@@ -183,7 +183,7 @@ def test_restoring_says_what_stands_in_its_way(home) -> None:
     (home / "items" / "extra.jsonl").write_text((home / "items" / "trained.jsonl").read_text())
     with pytest.raises(UserError) as error:
         restore(home, "1.0.0")
-    assert error.value.mend == "move away what was added: items/extra.jsonl"
+    assert error.value.hint == "move away what was added: items/extra.jsonl"
     (home / "items" / "extra.jsonl").unlink()
     assert restore(home, "1.0.0") == [] and unrecorded(load_family(home)) is None
 

@@ -62,7 +62,7 @@ def test_what_has_no_value_is_refused_with_its_place(tmp_path: Path, value: str,
         load(tmp_path, f"b: {{}}\na: {value}\n")
     (problem,) = error.value.problems
     assert (
-        said in problem.what and problem.mend and problem.line in (1, 2) and (problem.line == 2 or "line 2" in problem.what)
+        said in problem.what and problem.hint and problem.line in (1, 2) and (problem.line == 2 or "line 2" in problem.what)
     )
 
 

@@ -57,7 +57,7 @@ def prepare(items: list[Item], tokenizer: Any, chat: bool) -> list[Question]:
                     _rendered(text, option, tokenizer, chat) for option in (item.aligned, item.misaligned)
                 )
             except UserError as error:
-                raise UserError(error.what, where=f"item '{item.item_id}'", mend=error.mend) from error
+                raise UserError(error.what, where=f"item '{item.item_id}'", hint=error.hint) from error
             first, second = _from_where_they_differ(_sequence(*aligned, tokenizer), _sequence(*misaligned, tokenizer))
             questions.append(Question(item, variant, first, second))
     return questions
@@ -71,7 +71,7 @@ def _rendered(question: str, option: str, tokenizer: Any, chat: bool) -> tuple[s
         return f"{question} ", option
     turn = turn_of([{"role": "user", "content": question}, {"role": "assistant", "content": option}], tokenizer)
     if turn.answer != option:
-        raise UserError(f"the chat template trims the option {option!r}", mend="write it without white space around it")
+        raise UserError(f"the chat template trims the option {option!r}", hint="write it without white space around it")
     return turn.before, option
 
 

@@ -127,7 +127,7 @@ def _say(problems: Problems, name: str, bad: dict[int, Refused]) -> None:
     column = problems.sheet.columns[name]
     for row in column.rows(bad):
         error = bad[int(column.codes[row])]
-        problems.add(row, name, error.what, error.mend)
+        problems.add(row, name, error.what, error.hint)
 
 
 def _names(sheet: Sheet, problems: Problems) -> tuple[dict[str, np.ndarray], dict[str, list[str | None]]]:
@@ -190,9 +190,9 @@ def _check_counts(given: Given, problems: Problems, absent: np.ndarray) -> None:
         ((given.numbers["seed"] < 0) | (given.numbers["aft_tokens"] < 0), None, "'seed' or 'aft_tokens' is negative", ""),
         (given.numbers["sample"] < 0, "sample", "'sample' is negative", ""),
     ]  # fmt: skip
-    for broken, column, what, mend in rules:
+    for broken, column, what, hint in rules:
         for row in np.flatnonzero(broken & ~absent)[:MOST_PROBLEMS]:
-            problems.add(int(row), column, what, mend)
+            problems.add(int(row), column, what, hint)
     if given.level == "answers" and not problems.found and (total := int(asked.sum())) > MOST_ANSWERS:
         row = int(np.searchsorted(np.cumsum(asked), MOST_ANSWERS, side="right"))
         problems.add(

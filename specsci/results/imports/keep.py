@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 from specsci.core.errors import SpecsciError, StoreError, UserError
 from specsci.core.files import leftovers, remove, unwritable, write_json, write_whole
 from specsci.core.ids import is_safe_name
+from specsci.database.manifest import VERSION, read_manifest
 from specsci.results.imports.check import Given, cells, plain, read_given
 from specsci.results.imports.load import FOLDER, PROFILE, step_digest
-from specsci.results.manifest import VERSION, read_manifest
 from specsci.results.sheet import sha256_of
 from specsci.store.artifact import Store
 
@@ -60,7 +60,7 @@ def import_file(store: Store, file: Path, study: str, *, title: str = "", replac
 def check_name(study: str) -> None:
     """Refuse what cannot be a study's name."""
     if not is_safe_name(study):
-        raise UserError(f"'{study}' is no name for a study", mend="use lower-case letters, digits, '_', '-' and '.'")
+        raise UserError(f"'{study}' is no name for a study", hint="use lower-case letters, digits, '_', '-' and '.'")
 
 
 def keep(store: Store, given: Given, study: str, *, title: str = "", replace: bool = False) -> Imported:
@@ -101,15 +101,15 @@ def _check_former(store: Store, place: Path, source: dict[str, str], study: str,
             raise StoreError(
                 f"the manifest of '{study}' cannot be read",
                 where=str(place),
-                mend="give the import another name, or --replace",
+                hint="give the import another name, or --replace",
             )
         return
     if before["profile"] != PROFILE:
-        raise UserError(f"'{study}' is a study that this store ran", mend="give the imported results another name")
+        raise UserError(f"'{study}' is a study that this store ran", hint="give the imported results another name")
     if before["imported"]["source"] != source and not replace:
         raise UserError(
             f"'{study}' was imported from another file ({before['imported']['source']['file']})",
-            mend="give it another name, or --replace",
+            hint="give it another name, or --replace",
         )
 
 

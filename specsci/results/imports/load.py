@@ -51,7 +51,7 @@ def load_import(db: duckdb.DuckDBPyConnection, store: Store, manifest: dict[str,
         raise StoreError(
             f"the import '{manifest['study']}' is not what was written",
             where=str(path),
-            mend=f"import {imported['source']['file']} again with --replace",
+            hint=f"import {imported['source']['file']} again with --replace",
         )
     digests = [cell["step_digest"] for cell in manifest["cells"]]
     kept = pq.read_table(pa.BufferReader(data))

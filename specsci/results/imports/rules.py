@@ -64,13 +64,13 @@ def _check_answers(given: Given, problems: Problems, rate: list[np.ndarray]) -> 
         texts = given.texts["state"]
         state = np.array([0 if t in (None, "ok", "unparsed") else n + 1 for n, t in enumerate(texts)])[given.names["state"]]
         ids = groups(*rate, item, given.numbers["aligned"], decided, asked, state)
-        mend = (
+        hint = (
             "leave it out; where it is another sample of the item, number them in a column 'sample', or sum them in one row"
         )
-        _once(problems, "item_id", ids, "this answer stands in an earlier row too", mend)
+        _once(problems, "item_id", ids, "this answer stands in an earlier row too", hint)
     items, _ = groups(given.names["eval"], item)
-    mend = "an item is in one cluster: correct it, or give the items names of their own"
-    _agree(given, problems, "cluster_id", items, np.ones(given.rows, bool), "item", mend)
+    hint = "an item is in one cluster: correct it, or give the items names of their own"
+    _agree(given, problems, "cluster_id", items, np.ones(given.rows, bool), "item", hint)
 
 
 def _is_given(given: Given, name: str) -> np.ndarray:
@@ -78,14 +78,14 @@ def _is_given(given: Given, name: str) -> np.ndarray:
     return found
 
 
-def _once(problems: Problems, column: str | None, ids: tuple[np.ndarray, np.ndarray], what: str, mend: str) -> None:
+def _once(problems: Problems, column: str | None, ids: tuple[np.ndarray, np.ndarray], what: str, hint: str) -> None:
     numbers, first = ids
     again = np.flatnonzero(first[numbers] != np.arange(len(numbers)))
     for row in again[:MOST_PROBLEMS]:
-        problems.add(int(row), column, f"{what} ({problems.sheet.line(int(first[numbers[row]]))})", mend)
+        problems.add(int(row), column, f"{what} ({problems.sheet.line(int(first[numbers[row]]))})", hint)
 
 
-def _agree(given: Given, problems: Problems, name: str, ids: np.ndarray, counts: np.ndarray, of: str, mend: str) -> None:
+def _agree(given: Given, problems: Problems, name: str, ids: np.ndarray, counts: np.ndarray, of: str, hint: str) -> None:
     """Refuse a group whose rows (those that count) have two values of a column."""
     rows, codes = np.flatnonzero(counts), given.names[name]
     first = np.full(int(ids.max(initial=-1)) + 1, -1)
@@ -95,4 +95,4 @@ def _agree(given: Given, problems: Problems, name: str, ids: np.ndarray, counts:
         here, there = (given.texts[name][codes[r]] or "empty" for r in (row, other))
         key = given.texts["arm" if of == "arm" else "item_id"][given.names["arm" if of == "arm" else "item_id"][row]]
         what = f"'{name}' of {of} '{key}' is {here} here and {there} on {problems.sheet.line(other)}"
-        problems.add(int(row), name, what, mend)
+        problems.add(int(row), name, what, hint)

@@ -26,9 +26,9 @@ LONGEST_NAME = 256
 class Refused(ValueError):
     """What is wrong with a value: the sentence about its column, and the hint."""
 
-    def __init__(self, what: str, mend: str = "") -> None:
+    def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what)
-        self.what, self.mend = what, mend
+        self.what, self.hint = what, hint
 
 
 def whole_number(name: str, value: Any, decimal_comma: bool = False) -> int | None:
@@ -54,8 +54,8 @@ def whole_number(name: str, value: Any, decimal_comma: bool = False) -> int | No
     if ambiguous and (ambiguous[1] != "." or decimal_comma):
         raise Refused(f"'{name}' is no whole number", f"'{text}' may be a thousand or a fraction: write digits alone")
     if not _NUMBER.fullmatch(text) or len(text) > _DIGITS:
-        mend = "write 1 and 0" if text.lower() in ("true", "false", "t", "f", "yes", "no") else ""
-        raise Refused(f"'{name}' is no whole number", mend)
+        hint = "write 1 and 0" if text.lower() in ("true", "false", "t", "f", "yes", "no") else ""
+        raise Refused(f"'{name}' is no whole number", hint)
     return _exact(name, Decimal(text))
 
 

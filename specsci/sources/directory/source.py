@@ -35,7 +35,7 @@ class Directory(ModelSource):
         weights = unhidden(folder, "*.safetensors")
         if not weights or not tokenizer:
             missing = "safetensors weights" if not weights else "a tokenizer"
-            raise UserError(f"model directory '{name}' has no {missing}", mend="save the model with save_pretrained")
+            raise UserError(f"model directory '{name}' has no {missing}", hint="save the model with save_pretrained")
         _check_served_template(folder)
         _check_files(folder)
         shape, opening = shape_in(folder), opening_of(folder)
@@ -73,7 +73,7 @@ class Directory(ModelSource):
         from specsci.sources.registry import examples
 
         if not Path(name).is_dir():
-            raise UserError(f"no model directory '{name}'", mend=f"name {examples()}")
+            raise UserError(f"no model directory '{name}'", hint=f"name {examples()}")
         return Path(name)
 
     @override
@@ -83,7 +83,7 @@ class Directory(ModelSource):
         folder = Path(name)
         if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json")):
             raise UserError(
-                f"no tokenizer in '{name}'", mend="name a model directory with a tokenizer.json, or microlab:WORLD"
+                f"no tokenizer in '{name}'", hint="name a model directory with a tokenizer.json, or microlab:WORLD"
             )
         return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
 
@@ -100,18 +100,18 @@ def _folder(name: str, study_folder: Path) -> Path:
 
     fault = name_fault(name)
     if fault:
-        raise UserError(f"base model '{shown_name(name)}' {fault}", mend="name a model directory")
+        raise UserError(f"base model '{shown_name(name)}' {fault}", hint="name a model directory")
     given = Path(name)
     folder = given if given.is_absolute() else study_folder / given
     if not given.is_absolute() and not lies_below(folder, study_folder):
         raise UserError(
             f"base model '{name}' lies outside the study's folder",
-            mend="move it below the study, or give its absolute path",
+            hint="move it below the study, or give its absolute path",
         )
     if not (folder / "config.json").is_file():
         prefixes = " or ".join(s.prefix for s in SOURCES if s.prefix)
         raise UserError(
-            f"base model '{name}' is no model directory, and begins with no {prefixes}", mend=f"use {examples()}"
+            f"base model '{name}' is no model directory, and begins with no {prefixes}", hint=f"use {examples()}"
         )
     return folder
 
@@ -124,7 +124,7 @@ def _card(folder: Path) -> dict[str, Any]:
     try:
         return read_mapping(card)
     except Unreadable as error:
-        raise UserError(str(error), mend="export the model anew, or remove the file") from error
+        raise UserError(str(error), hint="export the model anew, or remove the file") from error
 
 
 def _access_of(folder: Path) -> str:
@@ -139,7 +139,7 @@ def _check_served_template(folder: Path) -> None:
     if trained and trained != template_digest(folder):
         raise UserError(
             f"the chat template of '{folder}' is not the one that the model was trained with",
-            mend=f"put {TEMPLATE_FILE} back as it was exported (digest {trained}), or remove {CARD} to serve it so",
+            hint=f"put {TEMPLATE_FILE} back as it was exported (digest {trained}), or remove {CARD} to serve it so",
         )
 
 
@@ -147,7 +147,7 @@ def _check_files(folder: Path) -> None:
     """What a model directory's files tell without loading it, as the first thing that is wrong (see `specsci.intake`)."""
     wrong = [f for f in examine_folder(folder) if f.judgement == "refuse" and f.check != HEAD]
     if wrong:
-        raise UserError(wrong[0].text, mend=wrong[0].hint)
+        raise UserError(wrong[0].text, hint=wrong[0].hint)
 
 
 SOURCE = Directory()

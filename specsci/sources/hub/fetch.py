@@ -21,7 +21,7 @@ def fetch(model: HubModel, wanted: tuple[str, ...]) -> Path:
     except Exception as error:
         raise StepFailed(
             f"hub:{model.name}@{model.revision} cannot be fetched: {str(error).splitlines()[0]}",
-            mend=f"allow the network with SPECSCI_ONLINE=1, or fetch it before: hf download {model.name} "
+            hint=f"allow the network with SPECSCI_ONLINE=1, or fetch it before: hf download {model.name} "
             f"--revision {model.revision or 'main'}",
         ) from error
 
@@ -39,6 +39,6 @@ def resolve(model: HubModel) -> str:
     except Exception as error:
         raise UserError(
             f"hub:{model.name} cannot be resolved: {str(error).splitlines()[0]}",
-            mend="check the name, the network and HF_HUB_OFFLINE; a private model needs `hf auth login`",
+            hint="check the name, the network and HF_HUB_OFFLINE; a private model needs `hf auth login`",
         ) from error
     return str(commit)

@@ -44,5 +44,5 @@ def hub_model(source: str) -> HubModel:
     """
     found = _SOURCE.match(source)
     if not found:
-        raise UserError(f"'{source}' names no model on the hub", mend="write hub:ORG/NAME@REVISION")
+        raise UserError(f"'{source}' names no model on the hub", hint="write hub:ORG/NAME@REVISION")
     return HubModel(found["name"], found["revision"] or "")

@@ -69,7 +69,7 @@ class Hub(ModelSource):
         if not self.pinned(name):
             raise UserError(
                 f"'{name}' may run its own code only when it is pinned to a commit",
-                mend="`specsci study lock` writes the commit into the study; read the code of that commit first",
+                hint="`specsci study lock` writes the commit into the study; read the code of that commit first",
             )
         return {**base, "trust_remote_code": True}
 
@@ -80,7 +80,7 @@ class Hub(ModelSource):
         try:
             return fetch(hub_model(name), _wanted(trusted=trusted))
         except StepFailed as error:
-            raise UserError(error.what, mend=error.mend) from error
+            raise UserError(error.what, hint=error.hint) from error
 
 
 def _wanted(*, trusted: bool) -> tuple[str, ...]:

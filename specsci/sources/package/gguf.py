@@ -27,10 +27,10 @@ def package_file(package: Package) -> Path:
     spec = find_spec(package.module)
     where = Path(next(iter(spec.submodule_search_locations or []))) / package.file if spec else None
     if where is None or not where.is_file():
-        raise MissingDependencyError(f"the weights of 'package:{package.name}' are not installed", mend=package.install)
+        raise MissingDependencyError(f"the weights of 'package:{package.name}' are not installed", hint=package.install)
     if file_sha256(where) != package.sha256:
         raise CorruptArtifact(
-            f"'{package.file}' is not the registered file", digest=package.sha256, where=str(where), mend=package.install
+            f"'{package.file}' is not the registered file", digest=package.sha256, where=str(where), hint=package.install
         )
     return where
 
@@ -59,7 +59,7 @@ def write_model(package: Package, target: Path) -> dict[str, Any]:
         raise CorruptArtifact(
             f"'{package.file}' gave weights with SHA-256 {made[:12]}, registered are {package.weights_sha256[:12]}",
             digest=package.weights_sha256,
-            mend="install the versions of constraints.txt (transformers, gguf, safetensors)",
+            hint="install the versions of constraints.txt (transformers, gguf, safetensors)",
         )
     parameters = sum(p.numel() for p in model.parameters())
     return {"parameters": parameters, "source_sha256": package.sha256, "weights_sha256": made}
@@ -77,5 +77,5 @@ def write_tokenizer(package: Package, target: Path) -> str:
 
 def _readable(package: Package) -> Path:
     if find_spec("gguf") is None:
-        raise MissingDependencyError("reading GGUF weights needs the package 'gguf'", mend=package.install)
+        raise MissingDependencyError("reading GGUF weights needs the package 'gguf'", hint=package.install)
     return package_file(package)

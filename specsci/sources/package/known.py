@@ -52,5 +52,5 @@ def package_of(source: str) -> Package:
     """
     known, name = packages(), source.removeprefix(PREFIX)
     if name not in known:
-        raise UserError(f"no packaged weights '{name}'", mend=nearest(name, known))
+        raise UserError(f"no packaged weights '{name}'", hint=nearest(name, known))
     return known[name]

@@ -50,7 +50,7 @@ class PackagedWeights(ModelSource):
         if write_tokenizer(package, target) != context.params["digest"]:
             raise StepFailed(
                 f"the tokenizer of '{PREFIX}{package.name}' is not the registered one",
-                mend="install the versions of constraints.txt (transformers, tokenizers, gguf)",
+                hint="install the versions of constraints.txt (transformers, tokenizers, gguf)",
             )
 
     @override

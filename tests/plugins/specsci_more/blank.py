@@ -23,7 +23,7 @@ class Blank(ModelSource):
     def facts(self, name: str, study_folder: Path) -> BaseFacts:
         seed = name.removeprefix(PREFIX)
         if not seed.isdigit():
-            raise UserError(f"'{name}' names no seed", mend="write blank:7")
+            raise UserError(f"'{name}' names no seed", hint="write blank:7")
         return BaseFacts(base={"blank": int(seed)}, tokenizer={"blank": "words"}, parameters=700_000, fetched_later=True)
 
     def made(self, params: dict[str, Any]) -> bool:

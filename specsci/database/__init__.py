@@ -1,0 +1,1 @@
+"""The results database as everybody reads it: manifests of studies, connections, SQL, Parquet rows."""

@@ -1,0 +1,1 @@
+"""From counts and answers to estimates: contrasts, token efficiency, variance components, controls."""

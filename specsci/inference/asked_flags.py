@@ -1,0 +1,37 @@
+"""What a study's own controls and corpora say beside a contrast that was asked later, as they do beside a declared one."""
+
+from __future__ import annotations
+
+import json
+
+import duckdb
+
+from specsci.core.findings import Flag
+from specsci.inference.controls import control_flags
+from specsci.inference.corpora import distinct_shares
+from specsci.inference.rates import Rates
+from specsci.plan.distinct import distinct_flags
+
+
+def beside(
+    db: duckdb.DuckDBPyConnection, study: str, name: str, weights: dict[str, float], cells: list[tuple[str, int]]
+) -> list[Flag]:
+    """Flags of the study's competence and capability evals, and of unequally repeated documents.
+
+    Args:
+        name: the eval that is asked; a control is not held against itself.
+        weights: arm to weight.
+        cells: (arm, AFT tokens) that the contrast reads.
+    """
+    row = db.execute("SELECT manifest FROM studies WHERE study = ?", [study]).fetchone()
+    if row is None:
+        return []
+    manifest = json.loads(row[0])
+    if manifest["evals"].get(name, {}).get("role", "outcome") != "outcome":
+        return []
+    flags: list[Flag] = []
+    if {e.get("role") for e in manifest["evals"].values()} & {"competence", "capability"}:
+        rates = Rates(db, study)
+        for arm in dict.fromkeys(arm for arm, _ in cells):
+            flags += control_flags(manifest, rates, [arm], [budget for a, budget in cells if a == arm])
+    return flags + distinct_flags(manifest["arms"], weights, distinct_shares(db, study))

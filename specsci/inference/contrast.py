@@ -1,0 +1,91 @@
+"""A contrast of one's own over what the database holds, run or imported: the estimator follows the data's design."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from specsci.core.errors import UserError
+from specsci.core.findings import Flag
+from specsci.inference.asked_flags import beside
+from specsci.inference.contrast_spec import ContrastSpec, check_weights, read_answers
+from specsci.inference.design import Design
+from specsci.inference.doubts import doubts, turned
+from specsci.inference.estimate import equivalence, estimate
+from specsci.inference.items import item_flags, item_table
+from specsci.stats.contrast import paired_contrast
+from specsci.stats.sequential import t_boundaries
+
+
+def contrast(db: duckdb.DuckDBPyConnection, asked: ContrastSpec) -> dict[str, Any]:
+    """One contrast: `estimate`, `se`, `statistic`, `p`, `ci_low`, `ci_high`, `n`, `method`, `flags`, and what it was made of.
+
+    A single arm of weight 1 asks for its rate: an interval, and no test.
+
+    Raises:
+        UserError: an unknown study, eval or arm, a budget that an arm does not have, weights that do not sum to 0, or a method that
+            the data do not allow.
+    """
+    if asked.margin is not None and not 0 < asked.margin < math.inf:
+        raise UserError(f"{asked.margin} is no equivalence margin", hint="a number above 0, such as --margin 0.05")
+    asked = replace(asked, weights=check_weights(asked.weights))
+    if len(asked.weights) == 1 and (asked.margin or asked.looks):
+        raise UserError("the rate of a single arm is not tested", hint="leave --margin and --looks out, or compare two arms")
+    design = read_answers(db, asked)
+    found = estimate(design, asked)
+    flags = [*doubts(design, asked, found), *turned(design, asked, found)]
+    if found.method == "paired_t" and not found.item_level and asked.denominator == "decided" and len(asked.weights) > 1:
+        weights = dict(zip(design.cell_list, design.weights, strict=True))
+        flags += item_flags(item_table(db, asked.study, asked.eval, weights), design.unit, asked.scale)
+    flags += beside(db, asked.study, asked.eval, asked.weights, list(design.cell_list))
+    more: dict[str, Any] = {}
+    if asked.margin is not None:
+        equal = equivalence(found, asked.margin)
+        more["equivalence"] = asdict(equal) if equal else None
+        no_test = Flag("no_equivalence_test", "warning", "no standard error: no test of equivalence")
+        flags.append(Flag(equal.code, "note", str(equal)) if equal else no_test)
+    if asked.looks:
+        more["looks"] = _looks(design, asked)
+    result = found.result
+    said = {name: getattr(result, name) for name in ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method")}
+    used = found.design
+    return {
+        **{name: None if isinstance(v, float) and math.isnan(v) else v for name, v in said.items()},
+        "freedom": result.freedom if math.isfinite(result.freedom) else None,
+        "flags": [f.as_dict() for f in flags],
+        "study": asked.study,
+        "eval": asked.eval,
+        "weights": asked.weights,
+        "budget_tokens": asked.budget_tokens,
+        "scale": asked.scale,
+        "denominator": asked.denominator,
+        "unit": used.unit,
+        "per_replicate": list(result.per_replicate),
+        "counts": {a: dict(zip(("aligned", "decided", "asked"), c, strict=True)) for a, c in used.totals().items()},
+        "replicates": dict(zip(used.arms, used.table(asked.denominator).each.tolist(), strict=True)),
+        **more,
+    }
+
+
+def _looks(design: Design, asked: ContrastSpec) -> list[dict[str, Any]]:
+    """What a test after so many replicates said, in the order of their seeds; it stops at the first crossing."""
+    try:
+        levels = t_boundaries(list(asked.looks), asked.spending)
+    except ValueError as error:
+        raise UserError(str(error), hint="--looks 4,6,8") from error
+    table = design.only_shared(asked.denominator).table(asked.denominator)
+    if len(table.units) < asked.looks[0]:
+        what = f"the first look is at {asked.looks[0]} replicates, and all arms share {len(table.units)}"
+        raise UserError(what, hint="look earlier")
+    found: list[dict[str, Any]] = []
+    for look, level in zip(asked.looks, levels, strict=True):
+        if look > len(table.units) or (found and found[-1]["stop"]):
+            break
+        at = paired_contrast(table.rates[:look], np.array(design.weights), table.items[:look], asked.scale)
+        said = {"replicates": look, "estimate": at.estimate, "p": None if math.isnan(at.p) else at.p, "level": level}
+        found.append({**said, "stop": bool(at.p < level)})
+    return found

@@ -1,0 +1,152 @@
+"""What is asked of a contrast, and what the database holds for it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import duckdb
+
+from specsci.core.errors import UserError, nearest
+from specsci.inference.denominator import Denominator
+from specsci.inference.design import Design, read_design
+from specsci.stats.contrast import Scale
+from specsci.stats.sequential import Spending
+from specsci.study.schema import MOST_WEIGHT
+
+Method = Literal[
+    "auto",
+    "paired_t",
+    "unpaired_t",
+    "cluster_t",
+    "bootstrap",
+    "two_proportion",
+    "exact",
+    "mcnemar",
+    "linear",
+    "mixed",
+    "gee",
+]
+METHODS: tuple[str, ...] = get_args(Method)
+
+
+@dataclass(frozen=True)
+class ContrastSpec:
+    """A contrast as it is asked for; `margin` asks for equivalence, `looks` for sequential boundaries as well.
+
+    `paired`: whether a replicate's arms are compared within it (True: only replicates that all arms share; False: none; None:
+    where they share it).
+    """
+
+    study: str
+    eval: str
+    weights: dict[str, float]
+    budget_tokens: int | None = None
+    scale: Scale = "rate"
+    denominator: Denominator = "decided"
+    method: Method = "auto"
+    margin: float | None = None
+    looks: tuple[int, ...] = ()
+    spending: Spending = "obrien_fleming"
+    paired: bool | None = None
+
+
+IMPORTED = "imported"
+"""The profile of imported studies."""
+NO_SUM = 1e-9
+"""Weights add up to 0 within this, as those of a study file."""
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """`a=1,b=-1` as weights.
+
+    Raises:
+        UserError: it is not of that form, names an arm twice, all weights are 0, or they do not add up to 0.
+    """
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, sign, number = part.strip().rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = math.nan
+        if not sign or not name.strip() or not math.isfinite(value):
+            raise UserError(f"'{part.strip()}' is no weight", hint='write --weights "arm=1,other=-1"')
+        if name.strip() in weights:
+            raise UserError(f"'{name.strip()}' has two weights", hint="give each arm one")
+        weights[name.strip()] = value
+    return check_weights(weights)
+
+
+def check_weights(weights: dict[str, float]) -> dict[str, float]:
+    """Weights without those that are 0. They add up to 0; a single arm has weight 1, and its rate is asked for.
+
+    Raises:
+        UserError: they do neither, as where a minus was forgotten.
+    """
+    found = {name: float(value) for name, value in weights.items() if value}
+    said = ", ".join(f"{name}={value:g}" for name, value in found.items())
+    if not all(math.isfinite(value) for value in found.values()):
+        raise UserError(f"a weight is no number ({said})", hint='write --weights "arm=1,other=-1"')
+    if found and (largest := max(map(abs, found.values()))) > MOST_WEIGHT:
+        raise UserError(
+            f"a weight is {largest:g}; they are at most {MOST_WEIGHT:g}", hint='write --weights "arm=1,other=-1"'
+        )
+    if not found:
+        raise UserError("every weight is 0", hint='write --weights "arm=1,other=-1"')
+    if len(found) == 1:
+        if next(iter(found.values())) != 1:
+            raise UserError(
+                f"the rate of a single arm has weight 1 ({said})",
+                hint='write --weights "arm=1", or compare two arms: "arm=1,other=-1"',
+            )
+        return found
+    total = sum(found.values())
+    if abs(total) > NO_SUM:
+        raise UserError(
+            f"the weights of a contrast must sum to 0, and these sum to {total:g} ({said})",
+            hint="give one side of the comparison negative weights, such as arm=1,other=-1",
+        )
+    return found
+
+
+def read_answers(db: duckdb.DuckDBPyConnection, asked: ContrastSpec) -> Design:
+    """The counts of every arm at its budget, and how to read its single answers.
+
+    Raises:
+        UserError: an unknown study, eval or arm, or a budget that an arm does not have.
+    """
+    studies = [name for (name,) in db.execute("SELECT study FROM studies ORDER BY study").fetchall()]
+    if asked.study not in studies:
+        raise UserError(f"no study '{asked.study}' in the results", hint=nearest(asked.study, studies))
+    evals = [e for (e,) in db.execute("SELECT DISTINCT eval FROM rates WHERE study = ?", [asked.study]).fetchall()]
+    if asked.eval not in evals:
+        raise UserError(f"'{asked.study}' has no scores of '{asked.eval}'", hint=nearest(asked.eval, evals))
+    budgets: dict[str, set[int]] = {}
+    for arm, budget in db.execute(
+        "SELECT DISTINCT arm, aft_tokens FROM rates WHERE study = ? AND eval = ?", [asked.study, asked.eval]
+    ).fetchall():
+        budgets.setdefault(arm, set()).add(budget)
+    cells = {arm: [(arm, _budget(arm, budgets, asked.budget_tokens))] for arm in asked.weights}
+    return read_design(db, asked.study, asked.eval, asked.weights, cells, _declared(db, asked.study))
+
+
+def _declared(db: duckdb.DuckDBPyConnection, study: str) -> int | None:
+    """How many replicates a study declares; None for imported results, which declare none."""
+    [(profile, manifest)] = db.execute("SELECT profile, manifest FROM studies WHERE study = ?", [study]).fetchall()
+    return None if profile == IMPORTED else len(json.loads(manifest)["replicates"])
+
+
+def _budget(arm: str, budgets: dict[str, set[int]], wanted: int | None) -> int:
+    if arm not in budgets:
+        raise UserError(f"no scores of an arm '{arm}'", hint=nearest(arm, budgets))
+    has = budgets[arm]
+    if len(has) == 1 and (wanted is None or has == {0} or wanted in has):
+        return next(iter(has))
+    if wanted is None or wanted not in has:
+        listed = ", ".join(f"{b:,}" for b in sorted(has))
+        what = f"'{arm}' has several budgets" if wanted is None else f"'{arm}' has no budget of {wanted:,} tokens"
+        raise UserError(f"{what} ({listed})", hint="say which: --budget TOKENS, in a file budget_tokens")
+    return wanted
