@@ -10,6 +10,7 @@ from pydantic_core import from_json
 
 from specsci.core.errors import StoreError
 from specsci.core.ids import digest
+from specsci.core.levels import arm_of
 from specsci.core.user_files import unhidden
 from specsci.plan.plan import Plan
 from specsci.sources.registry import source_of
@@ -194,7 +195,7 @@ class Manifest(BaseModel):
     def _names_meet(self) -> Manifest:
         """Cells and contrasts name arms and evals that there are; an imported study says what it was made of."""
         unknown = {c.arm for c in self.cells} - self.arms.keys() | {c.eval for c in self.cells} - self.evals.keys()
-        unknown |= {a for c in self.contrasts for a in c.weights} - self.arms.keys()
+        unknown |= {arm_of(a) for c in self.contrasts for a in c.weights} - self.arms.keys()
         if unknown:
             raise ValueError(f"it names {', '.join(sorted(unknown))} and does not say what that is")
         if (self.profile == "imported") != (self.imported is not None):

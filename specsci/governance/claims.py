@@ -10,6 +10,7 @@ from typing import Any
 from specsci.core.errors import UserError, nearest
 from specsci.core.findings import Flag
 from specsci.core.ids import digest, is_safe_name
+from specsci.core.levels import reads
 from specsci.governance.json_records import read_all, read_one, write_one
 from specsci.governance.retired import manifest_named
 from specsci.store.artifact import Store
@@ -93,11 +94,8 @@ def evidence(manifest: dict[str, Any], contrast: str) -> tuple[str, list[str]]:
             f"'{manifest['study']}' declares no contrast '{contrast}'",
             hint=nearest(contrast, [c["name"] for c in manifest["contrasts"]]),
         )
-    budgets = {0, *found["budgets"]}
     rows = [
-        c["step_digest"]
-        for c in manifest["cells"]
-        if c["arm"] in found["weights"] and c["eval"] == found["eval"] and c["aft_tokens"] in budgets
+        c["step_digest"] for c in manifest["cells"] if c["eval"] == found["eval"] and reads(found, c["arm"], c["aft_tokens"])
     ]
     return digest(found), sorted(rows)
 

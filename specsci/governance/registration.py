@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from specsci.core.errors import GateRefused, StoreError
 from specsci.core.ids import digest
+from specsci.core.levels import arm_of
 from specsci.core.user_files import unhidden
 from specsci.database.manifest import damaged_manifests, manifests
 from specsci.governance.json_records import read_one, write_one
@@ -219,4 +220,8 @@ def _changes(contrast: dict[str, Any], manifest: dict[str, Any], lock: Lock) -> 
         changed.append(f"its family lost {', '.join(gone)}")
     if manifest["evals"][contrast["eval"]] != lock.plan["evals"].get(contrast["eval"]):
         changed.append(f"eval {contrast['eval']}")
-    return changed + [f"arm {a}" for a in contrast["weights"] if manifest["arms"][a] != lock.plan["arms"].get(a)]
+    return changed + [
+        f"arm {a}"
+        for a in dict.fromkeys(map(arm_of, contrast["weights"]))
+        if manifest["arms"][a] != lock.plan["arms"].get(a)
+    ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from specsci.core.errors import UserError, nearest
+from specsci.core.levels import reads
 from specsci.core.user_files import unhidden
 from specsci.database.manifest import manifests
 from specsci.governance.json_records import damaged, read_all, write_one
@@ -128,8 +129,5 @@ class Retirements:
 
 def reasons_of(manifest: dict[str, Any], contrast: dict[str, Any], voided: list[dict[str, Any]]) -> list[str]:
     """Why a contrast rests on something retired; empty where it does not."""
-    budgets = {0, *contrast["budgets"]}
-    mine = (
-        r for r in voided if r["eval"] == contrast["eval"] and r["arm"] in contrast["weights"] and r["aft_tokens"] in budgets
-    )
+    mine = (r for r in voided if r["eval"] == contrast["eval"] and reads(contrast, r["arm"], r["aft_tokens"]))
     return list(dict.fromkeys(r["reason"] for r in mine))

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from specsci.core.levels import arm_of
 from specsci.database.manifest import family_parts, manifests
 from specsci.specs.changes import read_changes
 from specsci.specs.load import load_family
@@ -72,7 +73,7 @@ def _stale(manifest: dict[str, Any], now: dict[str, Any], version: str, acknowle
     }
     evals = {name for name, e in manifest["evals"].items() if e.get("items") in asked}
     models = {c["model_digest"] for c in manifest["cells"] if c["arm"] in moved}
-    claims = [c["name"] for c in manifest["contrasts"] if c["eval"] in evals or moved & set(c["weights"])]
+    claims = [c["name"] for c in manifest["contrasts"] if c["eval"] in evals or moved & set(map(arm_of, c["weights"]))]
     return Stale(
         manifest["study"], manifest["family"], manifest["family_version"], version, parts, len(models), claims, acknowledged
     )

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import duckdb
 
 from specsci.core.errors import UserError, nearest
+from specsci.core.levels import arm_of, tokens_of
 from specsci.inference.denominator import Denominator
 from specsci.inference.design import Design, read_design
 from specsci.stats.contrast import Scale
@@ -129,7 +130,7 @@ def read_answers(db: duckdb.DuckDBPyConnection, asked: ContrastSpec) -> Design:
         "SELECT DISTINCT arm, aft_tokens FROM rates WHERE study = ? AND eval = ?", [asked.study, asked.eval]
     ).fetchall():
         budgets.setdefault(arm, set()).add(budget)
-    cells = {arm: [(arm, _budget(arm, budgets, asked.budget_tokens))] for arm in asked.weights}
+    cells = {name: [(arm_of(name, budgets), _budget(name, budgets, asked.budget_tokens))] for name in asked.weights}
     return read_design(db, asked.study, asked.eval, asked.weights, cells, _declared(db, asked.study))
 
 
@@ -139,11 +140,18 @@ def _declared(db: duckdb.DuckDBPyConnection, study: str) -> int | None:
     return None if profile == IMPORTED else len(json.loads(manifest)["replicates"])
 
 
-def _budget(arm: str, budgets: dict[str, set[int]], wanted: int | None) -> int:
+def _budget(name: str, budgets: dict[str, set[int]], wanted: int | None) -> int:
+    """The AFT tokens of `ARM` or `ARM@TOKENS`."""
+    arm = arm_of(name, budgets)
+    try:
+        named = None if arm == name else tokens_of(name)
+    except ValueError as error:
+        raise UserError(str(error), hint=f"write {arm}@TOKENS") from error
+    wanted = wanted if named is None else named
     if arm not in budgets:
         raise UserError(f"no scores of an arm '{arm}'", hint=nearest(arm, budgets))
     has = budgets[arm]
-    if len(has) == 1 and (wanted is None or has == {0} or wanted in has):
+    if len(has) == 1 and named is None and (wanted is None or has == {0} or wanted in has):
         return next(iter(has))
     if wanted is None or wanted not in has:
         listed = ", ".join(f"{b:,}" for b in sorted(has))

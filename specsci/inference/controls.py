@@ -12,25 +12,35 @@ from typing import Any
 import numpy as np
 
 from specsci.core.findings import Flag
+from specsci.core.levels import arm_of, tokens_of
 from specsci.inference.rates import Pair, Rates
 from specsci.study.evals import MAX_CAPABILITY_LOSS
 
 
-def budgets_of(manifest: dict[str, Any], arm: str, wanted: list[int]) -> list[int]:
-    """The budgets that an arm is read at: its own 0 where it does not align, else the contrast's."""
+def budgets_of(manifest: dict[str, Any], name: str, wanted: list[int]) -> list[int]:
+    """The budgets that an arm is read at: the level that it is named with, its own 0 where it does not align, else the contrast's."""
+    tokens, arm = tokens_of(name), arm_of(name)
+    if tokens is not None:
+        return [tokens]
     has = {c["aft_tokens"] for c in manifest["cells"] if c["arm"] == arm}
     return [b if b in has else 0 for b in wanted] if has == {0} else list(wanted)
 
 
 def control_flags(manifest: dict[str, Any], rates: Rates, arms: list[str], budgets: list[int]) -> list[Flag]:
-    """Flags of a contrast from the study's competence and capability evals, arm by arm and budget by budget."""
+    """Flags of a contrast from the study's competence and capability evals, arm by arm and budget by budget.
+
+    `arms` may name a level each: `rules@4000`.
+    """
     flags: list[Flag] = []
     for name, spec in manifest["evals"].items():
         check = {"competence": _competence, "capability": _capability}.get(spec["role"])
         if check is None:
             continue
-        for arm in arms:
-            columns = {b: rates.by_replicate(arm, name, b, pairs_of(manifest)) for b in budgets_of(manifest, arm, budgets)}
+        read: dict[str, dict[int, None]] = {}
+        for named in arms:
+            read.setdefault(arm_of(named), {}).update(dict.fromkeys(budgets_of(manifest, named, budgets)))
+        for arm, levels in read.items():
+            columns = {b: rates.by_replicate(arm, name, b, pairs_of(manifest)) for b in levels}
             flags += check(manifest, rates, name, arm, columns)
     return flags
 

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from specsci.core.findings import Flag
+from specsci.core.levels import arm_of
 from specsci.inference.contrast_spec import ContrastSpec
 from specsci.inference.controls import budgets_of, control_flags
 from specsci.inference.design import read_design
@@ -28,7 +29,7 @@ def contrast_row(
     A study's arms are of the same replicates by design, so that only those that all arms have are counted.
     """
     weights = {arm: float(w) for arm, w in contrast["weights"].items() if w}
-    cells = {a: [(a, b) for b in budgets_of(manifest, a, contrast["budgets"])] for a in weights}
+    cells = {a: [(arm_of(a), b) for b in budgets_of(manifest, a, contrast["budgets"])] for a in weights}
     expected = len(manifest["replicates"])
     whole = read_design(db, manifest["study"], contrast["eval"], weights, cells, expected)
     design = whole.only_shared("decided")
@@ -85,7 +86,8 @@ def cell_weights(manifest: dict[str, Any], contrast: dict[str, Any]) -> CellWeig
     for arm, weight in contrast["weights"].items():
         budgets = budgets_of(manifest, arm, contrast["budgets"])
         for budget in budgets:
-            weights[arm, budget] = weights.get((arm, budget), 0.0) + weight / len(budgets)
+            key = (arm_of(arm), budget)
+            weights[key] = weights.get(key, 0.0) + weight / len(budgets)
     return weights
 
 

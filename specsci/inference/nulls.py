@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from specsci.core.findings import Flag
+from specsci.core.levels import arm_of
 from specsci.inference.rates import Rates
 from specsci.plan.texts import NEUTRAL
 from specsci.stats.laws import t_quantile
@@ -35,7 +36,7 @@ def null_flags(
     if detects is not None and detects > _margin(contrast):
         shown = "nothing" if contrast["scale"] == "rate" and detects > 1 else f"{detects:.2f}"
         flags.append(Flag("null_too_few", "warning", f"null: too few replicates to tell (detects {shown})"))
-    specs = sorted({manifest["arms"][arm]["midtrain"] for arm in contrast["weights"]} - {None, NEUTRAL})
+    specs = sorted({manifest["arms"][arm_of(name)]["midtrain"] for name in contrast["weights"]} - {None, NEUTRAL})
     found = {spec: [row["installed"] for row in absorbed if row["msm_spec"] == spec] for spec in specs}
     missing = [spec for spec, known in found.items() if False in known]
     unknown = [spec for spec, known in found.items() if not known or None in known]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from specsci.core.findings import Flag
+from specsci.core.levels import arm_of
 from specsci.plan.gates import Finding
 from specsci.plan.plan import Plan
 
@@ -22,7 +23,13 @@ def distinct_flags(arms: dict[str, dict[str, Any]], weights: dict[str, float], s
         weights: of the contrast; a side is the arms of one sign.
     """
     sides = [
-        sorted({arms[arm]["midtrain"] for arm, w in weights.items() if w * sign > 0 and arms[arm]["midtrain"] in shares})
+        sorted(
+            {
+                spec
+                for name, w in weights.items()
+                if w * sign > 0 and (spec := arms[arm_of(name, arms)]["midtrain"]) in shares
+            }
+        )
         for sign in (1, -1)
     ]
     pairs = [(a, b) for a in sides[0] for b in sides[1] if a != b]

@@ -9,6 +9,7 @@ from typing import Any
 
 from specsci.core.errors import SpecsciError, UserError
 from specsci.core.kinds import names
+from specsci.core.levels import arm_of
 from specsci.database.connection import connect, rows
 from specsci.database.manifest import manifests
 from specsci.database.parquet import read_columns
@@ -206,5 +207,5 @@ def _claims(store: Store, uses: list[dict[str, Any]]) -> Iterator[dict[str, Any]
             "SELECT study, contrast, eval, budget_tokens, weights, estimate, ci_low, ci_high, p_adj, flags FROM contrasts"
         )
         for found in rows(db, query):
-            if any((found["study"], arm) in mine for arm in json.loads(found["weights"])):
+            if any((found["study"], arm_of(name)) in mine for name in json.loads(found["weights"])):
                 yield found

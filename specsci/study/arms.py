@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
+from specsci.core.levels import arm_of, tokens_of
 from specsci.study.schema import Replicate, Study
 
 
@@ -40,12 +42,8 @@ class Cell:
     aft_tokens: int
 
 
-FACTOR_FIELDS = {
-    "msm_spec": {"msm_spec"},
-    "midtrain": {"midtrain", "msm_spec", "midtrain_tokens"},
-    "align": {"align", "aft_tokens"},
-    "aft_tokens": {"aft_tokens"},
-}
+FACTOR_PARTS = {"midtrain": ("midtrain", "msm_spec", "midtrain_tokens"), "align": ("align", "aft_tokens")}
+"""Fields that one factor sets together; any other factor is the field of its name."""
 
 
 def budgets_of(study: Study, arm: str) -> list[int]:
@@ -64,13 +62,23 @@ def cells(study: Study) -> Iterator[Cell]:
 def confounds(study: Study, weights: dict[str, float], budget: int, factor: str) -> list[str]:
     """What differs between the two sides of a contrast besides the declared factor.
 
+    Args:
+        weights: of arms, or of arms at a level (`rules@4000`).
+
     Returns:
         Texts such as `aft_tokens (0 against 4000)`; empty when the contrast is clean.
     """
-    sides = [[ResolvedArm.of(study, a, budget) for a, w in weights.items() if w * sign > 0] for sign in (1, -1)]
+    sides = [[_at(study, name, budget) for name, w in weights.items() if w * sign > 0] for sign in (1, -1)]
+    meant = FACTOR_PARTS.get(factor, (factor,))
     found = []
-    for name in asdict(sides[0][0]):
-        values = [sorted({str(getattr(arm, name)) for arm in side}) for side in sides]
-        if values[0] != values[1] and name not in FACTOR_FIELDS[factor]:
-            found.append(f"{name} ({'/'.join(values[0])} against {'/'.join(values[1])})")
+    for field in sides[0][0]:
+        values = [sorted({str(arm[field]) for arm in side}) for side in sides]
+        if values[0] != values[1] and field not in meant:
+            found.append(f"{field} ({'/'.join(values[0])} against {'/'.join(values[1])})")
     return found
+
+
+def _at(study: Study, name: str, budget: int) -> dict[str, Any]:
+    """The resolved values of `ARM` or `ARM@LEVEL`, field by field."""
+    tokens = tokens_of(name)
+    return asdict(ResolvedArm.of(study, arm_of(name), budget if tokens is None else tokens))

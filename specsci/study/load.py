@@ -12,11 +12,13 @@ from pydantic import ValidationError
 
 from specsci.core.errors import CorruptArtifact, InputFileError, Problem, UserError, nearest
 from specsci.core.ids import is_safe_name
+from specsci.core.levels import arm_of, level_of, tokens_of
 from specsci.core.shipped import find_family, find_study
 from specsci.core.terminal_text import visible
 from specsci.core.yaml_file import SWITCH, Document, Path_, problems_of, read_yaml, switches
 from specsci.specs.family import Family
 from specsci.specs.versions import load_version
+from specsci.study.arms import budgets_of
 from specsci.study.evals import EVALS
 from specsci.study.overrides import apply_overrides, label_of, limited
 from specsci.study.parts import TokenEfficiency
@@ -249,9 +251,11 @@ def _contrast_problems(study: Study, document: Document, unknown: Any) -> Iterat
         elif contrast.scale != "rate" and EVALS[study.evals[contrast.eval].kind].outcome != "binary":
             what = f"answers of '{contrast.eval}' are values, which have no {contrast.scale} scale"
             yield document.problem((*at, "scale"), what, "write scale: rate (means of values)")
-        for arm in contrast.weights:
-            if arm not in study.arms:
-                yield unknown((*at, "weights", arm), "arm", arm, study.arms, key=True)
+        for name in contrast.weights:
+            if arm_of(name) not in study.arms:
+                yield unknown((*at, "weights", name), "arm", arm_of(name), study.arms, key=True)
+            elif level_of(name) is not None:
+                yield from _level_problems(study, document, (*at, "weights", name), name)
         largest = max(map(abs, contrast.weights.values()))
         if largest > MOST_WEIGHT:
             what = f"a weight of '{contrast.name}' is {largest:g}; they are at most {MOST_WEIGHT:g}"
@@ -260,15 +264,28 @@ def _contrast_problems(study: Study, document: Document, unknown: Any) -> Iterat
             yield document.problem((*at, "weights"), f"weights of '{contrast.name}' must sum to 0")
         elif not any(contrast.weights.values()):
             yield document.problem((*at, "weights"), f"weights of '{contrast.name}' are all 0", "weigh one side 1, one -1")
-        aligned = [arm for arm in contrast.weights if arm in study.arms and study.arms[arm].align]
+        plain = [name for name in contrast.weights if level_of(name) is None]
+        aligned = [arm for arm in plain if arm in study.arms and study.arms[arm].align]
         if 0 in contrast.budgets and aligned:
             what = f"'{contrast.name}' compares at 0 tokens, where the aligned arm '{aligned[0]}' is not scored"
             yield document.problem((*at, "budget_tokens"), what, f"budget_tokens: one of {budgets[1:]}")
-        for budget in contrast.budgets:
+        for budget in contrast.budgets if plain else ():
             if budget not in budgets:
                 yield document.problem((*at, "budget_tokens"), f"no arm is scored at {budget} tokens", f"one of {budgets}")
     if study.token_efficiency:
         yield from _efficiency_problems(study, study.token_efficiency, document, unknown)
+
+
+def _level_problems(study: Study, document: Document, at: Path_, name: str) -> Iterator[Problem]:
+    """Of `ARM@LEVEL`: a level that is no AFT budget of the arm."""
+    arm, has = arm_of(name), budgets_of(study, arm_of(name))
+    try:
+        if tokens_of(name) in has:
+            return
+        what = f"'{arm}' has no budget of {tokens_of(name):,} tokens"
+    except ValueError as error:
+        what = str(error)
+    yield document.problem(at, what, f"one of {', '.join(f'{arm}@{b}' for b in has)}", key=True)
 
 
 def _efficiency_problems(
