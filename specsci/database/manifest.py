@@ -82,7 +82,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         "access": plan.access,
         "file": loaded.file.name,
         "correction": study.correction,
-        "arms": {name: arm.model_dump() for name, arm in study.arms.items()},
+        "arms": {name: arm.declared() for name, arm in study.arms.items()},
         "evals": {name: spec.declared() for name, spec in study.evals.items()},
         "readouts": {
             name: {"readout": readout_of(spec), "outcome": EVALS[spec.kind].outcome} for name, spec in study.evals.items()

@@ -11,6 +11,7 @@ from specsci.database.manifest import family_parts, manifests
 from specsci.specs.changes import read_changes
 from specsci.specs.load import load_family
 from specsci.store.artifact import Store
+from specsci.study.parts import PLUS
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ def _stale(manifest: dict[str, Any], now: dict[str, Any], version: str, acknowle
     then = manifest["family_parts"]
     arms = manifest["arms"]
     grammar = then["grammar"] != now["grammar"]
-    variants = {a["midtrain"] for a in arms.values() if a["midtrain"]}
+    variants = {v for a in arms.values() for v in _of(a["midtrain"])}
     changed = {v for v in variants if then["variants"].get(v) != now["variants"].get(v)}
-    talks = {a["align"] for a in arms.values() if a["align"]} & then["conversations"].keys()
+    talks = {s for a in arms.values() for s in _of(a["align"])} & then["conversations"].keys()
     retold = {t for t in talks if then["conversations"][t] != now["conversations"].get(t)}
     items = {e["items"] for e in manifest["evals"].values() if e.get("items")}
     asked = {i for i in items if then["items"].get(i) != now["items"].get(i)}
@@ -69,7 +70,7 @@ def _stale(manifest: dict[str, Any], now: dict[str, Any], version: str, acknowle
     moved = {
         name
         for name, a in arms.items()
-        if a["midtrain"] in changed or a["align"] in retold or (grammar and (a["midtrain"] or a["align"]))
+        if changed & _of(a["midtrain"]) or retold & _of(a["align"]) or (grammar and (a["midtrain"] or a["align"]))
     }
     evals = {name for name, e in manifest["evals"].items() if e.get("items") in asked}
     models = {c["model_digest"] for c in manifest["cells"] if c["arm"] in moved}
@@ -77,6 +78,11 @@ def _stale(manifest: dict[str, Any], now: dict[str, Any], version: str, acknowle
     return Stale(
         manifest["study"], manifest["family"], manifest["family_version"], version, parts, len(models), claims, acknowledged
     )
+
+
+def _of(joined: str | None) -> set[str]:
+    """The names that an arm's `midtrain` or `align` joins."""
+    return set(joined.split(PLUS)) if joined else set()
 
 
 def stale_lines(found: list[Stale]) -> list[str]:

@@ -84,29 +84,42 @@ class _Builder:
 
     def _model(self, cell: Cell, data: dict[str, str]) -> str | None:
         """The digest of a cell's model; None for the base itself."""
-        arm = self.study.arms[cell.arm]
-        model = None
-        if arm.midtrain and self.study.midtrain:
-            stage = self.study.midtrain
-            params = {
-                "tokens": stage.tokens,
-                "replay_share": stage.replay_share,
-                "recipe": self._recipes["midtrain"],
-                "seed": derive_seed("midtrain", cell.replicate.seed),
-            }
-            inputs = {"base": data["base"], "tokenizer": data["tokenizer"], "corpus": data[f"corpus.{arm.midtrain}"]}
-            if "replay" in data:
-                inputs["replay"] = data["replay"]
-            label = f"midtrain {arm.midtrain}, replicate {cell.replicate.seed}"
-            step = Step("midtrain", params, inputs, label, self._train_runtime(), (data["audit"],))
-            size, shape = self._size(cell.replicate)
-            model = self.plan.add(self.cost.train(step, stage.recipe, stage.tokens, size, shape))
-            self.midtrained[arm.midtrain, cell.replicate.seed] = model
-        if arm.align and self.study.align:
-            model = self._align(cell, arm.align, model, data)
+        model, seen = None, {"midtrain": 0, "align": 0}
+        for treatment in self.study.arms[cell.arm].treatments:
+            if treatment.midtrain is not None:
+                model = self._midtrain(cell, treatment.midtrain, model, data, seen["midtrain"])
+                seen["midtrain"] += 1
+            elif treatment.align is not None:
+                model = self._align(cell, treatment.align, model, data, seen["align"])
+                seen["align"] += 1
         return model
 
-    def _align(self, cell: Cell, conversations: str, model: str | None, data: dict[str, str]) -> str:
+    def _midtrain(self, cell: Cell, variant: str, model: str | None, data: dict[str, str], earlier: int) -> str:
+        """A midtraining stage, after a number of `earlier` ones, of the base or of a `model`."""
+        stage = self.study.midtrain
+        assert stage is not None
+        params = {
+            "tokens": stage.tokens,
+            "replay_share": stage.replay_share,
+            "recipe": self._recipes["midtrain"],
+            "seed": derive_seed("midtrain", cell.replicate.seed, *([earlier] if earlier else [])),
+        }
+        inputs = {"base": data["base"], "tokenizer": data["tokenizer"], "corpus": data[f"corpus.{variant}"]}
+        if model:
+            inputs["model"] = model
+        if "replay" in data:
+            inputs["replay"] = data["replay"]
+        after = f" of {cell.arm} at {cell.aft_tokens:,} tokens" if model else ""
+        label = f"midtrain {variant}{after}, replicate {cell.replicate.seed}"
+        step = Step("midtrain", params, inputs, label, self._train_runtime(), (data["audit"],))
+        size, shape = self._size(cell.replicate)
+        made = self.plan.add(self.cost.train(step, stage.recipe, stage.tokens, size, shape))
+        if not model:
+            self.midtrained[variant, cell.replicate.seed] = made
+        return made
+
+    def _align(self, cell: Cell, conversations: str, model: str | None, data: dict[str, str], earlier: int) -> str:
+        """A fine-tuning stage, after a number of `earlier` ones, of the base or of a `model`."""
         stage = self.study.align
         assert stage is not None
         it_share = 1.0 if conversations == IT_MIX else stage.it_mix_share
@@ -114,7 +127,7 @@ class _Builder:
             "tokens": cell.aft_tokens,
             "it_mix_share": it_share,
             "recipe": self._recipes["align"],
-            "seed": derive_seed("align", cell.replicate.seed),
+            "seed": derive_seed("align", cell.replicate.seed, *([earlier] if earlier else [])),
         }
         inputs = {"base": data["base"], "tokenizer": data["tokenizer"]}
         if model:
@@ -192,5 +205,5 @@ class _Builder:
 
 def units_by_variant(loaded: LoadedStudy) -> dict[str, int]:
     """How many things a document can be about, per midtrained variant."""
-    variants = sorted({a.midtrain for a in loaded.study.arms.values() if a.midtrain})
+    variants = sorted({v for a in loaded.study.arms.values() for v in a.variants})
     return {v: len(units_of(loaded.family, v)) for v in variants}

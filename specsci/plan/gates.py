@@ -192,7 +192,7 @@ def _replicates(plan: Plan) -> list[Finding]:
 def _specs(plan: Plan) -> list[Finding]:
     """Variants whose text is broken by itself: another model's name, an unfilled placeholder, a reworded core."""
     family = plan.loaded.family
-    used = sorted({a.midtrain for a in plan.loaded.study.arms.values() if a.midtrain})
+    used = sorted({v for a in plan.loaded.study.arms.values() for v in a.variants})
     wrong = [f for name in used for f in check_variant(family, name) if f.level == "error"]
     if not wrong:
         return []
@@ -234,7 +234,7 @@ def _leaks(plan: Plan) -> list[Finding]:
     study, family = plan.loaded.study, plan.loaded.family
     outcome = sorted({e.items for e in study.evals.values() if e.role == "outcome" and e.items})
     found = []
-    for variant in sorted({a.midtrain for a in study.arms.values() if a.midtrain}):
+    for variant in sorted({v for a in study.arms.values() for v in a.variants}):
         leaks = leaks_of(family, variant, outcome)
         if not leaks:
             continue

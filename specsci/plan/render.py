@@ -94,9 +94,11 @@ def lines(
         "arms:",
     ]
     for name, arm in study.arms.items():
-        stages = [f"midtrain on {arm.midtrain} ({units[arm.midtrain]} units)"] if arm.midtrain else []
-        if arm.align:
-            stages.append(f"align on {arm.align} at {', '.join(f'{b:,}' for b in budgets_of(study, name))} tokens")
+        at = f"at {', '.join(f'{b:,}' for b in budgets_of(study, name))} tokens"
+        stages = [
+            f"align on {t.align} {at}" if t.midtrain is None else f"midtrain on {t.midtrain} ({units[t.midtrain]} units)"
+            for t in arm.treatments
+        ]
         out.append(f"  {name}: {'; '.join(stages) or 'the untreated base'}")
     out += ["stages (value, and where it comes from):"]
     for stage in _stages(plan):

@@ -50,8 +50,8 @@ class TextSteps:
     def __init__(self, plan: Plan, cost: CostModel) -> None:
         self.plan, self.cost, self.loaded = plan, cost, plan.loaded
         self.study, self.family = plan.loaded.study, plan.loaded.family
-        self.variants = sorted({a.midtrain for a in self.study.arms.values() if a.midtrain})
-        self.conversation_sets = sorted({a.align for a in self.study.arms.values() if a.align and a.align != IT_MIX})
+        self.variants = sorted({v for a in self.study.arms.values() for v in a.variants})
+        self.conversation_sets = sorted({s for a in self.study.arms.values() for s in a.sets if s != IT_MIX})
         self._variant_identities = {v: self.family.variant_identity(v) for v in self.variants}
         self._items = {e.items: self.family.items_digest(e.items) for e in self.study.evals.values() if e.items}
         self._family_folder = str(self.family.folder.resolve())
@@ -107,7 +107,7 @@ class TextSteps:
         return self.cost.copy(Step("base", base.base, label=f"base {name}", runtime=runtime), size, weights)
 
     def _trains_it_only(self) -> bool:
-        return any(a.align == IT_MIX for a in self.study.arms.values())
+        return any(IT_MIX in a.sets for a in self.study.arms.values())
 
     def _pool(
         self, role: str, source: str, base_source: str, tokens: int, replicate: Replicate, data: dict[str, str]

@@ -19,17 +19,21 @@ class ResolvedArm:
     midtrain_tokens: int
     align: str | None
     aft_tokens: int
+    order: str | None = None
 
     @classmethod
     def of(cls, study: Study, name: str, budget: int) -> ResolvedArm:
         """An arm at a budget; an arm that does not align has budget 0."""
         arm = study.arms[name]
+        midtrained = sum(t.midtrain is not None for t in arm.treatments)
+        aligned = len(arm.treatments) - midtrained
         return cls(
-            midtrain=arm.midtrain is not None,
+            midtrain=midtrained > 0,
             msm_spec=arm.midtrain,
-            midtrain_tokens=study.midtrain.tokens if arm.midtrain and study.midtrain else 0,
+            midtrain_tokens=midtrained * study.midtrain.tokens if study.midtrain else 0,
             align=arm.align,
-            aft_tokens=budget if arm.align else 0,
+            aft_tokens=aligned * budget,
+            order=arm.order,
         )
 
 

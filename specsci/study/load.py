@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from specsci.core.errors import CorruptArtifact, InputFileError, Problem, UserError, nearest
 from specsci.core.ids import is_safe_name
-from specsci.core.levels import arm_of, level_of, tokens_of
+from specsci.core.levels import AT, arm_of, level_of, tokens_of
 from specsci.core.shipped import find_family, find_study
 from specsci.core.terminal_text import visible
 from specsci.core.yaml_file import SWITCH, Document, Path_, problems_of, read_yaml, switches
@@ -201,12 +201,14 @@ def _name_problems(study: Study, family: Family, document: Document, profile: st
 
     conversations = [*family.data.conversations, IT_MIX]
     for name, arm in study.arms.items():
-        if not is_safe_name(name):
+        if not is_safe_name(name) or AT in name:
             yield document.problem(("arms", name), f"'{name}' is not a safe arm name", "use a-z, 0-9, _ - .", key=True)
-        if arm.midtrain is not None and arm.midtrain not in family.data.variants:
-            yield unknown(("arms", name, "midtrain"), "variant", arm.midtrain, family.data.variants)
-        if arm.align is not None and arm.align not in conversations:
-            yield unknown(("arms", name, "align"), "conversation set", arm.align, conversations)
+        for number, treatment in enumerate(arm.treatments):
+            at: Path_ = ("arms", name, "stages", number) if arm.stages else ("arms", name)
+            if treatment.midtrain is not None and treatment.midtrain not in family.data.variants:
+                yield unknown((*at, "midtrain"), "variant", treatment.midtrain, family.data.variants)
+            if treatment.align is not None and treatment.align not in conversations:
+                yield unknown((*at, "align"), "conversation set", treatment.align, conversations)
     items = family.item_sets()
     values = {name for name, spec in study.evals.items() if EVALS[spec.kind].outcome != "binary"}
     for name, spec in study.evals.items():

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from specsci.core.yaml_file import Strict
 
+PLUS = "+"
+"""Between the names of several variants, or sets, that one arm is trained on."""
 BOOLEAN_WORDS = {"no": "false", "off": "false", "false": "false", "yes": "true", "on": "true", "true": "true"}
 """Words that YAML 1.1 reads as booleans, and what to write in their place."""
+
+
+class Treatment(Strict):
+    """One training stage of an arm: midtraining on a spec variant, or fine-tuning on demonstrations."""
+
+    midtrain: str | None = Field(default=None, description="The spec variant that the stage midtrains on.")
+    align: str | None = Field(default=None, description="The set of demonstrations that the stage fine-tunes on.")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Treatment:
+        if (self.midtrain is None) == (self.align is None):
+            raise ValueError("a stage is either `midtrain: VARIANT` or `align: SET`")
+        return self
 
 
 class Arm(Strict):
@@ -24,6 +39,56 @@ class Arm(Strict):
         description="The set of demonstrations that the arm is fine-tuned on, or `it_mix` for the instruction-tuning mix "
         "alone (a baseline). By default the arm is not fine-tuned.",
     )
+    stages: list[Treatment] = Field(
+        default_factory=list,
+        description="Training stages in their order, in place of `midtrain` and `align`: for fine-tuning before midtraining, or "
+        "several stages of one sort. Each fine-tuning stage trains on the AFT budget.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_what_the_stages_are_of(cls, given: Any) -> Any:
+        """`midtrain` and `align` of an arm with stages name all of them, joined by `+`."""
+        if not isinstance(given, dict) or not isinstance(given.get("stages"), list) or not given["stages"]:
+            return given
+        for key in ("midtrain", "align"):
+            found = [s[key] for s in given["stages"] if isinstance(s, dict) and isinstance(s.get(key), str)]
+            joined = PLUS.join(found) or None
+            if given.get(key, joined) != joined:
+                raise ValueError(f"`stages` says what is trained on: remove `{key}`")
+            given = {**given, key: joined}
+        return given
+
+    @property
+    def treatments(self) -> list[Treatment]:
+        """The training stages in their order."""
+        if self.stages:
+            return list(self.stages)
+        given = (("midtrain", self.midtrain), ("align", self.align))
+        return [Treatment.model_validate({key: value}) for key, value in given if value is not None]
+
+    @property
+    def variants(self) -> list[str]:
+        """The spec variants that the arm is midtrained on, each once."""
+        return list(dict.fromkeys(t.midtrain for t in self.treatments if t.midtrain is not None))
+
+    @property
+    def sets(self) -> list[str]:
+        """The sets of demonstrations that the arm is fine-tuned on, each once."""
+        return list(dict.fromkeys(t.align for t in self.treatments if t.align is not None))
+
+    @property
+    def order(self) -> str | None:
+        """The order of the stages where it is not midtraining and then fine-tuning, once each; else None."""
+        names = ["midtrain" if t.midtrain is not None else "align" for t in self.treatments]
+        return None if names in ([], ["midtrain"], ["align"], ["midtrain", "align"]) else ", ".join(names)
+
+    def declared(self) -> dict[str, Any]:
+        """What the study says of the arm, as manifests and registrations keep it."""
+        said = self.model_dump(exclude_none=False)
+        if not said["stages"]:
+            del said["stages"]
+        return said
 
 
 class BaseModelSource(Strict):
@@ -79,7 +144,7 @@ class Contrast(Strict):
         description="The AFT budget, in tokens, at which the arms are compared; 0 is without AFT. Rates at several budgets "
         "are averaged within each replicate first.",
     )
-    factor: Literal["msm_spec", "midtrain", "align", "aft_tokens"] = Field(
+    factor: Literal["msm_spec", "midtrain", "align", "aft_tokens", "order"] = Field(
         description="The one thing that may differ between the two sides: the spec (`msm_spec`), midtraining as a whole "
         "(`midtrain`), the demonstrations and their budget (`align`), or the budget alone (`aft_tokens`). Any other "
         "difference is named as a confound."

@@ -214,6 +214,9 @@ class Study(Strict):
         if self.midtrain is None or self.align is None:
             return self
         first, second, chain = self.midtrain.recipe, self.align.recipe, self.align.chain
+        swapped = [name for name, arm in self.arms.items() if arm.order]
+        if swapped and chain != "continue":
+            raise ValueError(f"the stages of '{swapped[0]}' train one model further: write align.chain: continue")
         if chain == "continue" and first.method != second.method:
             raise ValueError(
                 f"midtraining is {first.method} and alignment {second.method}: nothing goes on; write align.chain: merge"
