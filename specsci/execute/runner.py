@@ -21,6 +21,8 @@ from specsci.store.ledger import LEASE_S, Ledger, is_dead
 
 POLL_S = 0.5
 MAX_DEATHS = 2
+MAX_ANEW = 2
+"""How often one artefact is made anew in a run: what is corrupt again each time is no accident."""
 
 
 class Runner:
@@ -32,8 +34,10 @@ class Runner:
         self.store, self.ledger, self.pool, self.display, self.workers = store, ledger, pool, display, workers
         self.steps = steps
         self.scheduler = Scheduler(steps, store.have(list(steps.values())))
-        self.report = RunReport(reused=len(self.scheduler.done))
+        self.reused = frozenset(self.scheduler.done)
+        self.report = RunReport(reused=len(self.reused))
         self.deaths: dict[str, int] = {}
+        self.anew: dict[str, int] = {}
 
     def run(self) -> RunReport:
         """Run what is missing; Ctrl-C ends the workers and keeps what is done."""
@@ -125,7 +129,8 @@ class Runner:
             self._count(step, outcome)
             self.scheduler.complete(outcome.digest)
         elif outcome.state == "corrupt" and outcome.corrupt is not None:
-            self._make_anew(outcome.digest, *outcome.corrupt)
+            if not self._make_anew(outcome.digest, *outcome.corrupt):
+                self._fail(step, outcome)
         elif outcome.state == "died" and self._may_retry(outcome.digest):
             self.scheduler.give_back(outcome.digest)
         elif not ours and self._may_retry(outcome.digest):
@@ -148,14 +153,18 @@ class Runner:
         self.deaths[digest] = self.deaths.get(digest, 0) + 1
         return self.deaths[digest] < MAX_DEATHS
 
-    def _make_anew(self, digest: str, kind: str, corrupt: str) -> None:
-        """Set a corrupt input aside and make it anew before the step that found it is tried again."""
+    def _make_anew(self, digest: str, kind: str, corrupt: str) -> bool:
+        """Set a corrupt input aside and make it anew before the step that found it is tried again; False where it was tried."""
+        if self.anew.get(corrupt, 0) >= MAX_ANEW:
+            return False
         if not self.scheduler.make_anew(corrupt, digest):
-            return  # another step found it before, and it is being made
+            return True  # another step found it before, and it is being made
+        self.anew[corrupt] = self.anew.get(corrupt, 0) + 1
         aside = self.store.set_aside(kind, corrupt)
         self.display.note(f"{kind} {corrupt} is corrupt: set aside as {aside}, made anew")
         self.report.repaired += 1
-        self.report.reused -= 1
+        self.report.reused -= int(corrupt in self.reused and self.anew[corrupt] == 1)
+        return True
 
     def _fail(self, step: Step, outcome: Outcome) -> None:
         """Record a failure; steps that need this one are blocked, the rest go on."""

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from specsci.core.errors import CorruptArtifact, StoreError, UserError
+from specsci.core.errors import CorruptArtifact, StepFailed, StoreError, UserError
 from specsci.core.files import obey_umask, sync, write_json, write_text
 from specsci.core.ids import file_sha256
 from specsci.core.step import Step
 from specsci.core.user_files import unhidden
-from specsci.store.record import FORMAT, MADE_ANEW, RECORD, check_record, load_record, read_record, sealed
+from specsci.store.record import FORMAT, MADE_ANEW, RECORD, check_record, holds, load_record, read_record, sealed
 
 __all__ = ["LOG", "RECORD", "Store", "is_complete", "read_record", "write_json", "write_text"]
 
@@ -160,8 +160,16 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, step: Step, stage: Path, facts: dict[str, Any]) -> Path:
-        """Make a stage directory an artefact; if another runner was first, its artefact stays."""
+        """Make a stage directory an artefact; if another runner was first, its artefact stays.
+
+        Raises:
+            StepFailed: the file that the database takes from this kind is not there.
+        """
         files = sorted(p for p in stage.rglob("*") if p.is_file() and p != stage / LOG)
+        if (wanted := holds(step.kind)) and stage / wanted not in files:
+            raise StepFailed(
+                f"the action of '{step.kind}' wrote no '{wanted}'", hint="write it, or declare no rows for the kind"
+            )
         obey_umask(stage)
         record = {
             "format": FORMAT,

@@ -137,7 +137,8 @@ class Contrast(Strict):
     eval: str = Field(description="The eval whose answers are compared, by its name in `evals`.")
     weights: dict[str, float] = Field(
         min_length=2,
-        description="The weight of each arm by its name, such as 1 and -1; the weights sum to 0, and none is beyond ±1000.",
+        description="The weight of each arm by its name, or of an arm at an AFT budget (`rules@4000`), such as 1 and -1; the "
+        "weights sum to 0, and none is beyond ±1000.",
     )
     budget_tokens: int | Annotated[list[int], Field(min_length=1)] = Field(
         default=0,
@@ -146,8 +147,8 @@ class Contrast(Strict):
     )
     factor: Literal["msm_spec", "midtrain", "align", "aft_tokens", "order"] = Field(
         description="The one thing that may differ between the two sides: the spec (`msm_spec`), midtraining as a whole "
-        "(`midtrain`), the demonstrations and their budget (`align`), or the budget alone (`aft_tokens`). Any other "
-        "difference is named as a confound."
+        "(`midtrain`), the demonstrations and their budget (`align`), the budget alone (`aft_tokens`), or the order of the "
+        "stages (`order`). Any other difference is named as a confound."
     )
     family: str = Field(default="main", description="The group of contrasts whose p-values are corrected together.")
     primary: bool = Field(

@@ -57,6 +57,11 @@ def toy(context: StepContext) -> dict[str, Any]:
     if context.kind == "probe":
         rows = [{"row": n, "tokens": 5, "nll": rng.random()} for n in range(6)]
         pq.write_table(pa.Table.from_pylist(rows), context.out / "nll.parquet")
+    if context.kind == "items":
+        texts = {k: "x" for k in ("cluster_id", "slice", "prompt", "aligned", "misaligned")}
+        pq.write_table(
+            pa.Table.from_pylist([{"item_id": f"i{n}", **texts} for n in range(40)]), context.out / "items.parquet"
+        )
     if context.kind == "corpus":
         texts = {k: "x" for k in ("text", "spec_digest", "clause_id", "unit_id", "cell", "backend", "template_id")}
         rows = [{"row": n, "tokens": 3, "seed": 1, **texts} for n in range(5)]
