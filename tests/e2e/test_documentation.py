@@ -18,7 +18,7 @@ def commands(text: str) -> str:
     return "\n".join(re.findall(r"^```sh\n(.*?)^```$", text, flags=re.S | re.M))
 
 
-@pytest.mark.parametrize("page", sorted(p.name for p in DOCS.glob("*.md")))
+@pytest.mark.parametrize("page", sorted(p.name for p in DOCS.glob("*.md") if commands(p.read_text())))
 def test_every_command_of_a_page_works(page: str, tmp_path: Path) -> None:
     script = commands((DOCS / page).read_text())
     assert "specsci " in script

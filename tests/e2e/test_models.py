@@ -109,7 +109,7 @@ def rows_of(store: Path, kind: str, label: str) -> list[dict[str, Any]]:
 
 def test_a_model_directory_goes_through_the_same_steps(own_model):
     report = own_model.report
-    assert (report["executed"], report["failed"]) == (21, 0)
+    assert (report["executed"], report["failed"]) == (22, 0)
     records = harness.records(own_model.store)
     (mid,) = [r for r in records.values() if r["kind"] == "midtrain"]
     assert mid["tokens"] == 4000

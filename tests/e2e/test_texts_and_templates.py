@@ -138,7 +138,8 @@ def test_evals_and_probe_read_what_the_tokenizer_begins(with_bos: harness.Finish
             continue
         params = record["identity"]["params"]
         file = find_family("microlab_conduct") / "items" / "held_out.jsonl"
-        item = read_items(file, params["identity"])[0]
+        (items,) = [r for r in harness.records(with_bos.store, "items").values() if r["label"] == "items held_out"]
+        item = read_items(file, items["identity"]["params"]["identity"])[0]
         rows = pq.read_table(with_bos.store / "steps" / "score" / record["digest"] / "scores.parquet").to_pylist()
         got = {r["variant"]: r for r in rows if r["item_id"] == item.item_id}
         for variant, question in item.questions():

@@ -58,7 +58,7 @@ def test_the_wheel_holds_the_shipped_data_and_nothing_of_the_tests(wheel):
         "specsci/results/views.sql",
         "specsci/microlab/bases/registry.json",
         "specsci/microlab/bases/conduct-100.safetensors",
-        "specsci/models/packages.json",
+        "specsci/sources/package/packages.json",
         "specsci/study/starter.yaml",
         "specsci/_shipped/studies/text/plain_chats.jsonl",
     ):
