@@ -6,7 +6,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 STUDY ?= value_vs_rules.yaml
 
-.PHONY: study smollm2 test test-slow test-gpu lint bench wheel clean
+.PHONY: study smollm2 test test-slow test-gpu test-oldest lint bench wheel clean
 
 study: $(VENV)/.installed
 	$(BIN)/specsci study run $(STUDY)
@@ -17,14 +17,21 @@ smollm2: $(VENV)/.installed
 	$(BIN)/specsci study run cheese_dissociation.yaml --profile smollm2
 
 test: $(VENV)/.installed-dev
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/unit tests/property -n 2
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/crash tests/e2e tests/invariance tests/architectures tests/gpu -n 2 --dist loadfile
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/unit tests/property -n 2 --dist loadgroup
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/crash tests/e2e tests/invariance tests/architectures tests/conformance tests/plugins tests/gpu -n 2 --dist loadfile
 
 test-slow: $(VENV)/.installed-dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow --timeout 7200
 
 test-gpu: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m gpu
+
+# The oldest versions that pyproject.toml allows, in an environment of their own.
+test-oldest:
+	$(PYTHON) -m venv .venv-oldest
+	$(PYTHON) -m specsci.testing.oldest > .venv-oldest/oldest.txt
+	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/oldest.txt --editable '.[dev]'
+	HF_HUB_OFFLINE=1 .venv-oldest/bin/python -m pytest tests/unit tests/conformance -n 2 --dist loadgroup
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

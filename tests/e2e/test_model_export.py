@@ -111,6 +111,7 @@ def test_an_exported_model_is_not_served_under_another_template(chained, tmp_pat
     assert code == 2 and "is not the one that the model was trained with" in err and "s.yaml:" in err
 
 
+@pytest.mark.slow
 def test_the_label_of_an_exported_model_goes_on_with_what_is_made_of_it(chained, tmp_path):
     from specsci.plan.build import build_plan
     from specsci.plan.gates import findings

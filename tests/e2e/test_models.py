@@ -172,6 +172,7 @@ def bare_study(folder: Path) -> Path:
     return study
 
 
+@pytest.mark.slow
 def test_a_model_without_a_template_fails_clearly_and_takes_a_declared_one(tmp_path):
     """The declared one has no generation marks: what is supervised is found from the text."""
     study = bare_study(tmp_path / "study")

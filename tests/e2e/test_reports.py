@@ -90,7 +90,11 @@ def test_a_model_and_a_corpus_have_cards(finished_tiny: harness.Finished) -> Non
     model = next((finished_tiny.store / "steps" / "align").iterdir()).name
     code, out, err = harness.run("report", "card", model, "--store", finished_tiny.store)
     assert code == 0 and out.startswith("---\n") and "library_name: transformers" in out, err
-    assert f"`align {model}`" in out and "says nothing about large models" in out and "| scored | aligned | decided | asked |" in out
+    assert (
+        f"`align {model}`" in out
+        and "says nothing about large models" in out
+        and "| scored | aligned | decided | asked |" in out
+    )
     corpus = next((finished_tiny.store / "steps" / "corpus").iterdir()).name
     code, out, err = harness.run("report", "card", corpus, "--store", finished_tiny.store)
     assert code == 0 and "**Documents by clause**" in out and "synthetic" in out, err

@@ -41,7 +41,9 @@ def test_it_is_a_function_of_its_seed_and_refuses_what_it_cannot_do() -> None:
         hierarchical_bootstrap([[np.array([1.0])], [np.array([])]])
 
 
-@pytest.mark.parametrize(("replicates", "clusters"), [(5, 12), pytest.param(8, 30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("replicates", "clusters"), [pytest.param(5, 12, marks=pytest.mark.slow), pytest.param(8, 30, marks=pytest.mark.slow)]
+)
 def test_its_interval_covers_under_clustering_and_few_replicates(replicates, clusters) -> None:
     """Rates that differ between replicates and between clusters; the truth is the mean over replicates to come."""
     rng, held, studies = np.random.default_rng(7), 0, 400

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from specsci.cli.main import cli
+from specsci.testing.oldest import oldest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -62,3 +63,11 @@ def test_no_text_offers_an_extra_that_there_is_not() -> None:
     for file in texts:
         assert set(re.findall(r"specsci\[(\w+)\]", file.read_text())) <= extras, file
     assert "ray" not in (ROOT / "README.md").read_text().split("## Development")[1]
+
+
+def test_the_oldest_versions_are_the_lower_bounds() -> None:
+    found = oldest(PROJECT)
+    assert len(found) == len(names(PROJECT["dependencies"])) + sum(
+        len(PROJECT["optional-dependencies"][e]) for e in ("train", "plots")
+    )
+    assert "psutil~=5.9.0" in found and all(re.fullmatch(r"[\w.\-]+~=\d+\.\d+\.\d+", line) for line in found)
