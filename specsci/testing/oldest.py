@@ -16,7 +16,7 @@ def oldest(project: dict[str, dict[str, list[str]]]) -> list[str]:
     optional = project["optional-dependencies"]
     wanted = [*project["dependencies"], *(r for extra in EXTRAS for r in optional[extra])]
     found = [match for match in map(_LOWEST.match, wanted) if match]
-    return [f"{m['name']}~={'.'.join((m['version'].split('.') + ['0', '0'])[:3])}" for m in found]
+    return [f"{m['name']}~={'.'.join([*m['version'].split('.'), '0', '0'][:3])}" for m in found]
 
 
 if __name__ == "__main__":
