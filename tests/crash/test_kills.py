@@ -168,9 +168,9 @@ def test_a_stop_signal_ends_with_4_and_keeps_the_work(stop, toy_start, finished_
     assert "Traceback" not in out + err
     assert running.gone()
     kept = done_steps(store)
-    assert 5 <= kept < 57
+    assert 5 <= kept < 59
     after = harness.run_study(finished_toy.study, store, command=running.process.args[:2])
-    assert (after["executed"], after["reused"]) == (57 - kept, kept)
+    assert (after["executed"], after["reused"]) == (59 - kept, kept)
     assert_same(store, finished_toy.store)
 
 
@@ -234,10 +234,10 @@ def test_a_worker_killed_inside_a_step_is_replaced_and_the_step_tried_again(toy_
     code, out, err = running.wait()
     assert code == 0, out + err
     report = json.loads(out)
-    assert (report["executed"], report["failed"]) == (57, 0)
+    assert (report["executed"], report["failed"]) == (59, 0)
     tries = log.read_text().split()
-    assert len(tries) == 58
-    assert len(set(tries)) == 57
+    assert len(tries) == 60
+    assert len(set(tries)) == 59
     assert_same(store, finished_toy.store)
 
 
@@ -263,7 +263,7 @@ def test_a_step_that_kills_its_worker_twice_fails_and_says_why(toy_start, finish
     assert code == 1
     assert [e["digest"] for e in report["errors"]] == [victim]
     assert "killed" in report["errors"][0]["error"]
-    assert report["executed"] + report["blocked"] + 1 == 57
+    assert report["executed"] + report["blocked"] + 1 == 59
 
 
 def test_workers_end_when_their_runner_is_killed_inside_a_long_step(toy_start, finished_toy, tmp_path):
@@ -297,10 +297,10 @@ def test_a_runner_that_lost_its_lease_takes_the_other_ones_word(toy_start, finis
     with sqlite3.connect(store / "ledger.sqlite") as ledger:
         ledger.execute("UPDATE claims SET lease_until = 0")
     code, out, err = toy_start(*command).wait()
-    assert code == 0 and json.loads(out)["executed"] == 57, err
+    assert code == 0 and json.loads(out)["executed"] == 59, err
     code, out, err = late.wait()
     assert code == 0 and "is another runner's by now" in err, err
-    assert (json.loads(out)["executed"], json.loads(out)["reused"]) == (0, 57)
+    assert (json.loads(out)["executed"], json.loads(out)["reused"]) == (0, 59)
     assert_same(store, finished_toy.store)
 
 
@@ -313,11 +313,11 @@ def test_two_runners_at_once_share_the_work(toy_start, finished_toy, tmp_path):
         code, out, err = running.wait()
         assert code == 0, out + err
         reports.append(json.loads(out))
-    assert sum(r["executed"] for r in reports) == 57
-    assert all(r["executed"] + r["reused"] == 57 for r in reports)
+    assert sum(r["executed"] for r in reports) == 59
+    assert all(r["executed"] + r["reused"] == 59 for r in reports)
     assert all(r["executed"] > 0 for r in reports), "one runner did all the work"
     tries = log.read_text().split()
-    assert len(tries) == len(set(tries)) == 57
+    assert len(tries) == len(set(tries)) == 59
     assert_same(store, finished_toy.store)
 
 

@@ -19,8 +19,6 @@ from specsci.core.kinds import KINDS
 from specsci.core.step import Step
 from specsci.execute.live import Lines, Quiet
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "plugins"))
-
 pytestmark = pytest.mark.xdist_group("in_process")
 
 
