@@ -51,13 +51,23 @@ def _python() -> Check:
     return Check("python", "ok", text)
 
 
+EXTRAS = {"train": ("torch", "training and scoring"), "plots": ("seaborn", "figures and pages")}
+"""Extras of pyproject.toml: the module that stands for each, and what it serves."""
+
+
 def _packages() -> Iterator[Check]:
-    """What specsci needs, against the ranges it was tested with."""
+    """What specsci needs, against the ranges it was tested with; an extra that is not installed at all is told as such."""
     missing, outside = [], []
-    for text in requires("specsci") or []:
-        need = Requirement(text)
-        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
-            continue
+    required = [Requirement(text) for text in requires("specsci") or []]
+    wanted = [need for need in required if need.marker is None or need.marker.evaluate({"extra": ""})]
+    for extra, (module, serves) in EXTRAS.items():
+        more = [n for n in required if n not in wanted and n.marker is not None and n.marker.evaluate({"extra": extra})]
+        if more and find_spec(module) is None:
+            hint = f"pip install -c constraints.txt 'specsci[{extra}]'"
+            yield Check(f"extra {extra}", "warn", f"not installed: no {serves}", hint)
+        else:
+            wanted += more
+    for need in wanted:
         try:
             have = version(need.name)
         except PackageNotFoundError:

