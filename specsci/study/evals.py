@@ -119,15 +119,19 @@ EVALS: Registry[EvalKind] = Registry(
 
 def of_kind(value: Any) -> Any:
     """The settings of an eval, checked by those of its kind."""
-    if not isinstance(value, dict):
+    if isinstance(value, EvalConfig):
         return value
+    if not isinstance(value, dict):
+        raise PydanticCustomError("no_eval", "must be a mapping of an eval's settings, such as {items: held_out}")
     name = value.get("kind", DEFAULT_KIND)
     kind = EVALS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise _wrong("kind", f"no eval kind '{name}'; {nearest(str(name), EVALS.objects)}", name)
     found = kind.config.model_validate(value)
     if found.readout and found.readout not in kind.readouts:
-        raise _wrong("readout", f"'{name}' has no readout '{found.readout}'; {nearest(found.readout, kind.readouts)}", name)
+        raise _wrong(
+            "readout", f"'{name}' has no readout '{found.readout}'; {nearest(found.readout, kind.readouts)}", found.readout
+        )
     return found
 
 

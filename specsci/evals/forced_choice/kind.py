@@ -27,7 +27,7 @@ class ForcedChoice(EvalConfig):
     """Two options of every item, by the log-probability of each after the question, in both orders."""
 
     kind: Literal["forced_choice"] = Field(default="forced_choice", description="Forced choice between two options.")
-    items: str = Field(description="The item set of the family that is asked.")
+    items: str = Field(min_length=1, description="The item set of the family that is asked.")
     format: Literal["chat", "text"] = Field(
         default="chat", description="Ask in a turn of the chat template, or as plain text that goes on with the option."
     )
