@@ -13,8 +13,8 @@ from typing import Any
 
 from specsci.core.registry import Registry
 
-TORCH, NETWORK = "torch", "network"
-"""What a step may need: torch in its worker, or other machines."""
+TORCH = "torch"
+"""What a step may need in its worker."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class StepKind:
         name: what identities, folders and tables call it.
         action: `module:function`, which takes a `StepContext` and returns facts for the record.
         version: bumped by hand when the code changes what it computes; the bump re-runs the kind's steps.
-        needs: TORCH, NETWORK or both.
+        needs: TORCH where the action needs torch in its worker; else empty.
         rows: what the database takes from its artefacts.
         trains: whether it trains a model: its time grows with its arithmetic, and it may take several devices.
         holds_model: whether its artefact is a model.

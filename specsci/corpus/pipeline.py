@@ -14,9 +14,10 @@ from specsci.specs.family import Family
 
 DECK = 512
 """Least documents in a deck: a deck holds every cell of the outline in its exact share."""
-MOST_LOST = 0.5
-"""A generator that loses more than this share of its requests is not gone on with, once this many were tried:"""
 TRIED = 200
+"""Requests after which the share of lost ones is judged."""
+MOST_LOST = 0.5
+"""A corpus step fails where its generator loses more than this share of its requests."""
 
 
 @dataclass(frozen=True)

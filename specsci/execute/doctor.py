@@ -17,6 +17,7 @@ from typing import Any, Literal
 from packaging.requirements import Requirement
 
 from specsci.core.machine import cores
+from specsci.sources.registry import examples
 
 HUB, HUB_TIMEOUT_S = "huggingface.co", 3.0
 LITTLE_DISK_GIB = 5.0
@@ -172,7 +173,7 @@ def _disk(store: Path) -> Check:
 
 
 def _hub() -> Check:
-    hint = "use microlab:, package: or a model directory; or fetch the model where there is a network"
+    hint = f"use {examples()}; or fetch the model where there is a network"
     if os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"):
         return Check("hub", "warn", "HF_HUB_OFFLINE is set: no model is fetched", hint)
     try:

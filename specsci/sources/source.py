@@ -50,7 +50,13 @@ class BaseFacts:
 
 @dataclass(frozen=True)
 class Registered:
-    """An examination's stand-in for bases whose every byte is registered: what their registry vouches for."""
+    """What a registry vouches for of bases whose every byte it holds, so that no examination is needed.
+
+    Attributes:
+        packs: whether packed rows do not see each other.
+        on: what the facts rest on.
+        text: the finding that a record keeps.
+    """
 
     packs: bool = True
     on: str = "its registry"

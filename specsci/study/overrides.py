@@ -37,13 +37,9 @@ def _value(text: str, value: str) -> Any:
     """A value as a study file would have it after `key:`."""
     try:
         root = compose(f"value: {value}\n")
-        if root is None:
-            raise UserError(f"--set {text}: has no value", hint="write --set KEY=VALUE")
-        data, _ = construct(root)
+        data = construct(root)[0] if root is not None else None
     except Refused as error:
         raise UserError(f"--set {text}: {error.what}", hint=error.hint) from error
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise UserError(f"--set {text}: the value is no YAML", hint="quote it as you would in the study file") from error
     except Exception as error:  # the YAML library's own errors have no common base
         raise UserError(f"--set {text}: the value is no YAML", hint="quote it as you would in the study file") from error
     if not isinstance(data, dict) or set(data) != {"value"}:
@@ -59,27 +55,26 @@ def apply_overrides(data: dict[str, Any], overrides: Mapping[str, Any]) -> dict[
     """
     out = deepcopy(data)
     for key, value in overrides.items():
-        parts = key.split(".")
+        *before, last = key.split(".")
         node: Any = out
-        for number, part in enumerate(parts):
-            last = number == len(parts) - 1
-            if isinstance(node, list):
-                if not part.isdigit() or int(part) >= len(node):
-                    raise UserError(f"--set {key}: there is no place '{part}' in a list of {len(node)}", hint="count from 0")
-                if last:
-                    node[int(part)] = value
-                else:
-                    node = node[int(part)]
-            elif isinstance(node, dict):
-                if last:
-                    node[part] = value
-                else:
-                    node = node.setdefault(part, {})
-                    if node is None:
-                        raise UserError(f"--set {key}: '{part}' has no value to set a key of", hint="set it whole")
-            else:
-                raise UserError(f"--set {key}: '{'.'.join(parts[:number])}' has no keys", hint="set a value that has")
+        for part in before:
+            place = _place_in(node, part, key)
+            if isinstance(node, dict):
+                node.setdefault(place, {})
+            node = node[place]
+        node[_place_in(node, last, key)] = value
     return out
+
+
+def _place_in(node: Any, part: str, key: str) -> str | int:
+    """A part of a dotted key as a mapping's key or a list's place."""
+    if isinstance(node, dict):
+        return part
+    if not isinstance(node, list):
+        raise UserError(f"--set {key}: '{part}' would be a key of a value that has none", hint="set a mapping or a list")
+    if not part.isdigit() or int(part) >= len(node):
+        raise UserError(f"--set {key}: there is no place '{part}' in a list of {len(node)}", hint="count from 0")
+    return int(part)
 
 
 def label_of(overrides: Mapping[str, Any], limit: int | None) -> str:

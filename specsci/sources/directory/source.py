@@ -83,7 +83,7 @@ class Directory(ModelSource):
         folder = Path(name)
         if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json")):
             raise UserError(
-                f"no tokenizer in '{name}'", hint="name a model directory with a tokenizer.json, or microlab:WORLD"
+                f"no tokenizer in '{name}'", hint="name a model directory with a tokenizer.json, or a base of another source"
             )
         return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
 
