@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from specsci.plan.gates import Finding
     from specsci.plan.plan import Plan
     from specsci.store.artifact import Store as ArtifactStore
+    from specsci.store.forecast import Forecast
     from specsci.study.load import LoadedStudy
 
 Place = str | os.PathLike[str] | None
@@ -64,7 +65,9 @@ def open_store(path: Place = None, *, create: bool = False) -> Store:
     Raises:
         UserError: there is none, or the place cannot hold one.
     """
-    return Store(_store(path, create=create))
+    from specsci.store.place import open_store as opened
+
+    return Store(opened(path, create=create))
 
 
 @dataclass(frozen=True)
@@ -125,16 +128,18 @@ class StudyPlan:
         return findings(self.plan)
 
     def as_dict(self, store: Place = None) -> dict[str, Any]:
-        """The plan as plain values, with what a store already has; what `specsci study plan --json` prints."""
+        """The plan as plain values, with what a store already has: what `specsci study plan --json` prints."""
         from specsci.plan.render import as_dict
 
-        return as_dict(self.plan, self._have(store), self.findings())
+        seen = self._forecast(store)
+        return as_dict(self.plan, seen.have, seen.findings, speeds=seen.speeds)
 
     def text(self, store: Place = None) -> str:
         """The plan as `specsci study plan` prints it."""
         from specsci.plan.render import lines
 
-        return "\n".join(lines(self.plan, self._have(store), self.findings()))
+        seen = self._forecast(store)
+        return "\n".join(lines(self.plan, seen.have, seen.findings, speeds=seen.speeds))
 
     def run(
         self,
@@ -161,19 +166,22 @@ class StudyPlan:
         """
         from specsci.execute.run import run_study
         from specsci.plan.gates import refuse_if_needed
+        from specsci.store.place import open_store as opened
 
         refuse_if_needed(self.plan)
-        place = _store(store, create=True)
+        place = opened(store, create=True)
         report = run_study(self.plan, place, workers, _display(progress), executor)
         run = Run(self.plan.loaded.name, report, Store(place))
         if check:
             run.raise_for_failure()
         return run
 
-    def _have(self, store: Place) -> set[str]:
+    def _forecast(self, store: Place) -> Forecast:
         from specsci.store.artifact import Store as ArtifactStore
+        from specsci.store.forecast import forecast
+        from specsci.store.place import store_path
 
-        return ArtifactStore(_path(store)).have(list(self.plan.steps.values()))
+        return forecast(self.plan, ArtifactStore(store_path(store)))
 
     def __repr__(self) -> str:
         kinds: dict[str, int] = {}
@@ -359,23 +367,6 @@ class Tables:
 
 def _counts(kinds: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items())
-
-
-def _path(given: Place) -> Path:
-    return Path(given) if given is not None else Path(os.environ.get("SPECSCI_STORE") or ".specsci")
-
-
-def _store(given: Place, *, create: bool) -> ArtifactStore:
-    from specsci.store.artifact import Store as ArtifactStore
-    from specsci.store.artifact import check_place
-
-    store = ArtifactStore(_path(given))
-    check_place(store.root)
-    if create:
-        return store.open()
-    if not (store.root / "steps").is_dir():
-        raise UserError(f"no store in {store.root}", hint="run a study first, or name another place")
-    return store
 
 
 def _display(progress: str | Callable[[dict[str, Step]], Display]) -> Callable[[dict[str, Step]], Display]:

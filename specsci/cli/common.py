@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,21 +35,16 @@ format_option = click.option(
 
 def store_path(given: Path | None) -> Path:
     """The store's directory: the option, else the environment, else `.specsci` here."""
-    return given or Path(os.environ.get("SPECSCI_STORE") or ".specsci")
+    from specsci.store.place import store_path
+
+    return store_path(given)
 
 
 def open_store(given: Path | None, *, create: bool = True) -> Store:
     """The store, made if need be; without `create` a missing one is the user's mistake."""
-    from specsci.core.errors import UserError
-    from specsci.store.artifact import Store, check_place
+    from specsci.store.place import open_store
 
-    store = Store(store_path(given))
-    check_place(store.root)
-    if create:
-        return store.open()
-    if not (store.root / "steps").is_dir():
-        raise UserError(f"no store in {store.root}", hint="run a study first, or name the store with --store DIR")
-    return store
+    return open_store(given, create=create)
 
 
 def emit(value: Any) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,7 +20,6 @@ from specsci.cli.common import (
     store_option,
     store_path,
 )
-from specsci.core.kinds import names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -109,18 +107,14 @@ def plan_command(
     device: str | None,
 ) -> None:
     """Show what a run would do: arms, steps, tokens, updates, time, disk, and the gates' findings."""
-    from specsci.plan.distinct import distinct_findings
-    from specsci.plan.gates import findings
     from specsci.plan.power import contrast_power, power_lines
-    from specsci.plan.price import Speeds
     from specsci.plan.render import as_dict, lines
-    from specsci.store.artifact import Store, read_record
+    from specsci.store.artifact import Store
+    from specsci.store.forecast import forecast
 
     plan, store = _plan(name, profile, overrides, limit), Store(store_path(store_dir))
-    have = store.have(list(plan.steps.values()))
-    corpora = {s.digest: read_record(store.path(s.kind, s.digest)) for s in plan.of_kind("corpus") if s.digest in have}
-    found = [*findings(plan), *distinct_findings(plan, corpora)]
-    speeds = Speeds(plan, _earlier(store, plan, have))
+    seen = forecast(plan, store)
+    have, found, speeds = seen.have, seen.findings, seen.speeds
     measured = _measured(store.root, plan.loaded.name) if power else {}
     powers = contrast_power(plan, measured, spread, speeds=speeds, device=device) if power else []
     if as_json:
@@ -131,25 +125,6 @@ def plan_command(
         click.echo("\n".join([*said, *(["", *power_lines(powers)] if power else [])]))
     if any(f.level == "refuse" for f in found):
         sys.exit(3)
-
-
-MOST_EARLIER = 300
-"""Records of each kind that a plan reads to learn how long steps take."""
-
-
-def _earlier(store: Store, plan: Plan, have: set[str]) -> Iterator[dict[str, Any]]:
-    """Records of finished steps that tell how long such steps take: this study's first, then others', at most so many."""
-    from specsci.store.artifact import read_record
-
-    if len(have) == len(plan.steps):
-        return
-    for kind in names(lambda kind: kind.timed):
-        own = [s.digest for s in plan.of_kind(kind) if s.digest in have]
-        folder = store.root / "steps" / kind
-        others = sorted(p.name for p in folder.iterdir() if p.name not in have) if folder.is_dir() else []
-        for digest in [*own, *others][:MOST_EARLIER]:
-            if record := read_record(store.path(kind, digest)):
-                yield record
 
 
 def _measured(root: Path, study_name: str) -> dict[str, list[float]]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import specsci
 from specsci import api
+from specsci.cli.main import cli
 from specsci.core.errors import UserError
 
 FROZEN = {
@@ -68,6 +71,8 @@ def test_a_study_and_its_plan_say_what_they_are(tiny: Path, tmp_path: Path) -> N
     assert repr(study).startswith("<Study tiny+set-") and "4 arms, 2 evals, 2 replicates" in repr(study)
     assert repr(plan).startswith("<StudyPlan tiny+set-") and f"{len(plan.steps)} steps" in repr(plan)
     assert plan.as_dict(tmp_path)["to_run"] == len(plan.steps)
+    plain = ["study", "plan", str(tiny), "--set", "midtrain.tokens=2100", "--store", str(tmp_path), "--json"]
+    assert json.loads(CliRunner().invoke(cli, plain).stdout) == json.loads(json.dumps(plan.as_dict(tmp_path), default=str))
     assert "to run: " in plan.text(tmp_path) and plan._repr_html_().startswith("<pre>tiny+set-")
     assert {f.level for f in plan.findings()} <= {"warn", "note"}
 
