@@ -17,8 +17,7 @@ smollm2: $(VENV)/.installed
 	$(BIN)/specsci study run cheese_dissociation.yaml --profile smollm2
 
 test: $(VENV)/.installed-dev
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/unit tests/property -n 2 --dist loadgroup
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/crash tests/e2e tests/invariance tests/architectures tests/conformance tests/plugins tests/gpu -n 2 --dist loadfile
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow --timeout 7200
@@ -31,7 +30,7 @@ test-oldest:
 	$(PYTHON) -m venv .venv-oldest
 	$(PYTHON) -m specsci.testing.oldest > .venv-oldest/oldest.txt
 	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/oldest.txt --editable '.[dev]'
-	HF_HUB_OFFLINE=1 .venv-oldest/bin/python -m pytest tests/unit tests/conformance -n 2 --dist loadgroup
+	HF_HUB_OFFLINE=1 .venv-oldest/bin/python -m pytest tests/unit tests/conformance -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -47,14 +46,15 @@ wheel: $(VENV)/.installed-dev
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "specsci needs Python 3.11 or newer; say make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	-$(BIN)/python -m pip install --quiet --upgrade pip
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,plots]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[train,plots]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 clean:

@@ -1,4 +1,4 @@
-"""From a study to a printed contrast, in one page: `python examples/one_contrast.py [STORE]` takes about a minute on two cores.
+"""From a study to a printed contrast, in one page: `python examples/one_contrast.py [STORE]` takes about half a minute on two cores.
 
 The study is written out below, so that nothing is hidden. It asks in the toy world whether documents that give a rule's reasons
 carry further than documents that state the rule, after the same few demonstrations.
@@ -32,8 +32,8 @@ replicates:                                            # every random draw, twic
   - {seed: 2, base_model: conduct-2}
 
 midtrain:
-  tokens: 100000
-  recipe: {method: full, learning_rate: 5.0e-4, sequences_per_update: 16, max_length_tokens: 64}
+  tokens: 30000
+  recipe: {method: full, learning_rate: 5.0e-4, sequences_per_update: 4, max_length_tokens: 64}
 align:
   budgets_tokens: [4000]
   recipe: {method: full, learning_rate: 1.0e-4, sequences_per_update: 8, max_length_tokens: 65}

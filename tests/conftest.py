@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("SPECSCI_RAISE", "1")  # what nobody foresaw is raised, not written into a file to send
 
 TINY = harness.TINY
+LONG_FIRST = ("crash", "e2e", "plugins", "invariance", "architectures")
+"""Folders whose files take longest: with two workers, nobody waits for them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files; `--dist loadfile --no-loadscope-reorder` keeps the order."""
+
+    def turn(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
+
+    items.sort(key=turn)
 
 
 @pytest.fixture(scope="session")
@@ -41,21 +51,12 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def specsci() -> Run:
-    """Run the command line in a process of its own; returns exit code, stdout and stderr."""
+    """Run the command line to its end; returns exit code, stdout and stderr as a finished process has them."""
 
-    def run(*args: str | Path, cwd: Path | None = None, timeout: float = 300, env: dict[str, str] | None = None) -> Any:
-        command = [sys.executable, "-m", "specsci", *map(str, args)]
-        return subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, cwd=cwd, env={**os.environ, **(env or {})}
-        )
+    def run(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(list(map(str, args)), *harness.run(*args, **options))
 
     return run
-
-
-def run_json(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """The one JSON document of a `--json` command."""
-    document: dict[str, Any] = json.loads(result.stdout)
-    return document
 
 
 @pytest.fixture(scope="session")
@@ -82,3 +83,12 @@ def finished_small(tmp_path_factory: pytest.TempPathFactory) -> harness.Finished
     study = folder / "small.yaml"
     study.write_text(harness.SMALL)
     return harness.Finished(study, folder / "store", harness.run_study(study, folder / "store", workers=1))
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Examine bases here: a process of its own takes seconds to import torch."""
+    from specsci.intake import prove
+    from specsci.sources import examine
+
+    monkeypatch.setattr(examine, "_in_a_process", prove.answers)

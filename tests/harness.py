@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -10,10 +11,11 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow.parquet as pq
 
@@ -103,9 +105,42 @@ def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def run(*args: str | Path, **options: Any) -> tuple[int, str, str]:
-    """Run the command line to its end; returns exit code, stdout and stderr."""
-    return start(*args, **options).wait()
+def run(
+    *args: str | Path, apart: bool = False, cwd: Path | None = None, env: dict[str, str] | None = None, **options: Any
+) -> tuple[int, str, str]:
+    """Run the command line to its end; returns exit code, stdout and stderr.
+
+    It runs in this process, where torch is loaded once, and a study's steps run one after another there; in a process of
+    its own where `apart` says so, another command is given, or the environment matters before anything is imported.
+    """
+    if options:
+        return start(*args, cwd=cwd, env=env, **options).wait()
+    words = [str(a) for a in args]
+    if words[:2] == ["study", "run"] and "--executor" not in words:
+        words += ["--executor", "inline"]
+    if apart or any(name.startswith(("HF_", "PYTHON", "PATH")) for name in env or {}):
+        return start(*words, cwd=cwd, env=env).wait()
+    return _here(words, cwd or Path.cwd(), env or {})
+
+
+def _here(words: list[str], folder: Path, env: dict[str, str]) -> tuple[int, str, str]:
+    from specsci.cli.main import main
+
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)]
+    code = 0
+    with (
+        mock.patch.object(sys, "argv", ["specsci", *words]),
+        mock.patch.dict(os.environ, env),
+        chdir(folder),
+        redirect_stdout(streams[0]),
+        redirect_stderr(streams[1]),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    out, err = (s.buffer.getvalue().decode() for s in streams)  # type: ignore[attr-defined]
+    return code, out, err
 
 
 def run_study(study: Path, store: Path, workers: int | None = None, **options: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -27,7 +27,7 @@ def attend_by_row(
     rows_known = position_ids is not None and position_ids.dim() == 2 and more.get("position_bias") is None
     masked = attention_mask is not None and attention_mask.dtype == torch.bool
     if not (rows_known and masked) or query.shape[2] != key.shape[2]:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **more)
+        return cast("tuple[torch.Tensor, None]", sdpa_attention_forward(module, query, key, value, attention_mask, **more))
     sequences = []
     for number, positions in enumerate(position_ids.expand(len(query), -1)):
         rows = []

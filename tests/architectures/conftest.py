@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from specsci.intake import prove
-from specsci.sources import examine
-
 sys.path.insert(0, str(Path(__file__).parent))
 
 
@@ -17,9 +14,3 @@ sys.path.insert(0, str(Path(__file__).parent))
 def own_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No examination of another test is found again."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "notes"))
-
-
-@pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Examine here: a process of its own takes seconds to import torch."""
-    monkeypatch.setattr(examine, "_in_a_process", prove.answers)

@@ -55,32 +55,32 @@ def test_a_flipped_byte_is_found_set_aside_and_made_anew(finished_tiny, tiny_cop
 
 
 @pytest.mark.slow
-def test_doctor_names_what_is_corrupt_and_repairs(toy_start, finished_toy, tmp_path):
+def test_doctor_names_what_is_corrupt_and_repairs(toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(finished_toy.store, store)
-    code, out, _ = toy_start("doctor", "--store", store, "--verify").wait()
+    code, out, _ = toy_run("doctor", "--store", store, "--verify")
     assert (code, "0 corrupt artefacts" in out) == (0, True)
     score = flip(store, "score", "score aft at 300 tokens on competence, replicate 2", "scores.parquet")
     align = harness.artifact(store, "align", "align aft at 150 tokens, replicate 1")
     (align / "model" / "1.bin").unlink()
-    code, out, err = toy_start("doctor", "--store", store, "--verify").wait()
+    code, out, err = toy_run("doctor", "--store", store, "--verify")
     assert code == 1
     assert "2 corrupt artefacts" in out
     assert f"score {score}" in err
     assert f"align {align.name}" in err
     assert "hint: run the study again" in err
     assert (store / "steps" / "score" / score).is_dir(), "--verify alone changes nothing"
-    code, out, _ = toy_start("doctor", "--store", store, "--repair").wait()
+    code, out, _ = toy_run("doctor", "--store", store, "--repair")
     assert (code, "set aside" in out) == (1, True)
-    assert toy_start("doctor", "--store", store, "--verify").wait()[0] == 0
-    code, out, err = toy_start("study", "run", finished_toy.study, "--store", store, "--json").wait()
+    assert toy_run("doctor", "--store", store, "--verify")[0] == 0
+    code, out, err = toy_run("study", "run", finished_toy.study, "--store", store, "--json")
     assert (code, json.loads(out)["executed"]) == (0, 2), err
     assert harness.score_rows(store) == harness.score_rows(finished_toy.store)
 
 
 @pytest.mark.parametrize("kind", ["score", "align"])
 @pytest.mark.parametrize("damage", ["truncated", "empty record", "record gone", "file gone"])
-def test_an_artefact_that_is_visibly_broken_is_made_anew(kind, damage, toy_start, finished_toy, tmp_path):
+def test_an_artefact_that_is_visibly_broken_is_made_anew(kind, damage, toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(finished_toy.store, store)
     folder = sorted((store / "steps" / kind).iterdir())[0]
@@ -93,7 +93,7 @@ def test_an_artefact_that_is_visibly_broken_is_made_anew(kind, damage, toy_start
         (folder / "record.json").unlink()
     else:
         (folder / "record.json").write_text("{}")
-    code, out, err = toy_start("study", "run", finished_toy.study, "--store", store, "--json").wait()
+    code, out, err = toy_run("study", "run", finished_toy.study, "--store", store, "--json")
     assert code == 0, out + err
     assert json.loads(out)["executed"] == 1
     assert harness.records(store).keys() == harness.records(finished_toy.store).keys()
@@ -121,13 +121,13 @@ def assert_whole(store: Path) -> None:
 
 
 @pytest.mark.parametrize("filled_kib", [0, 3000])
-def test_a_full_disk_fails_clearly_publishes_nothing_half_and_goes_on(filled_kib, toy_start, finished_toy, tmp_path):
+def test_a_full_disk_fails_clearly_publishes_nothing_half_and_goes_on(filled_kib, toy_run, finished_toy, tmp_path):
     """59 steps of about 90 KiB on 3 MiB; the disk is full in the middle, or at once."""
     with harness.small_disk(tmp_path / "disk", 3) as disk:
         if filled_kib:
             (disk / "ballast").write_bytes(b"x" * 1024 * filled_kib)
         command = ("study", "run", finished_toy.study, "--store", disk / "store", "--plain")
-        code, out, err = toy_start(*command, TOY_BYTES="30000").wait()
+        code, out, err = toy_run(*command, TOY_BYTES="30000")
         assert code in (1, 2), out + err
         assert "full" in err or "No space left" in err, err
         assert "hint: " in err
@@ -139,7 +139,7 @@ def test_a_full_disk_fails_clearly_publishes_nothing_half_and_goes_on(filled_kib
         (disk / "ballast").unlink(missing_ok=True)
         harness.grow(disk, 64)
         before = harness.made_at(disk / "store")
-        code, out, err = toy_start(*command, TOY_BYTES="30000").wait()
+        code, out, err = toy_run(*command, TOY_BYTES="30000")
         assert code == 0, out + err
         assert len(harness.digests(disk / "store")) == 59
         assert len(harness.made_anew(before, disk / "store")) == 59 - len(before), "finished steps are made once"
@@ -162,56 +162,56 @@ def test_a_full_disk_in_training_is_named_as_such(finished_small, tmp_path):
         assert harness.score_rows(disk / "store") == harness.score_rows(finished_small.store)
 
 
-def test_a_ledger_that_is_no_database_is_named_with_its_mend(toy_start, finished_toy, tmp_path):
+def test_a_ledger_that_is_no_database_is_named_with_its_mend(toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(finished_toy.store, store)
     for path in store.glob("ledger.sqlite*"):
         path.unlink()
     (store / "ledger.sqlite").write_text("this is not a database" * 100)
     shutil.rmtree(harness.artifact(store, "score", "score base at 0 tokens on competence, replicate 1"))
-    code, out, err = toy_start("study", "run", finished_toy.study, "--store", store).wait()
+    code, out, err = toy_run("study", "run", finished_toy.study, "--store", store)
     assert code == 2
     assert "ledger.sqlite: the ledger cannot be used" in err
     assert "delete the ledger" in err
     assert "Traceback" not in out + err
     (store / "ledger.sqlite").unlink()
-    assert toy_start("study", "run", finished_toy.study, "--store", store).wait()[0] == 0
+    assert toy_run("study", "run", finished_toy.study, "--store", store)[0] == 0
 
 
-def test_a_results_file_that_is_no_database_is_named_with_its_mend(toy_start, finished_toy, tmp_path):
+def test_a_results_file_that_is_no_database_is_named_with_its_mend(toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(finished_toy.store, store)
     (store / "results.duckdb").write_bytes(b"rubbish" * 1000)
-    code, _, err = toy_start("results", "sql", "SELECT 1", "--store", store).wait()
+    code, _, err = toy_run("results", "sql", "SELECT 1", "--store", store)
     assert code == 2
     assert "cannot be opened" in err
     assert "specsci results rebuild" in err
-    assert toy_start("results", "rebuild", "--store", store).wait()[0] == 0
-    code, out, _ = toy_start(
+    assert toy_run("results", "rebuild", "--store", store)[0] == 0
+    code, out, _ = toy_run(
         "results", "sql", "SELECT count(*) AS n FROM scores", "--store", store, "--format", "json"
-    ).wait()
+    )
     assert (code, json.loads(out)) == (0, [{"n": 24 * 40}])
 
 
 @pytest.mark.parametrize(("kind", "file"), [("corpus", "rows.parquet"), ("align", "curve.parquet")])
-def test_the_results_are_never_built_from_a_damaged_file(kind, file, toy_start, finished_toy, tmp_path):
+def test_the_results_are_never_built_from_a_damaged_file(kind, file, toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(finished_toy.store, store)
     folder = sorted((store / "steps" / kind).iterdir())[0]
     harness.flip_byte(folder / file)
-    code, _, err = toy_start("results", "rebuild", "--store", store).wait()
+    code, _, err = toy_run("results", "rebuild", "--store", store)
     assert code == 1
     assert f"{kind} {folder.name}: '{file}' is not what was written" in err
     assert "Traceback" not in err
     (store / "results.duckdb").unlink()
-    code, out, err = toy_start("study", "run", finished_toy.study, "--store", store, "--plain").wait()
+    code, out, err = toy_run("study", "run", finished_toy.study, "--store", store, "--plain")
     assert code == 0, out + err
     assert f"{kind} {folder.name} is corrupt: set aside" in err
     assert harness.records(store).keys() == harness.records(finished_toy.store).keys()
     assert (folder / file).read_bytes() == (finished_toy.store / "steps" / kind / folder.name / file).read_bytes()
 
 
-def test_the_clock_going_back_does_not_lose_a_step(toy_start, finished_toy, tmp_path):
+def test_the_clock_going_back_does_not_lose_a_step(toy_run, finished_toy, tmp_path):
     """A claim from the future by a runner that is gone does not block the next one."""
     store = tmp_path / "store"
     shutil.copytree(finished_toy.store, store)
@@ -221,5 +221,5 @@ def test_the_clock_going_back_does_not_lose_a_step(toy_start, finished_toy, tmp_
         gone = f"{socket.gethostname()}-4194303-abcdef"
         later = time.time() + 1e6
         db.execute("INSERT INTO claims VALUES (?, ?, 'x', ?, ?)", (folder.name, gone, later, later))
-    code, out, err = toy_start("study", "run", finished_toy.study, "--store", store, "--json").wait()
+    code, out, err = toy_run("study", "run", finished_toy.study, "--store", store, "--json")
     assert (code, json.loads(out)["executed"]) == (0, 1), err

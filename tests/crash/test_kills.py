@@ -64,24 +64,24 @@ def kill_until(runs: Callable[[], harness.Running], store: Path, kills: int, lon
     return struck
 
 
-def toy_kills(toy_start: Any, finished_toy: harness.Finished, tmp_path: Path, kills: int) -> None:
+def toy_kills(toy_start: Any, toy_run: Any, finished_toy: harness.Finished, tmp_path: Path, kills: int) -> None:
     store = tmp_path / "store"
     command = ("study", "run", finished_toy.study, "--store", store, "--json")
     assert kill_until(lambda: toy_start(*command, pause_s=0.03), store, kills, longest_s=4.0, seed=kills) == kills
-    code, out, err = toy_start(*command).wait()
+    code, out, err = toy_run(*command)
     assert code == 0, out + err
     assert_same(store, finished_toy.store)
     assert list((store / "stage").iterdir()) == [], "leftovers of killed runners stay for ever"
 
 
-def test_a_killed_runner_goes_on_to_the_same_results(toy_start, finished_toy, tmp_path):
-    toy_kills(toy_start, finished_toy, tmp_path, kills=5)
+def test_a_killed_runner_goes_on_to_the_same_results(toy_start, toy_run, finished_toy, tmp_path):
+    toy_kills(toy_start, toy_run, finished_toy, tmp_path, kills=3)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_many_kills_of_the_machinery(toy_start, finished_toy, tmp_path):
-    toy_kills(toy_start, finished_toy, tmp_path, kills=100)
+def test_many_kills_of_the_machinery(toy_start, toy_run, finished_toy, tmp_path):
+    toy_kills(toy_start, toy_run, finished_toy, tmp_path, kills=100)
 
 
 def four_runners(start: Callable[[], harness.Running], store: Path, kills: int, longest_s: float) -> None:
@@ -114,11 +114,11 @@ def four_runners(start: Callable[[], harness.Running], store: Path, kills: int, 
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
-def test_four_runners_that_are_killed_and_replaced_give_the_straight_runs_rows(kills, toy_start, finished_toy, tmp_path):
+def test_four_runners_that_are_killed_and_replaced_give_the_straight_runs_rows(kills, toy_start, toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     command = ("study", "run", finished_toy.study, "--store", store, "--json", "--workers", "1")
     four_runners(lambda: toy_start(*command, pause_s=0.03), store, kills, longest_s=3.0)
-    code, out, err = toy_start(*command).wait()
+    code, out, err = toy_run(*command)
     assert code == 0, out + err
     assert_same(store, finished_toy.store)
     assert list((store / "stage").iterdir()) == []
@@ -157,7 +157,7 @@ def done_steps(store: Path) -> int:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_a_stop_signal_ends_with_4_and_keeps_the_work(stop, toy_start, finished_toy, tmp_path):
+def test_a_stop_signal_ends_with_4_and_keeps_the_work(stop, toy_start, toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     running = toy_start("study", "run", finished_toy.study, "--store", store, "--plain", pause_s=0.05)
     wait_for(lambda: done_steps(store) >= 5)
@@ -166,17 +166,18 @@ def test_a_stop_signal_ends_with_4_and_keeps_the_work(stop, toy_start, finished_
     assert code == 4, err
     assert "interrupted: finished steps are kept" in err
     assert "Traceback" not in out + err
+    assert out == "" and "Misaligned rate" not in err, "tables of what is not done would bury the message"
     assert running.gone()
     kept = done_steps(store)
     assert 5 <= kept < 59
-    after = harness.run_study(finished_toy.study, store, command=running.process.args[:2])
+    after = json.loads(toy_run("study", "run", finished_toy.study, "--store", store, "--json")[1])
     assert (after["executed"], after["reused"]) == (59 - kept, kept)
     assert_same(store, finished_toy.store)
 
 
 def test_ctrl_c_on_a_terminal_reaches_the_workers_too_and_prints_no_traceback(toy_start, finished_toy, tmp_path):
     """A terminal sends SIGINT to the whole process group, at any moment, even while workers start."""
-    for number, delay_s in enumerate((0.1, 0.4, 0.8, 1.2)):
+    for number, delay_s in enumerate((0.1, 0.8)):
         store = tmp_path / f"store{number}"
         running = toy_start("study", "run", finished_toy.study, "--store", store, "--plain", pause_s=0.2)
         wait_for(lambda store=store: (store / "ledger.sqlite").exists())
@@ -275,7 +276,7 @@ def test_workers_end_when_their_runner_is_killed_inside_a_long_step(toy_start, f
     assert running.gone(10), "a worker went on with a step that nobody waits for"
 
 
-def test_the_next_runner_does_not_wait_for_the_lease_of_a_killed_one(toy_start, finished_toy, tmp_path):
+def test_the_next_runner_does_not_wait_for_the_lease_of_a_killed_one(toy_start, toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     command = ("study", "run", finished_toy.study, "--store", store, "--json")
     running = toy_start(*command, pause_s=60)
@@ -283,12 +284,12 @@ def test_the_next_runner_does_not_wait_for_the_lease_of_a_killed_one(toy_start, 
     running.process.kill()
     running.wait()
     begin = time.monotonic()
-    code, _, err = toy_start(*command).wait()
+    code, _, err = toy_run(*command)
     assert code == 0, err
     assert time.monotonic() - begin < 25
 
 
-def test_a_runner_that_lost_its_lease_takes_the_other_ones_word(toy_start, finished_toy, tmp_path):
+def test_a_runner_that_lost_its_lease_takes_the_other_ones_word(toy_start, toy_run, finished_toy, tmp_path):
     """It was suspended; what fails under it since then, such as a checkpoint that was taken over, is no failure."""
     store = tmp_path / "store"
     command = ("study", "run", finished_toy.study, "--store", store, "--json")
@@ -296,7 +297,7 @@ def test_a_runner_that_lost_its_lease_takes_the_other_ones_word(toy_start, finis
     wait_for(lambda: list(store.glob("stage/*/model/0.bin")))
     with sqlite3.connect(store / "ledger.sqlite") as ledger:
         ledger.execute("UPDATE claims SET lease_until = 0")
-    code, out, err = toy_start(*command).wait()
+    code, out, err = toy_run(*command)
     assert code == 0 and json.loads(out)["executed"] == 59, err
     code, out, err = late.wait()
     assert code == 0 and "is another runner's by now" in err, err
@@ -331,6 +332,7 @@ def test_two_training_runners_at_once(finished_small, tmp_path):
     assert harness.score_rows(tmp_path / "store") == harness.score_rows(finished_small.store)
 
 
+@pytest.mark.slow
 def test_one_runner_is_killed_and_the_other_takes_over(toy_start, finished_toy, tmp_path):
     store = tmp_path / "store"
     command = ("study", "run", finished_toy.study, "--store", store, "--json")
@@ -343,13 +345,13 @@ def test_one_runner_is_killed_and_the_other_takes_over(toy_start, finished_toy, 
     assert_same(store, finished_toy.store)
 
 
-def test_a_run_with_nothing_to_do_clears_what_killed_runners_left(toy_start, finished_toy, tmp_path):
+def test_a_run_with_nothing_to_do_clears_what_killed_runners_left(toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(finished_toy.store, store)
     mine = process_name()
     dead = mine.replace(f"-{os.getpid()}-", "-4194303-")
     for name in (f"abc.{dead}", f"abc.{dead}.scratch", f"abc.{mine}"):
         (store / "stage" / name).mkdir(parents=True)
-    code, out, err = toy_start("study", "run", finished_toy.study, "--store", store, "--json").wait()
+    code, out, err = toy_run("study", "run", finished_toy.study, "--store", store, "--json")
     assert code == 0 and json.loads(out)["executed"] == 0, out + err
     assert [p.name for p in (store / "stage").iterdir()] == [f"abc.{mine}"], "the living's stay"

@@ -19,6 +19,8 @@ import pytest
 
 from specsci.cli.main import main
 from specsci.core.errors import StoreError
+from specsci.core.files import TEMPORARY
+from specsci.core.liveness import process_name
 from specsci.database.stamp import is_current
 from specsci.report.html import write_page
 from specsci.results.build import build, left_out
@@ -111,6 +113,25 @@ def test_a_name_that_no_database_can_be_opened_under_is_refused(name, store, tmp
         assert "rename the folder" in err
 
 
+# what earlier writers left
+
+
+def test_an_export_removes_what_a_killed_one_left(store, tmp_path, cli) -> None:
+    dead = process_name().replace(f"-{os.getpid()}-", "-4194303-")
+    left = tmp_path / f".out~{dead}{TEMPORARY}"
+    (left / "half").mkdir(parents=True)
+    assert cli("results", "export", tmp_path / "out", "--study", "tiny", "--store", store)[0] == 0
+    assert not left.exists() and (tmp_path / "out" / "export.json").is_file()
+
+
+def test_the_stamp_of_earlier_versions_is_read_by_nobody_and_removed(store, cli) -> None:
+    (store / "results.stamp").write_bytes(b"\xff\xfe")
+    before = tables(store)
+    assert cli("results", "sql", "SELECT count(*) FROM scores", "--store", store)[0] == 0
+    assert cli("results", "rebuild", "--store", store)[0] == 0
+    assert tables(store) == before and not (store / "results.stamp").exists()
+
+
 # full disks
 
 
@@ -171,7 +192,7 @@ def swap(store: Path, kind: str, *labels: str) -> tuple[str, str]:
 ARMS = ("score rules at 300 tokens on held_out, replicate 1", "score aft at 300 tokens on held_out, replicate 1")
 
 
-def test_exchanged_artefacts_are_found_left_out_and_made_anew(store, finished_toy, toy_start, cli) -> None:
+def test_exchanged_artefacts_are_found_left_out_and_made_anew(store, finished_toy, toy_run, cli) -> None:
     with duckdb.connect(str(store / "results.duckdb"), read_only=True) as db:
         (scored,) = db.execute("SELECT count(DISTINCT step_digest) FROM scores").fetchall()[0]
     pair = swap(store, "score", *ARMS)
@@ -186,7 +207,7 @@ def test_exchanged_artefacts_are_found_left_out_and_made_anew(store, finished_to
     with duckdb.connect(str(store / "results.duckdb"), read_only=True) as db:
         assert db.execute("SELECT complete FROM studies").fetchall() == [(False,)]
         assert db.execute("SELECT count(DISTINCT step_digest) FROM scores").fetchall() == [(scored - 2,)]
-    code, out, err = toy_start("study", "run", finished_toy.study, "--store", store, "--json").wait()
+    code, out, err = toy_run("study", "run", finished_toy.study, "--store", store, "--json")
     assert (code, json.loads(out)["executed"]) == (0, 2), err
     assert harness.score_rows(store) == harness.score_rows(finished_toy.store)
     assert tables(store) == tables(finished_toy.store)
@@ -308,17 +329,17 @@ def test_one_damaged_file_is_named_and_the_rest_is_served(place, damage, written
     assert code == 0, out + err
 
 
-def test_a_run_of_another_study_names_the_damage_and_gives_its_results(written, finished_toy, toy_start) -> None:
+def test_a_run_of_another_study_names_the_damage_and_gives_its_results(written, finished_toy, toy_run) -> None:
     rows = next((written / "imports" / "mine").iterdir())
     rows.write_bytes(rows.read_bytes()[:-20])
     (written / "results.duckdb").unlink()
-    code, out, err = toy_start("study", "run", finished_toy.study, "--store", written).wait()
+    code, out, err = toy_run("study", "run", finished_toy.study, "--store", written)
     assert code == 0, out + err
     assert "left out of the results: study mine" in err
     assert "with --replace" in err
-    code, out, _ = toy_start("study", "run", finished_toy.study, "--store", written, "--json").wait()
+    code, out, _ = toy_run("study", "run", finished_toy.study, "--store", written, "--json")
     assert (code, [p["name"] for p in json.loads(out)["left_out"]]) == (0, ["mine"])
-    code, _, err = toy_start("results", "rebuild", "--store", written).wait()
+    code, _, err = toy_run("results", "rebuild", "--store", written)
     assert code == 1
 
 

@@ -86,7 +86,10 @@ def _row(number: int, rng: random.Random) -> dict[str, Any]:
     }
 
 
-KINDS.objects.update({k.name: replace(k, action=f"{__name__}:toy") for k in list(KINDS)})
+TOYS = {k.name: replace(k, action=f"{__name__}:toy") for k in list(KINDS)}
+
+if __name__ != "toy_cli":
+    KINDS.objects.update(TOYS)
 
 if __name__ == "__main__":
     from specsci.cli.main import main

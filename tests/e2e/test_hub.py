@@ -120,7 +120,7 @@ def test_a_branch_is_pinned_and_the_commit_is_fetched_once(hub, study, tmp_path)
     assert study.read_text() == before.replace(f"hub:{NAME}", pin["after"]), "nothing else of the file changes"
     again = json.loads(harness.run(*lock, env=env)[1])
     assert again["pins"] == [] and not again["lock"]["new"], "pinned and locked already"
-    report = harness.run_study(study, tmp_path / "store", workers=1, env=env)
+    report = harness.run_study(study, tmp_path / "store", env=env)
     assert report["failed"] == 0
     (base,) = harness.records(tmp_path / "store", "base").values()
     assert base["identity"]["params"] == {"hub": NAME, "revision": COMMIT, "examination": 1}
@@ -129,14 +129,14 @@ def test_a_branch_is_pinned_and_the_commit_is_fetched_once(hub, study, tmp_path)
     assert len([a for a in hub.asked if a.startswith("GET") and a.endswith("/model.safetensors")]) == 1
     asked = len(hub.asked)
     offline = {**env, "HF_ENDPOINT": "http://127.0.0.1:9", "SPECSCI_ONLINE": "", "HF_HUB_OFFLINE": "1"}
-    again = harness.run_study(study, tmp_path / "other", workers=1, env=offline)
+    again = harness.run_study(study, tmp_path / "other", env=offline)
     assert again["failed"] == 0 and len(hub.asked) == asked, "the cache serves another store without a network"
 
 
 def test_without_the_network_a_hub_model_says_how_to_get_it(hub, study, tmp_path):
     env = {**online(hub, tmp_path), "SPECSCI_ONLINE": "", "HF_HUB_OFFLINE": "1"}
     study.write_text(study.read_text().replace(f"hub:{NAME}", f"hub:{NAME}@{COMMIT}"))
-    code, out, err = harness.run("study", "run", study, "--store", tmp_path / "store", "--json", "--workers", "1", env=env)
+    code, out, err = harness.run("study", "run", study, "--store", tmp_path / "store", "--json", env=env)
     assert code == 1 and "SPECSCI_ONLINE=1" in out and "hf download" in out and "Traceback" not in out + err
     assert hub.asked == []
 

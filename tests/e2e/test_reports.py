@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -56,6 +57,47 @@ def test_a_figure_that_cannot_be_is_a_message(finished_tiny: harness.Finished, m
     code, _, err = harness.run("report", "plot", *more, "--store", finished_tiny.store)
     assert code == 2 and said in err and "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_of_an_account_without_a_home_is_drawn_without_a_word(finished_tiny: harness.Finished, tmp_path) -> None:
+    out = tmp_path / "forest.svg"
+    command = ("report", "plot", "forest", "--store", finished_tiny.store, "--out", out)
+    code, _, err = harness.run(*command, apart=True, env={"HOME": "/nonexistent", "XDG_CACHE_HOME": "", "MPLCONFIGDIR": ""})
+    assert (code, err) == (0, "") and out.read_bytes().startswith(b"<?xml")
+
+
+def test_no_figure_and_no_card_takes_a_good_ones_place_on_a_full_disk(finished_tiny: harness.Finished, tmp_path) -> None:
+    model = next((finished_tiny.store / "steps" / "align").iterdir()).name
+    with harness.small_disk(tmp_path / "disk", 1) as disk:
+        makes = {
+            disk / "forest.svg": ("report", "plot", "forest"),
+            disk / "page.html": ("report", "html"),
+            disk / "card.md": ("report", "card", model),
+        }
+        for path in makes:
+            path.write_text("the good one")
+        (disk / "ballast").write_bytes(b"x" * (2**20 - 5 * 4096))
+        with suppress(OSError), (disk / "ballast").open("ab") as file:
+            file.write(b"x" * 2**20)
+        for path, make in makes.items():
+            code, _, err = harness.run(*make, "--store", finished_tiny.store, "--out", path)
+            assert code == 2 and "the disk is full" in err and "hint: free space" in err, err
+            assert path.read_text() == "the good one"
+        assert {p.name for p in disk.iterdir()} == {"ballast", *(p.name for p in makes)}, "nothing half-written stays"
+
+
+def test_names_in_a_card_are_text(tiny_copy: harness.Finished) -> None:
+    hostile = "<img src=x onerror=alert(1)>"
+    text = tiny_copy.study.read_text()
+    tiny_copy.study.write_text(text.replace("title: A tiny study", f"title: '{hostile}'").replace("title: MSM and AFT", f"title: '{hostile}'"))
+    code, out, err = harness.run("study", "run", tiny_copy.study, "--store", tiny_copy.store, "--json")
+    assert code == 0 and json.loads(out)["executed"] == 0, err
+    model = harness.artifact(tiny_copy.store, "align", "align rules at 300 tokens, replicate 1").name
+    corpus = harness.artifact(tiny_copy.store, "corpus", "replicate 1").name
+    for digest in (model, corpus):
+        code, out, err = harness.run("report", "card", digest, "--store", tiny_copy.store)
+        assert code == 0 and "<img" not in out, err
+        assert "&lt;img src=x" in out or "img" not in out
 
 
 def test_the_page_has_every_part_and_asks_the_network_for_nothing(finished_tiny: harness.Finished, tmp_path: Path) -> None:

@@ -113,6 +113,15 @@ def test_a_deleted_artefact_is_made_again_and_nothing_else(finished_tiny, tiny_c
     assert all_rows(store)["scores"] == all_rows(finished_tiny.store)["scores"]
 
 
+def test_a_plain_run_says_what_it_does_after_the_last_step(tiny_copy):
+    shutil.rmtree(harness.artifact(tiny_copy.store, "score", "score msm_rules at 0 tokens on held_out, replicate 2"))
+    (tiny_copy.store / "results.duckdb").unlink()
+    code, out, err = harness.run("study", "run", tiny_copy.study, "--store", tiny_copy.store, "--plain")
+    assert code == 0, err
+    said = [err.index(words) for words in ("loading torch", "59/59 steps", "building results.duckdb", "writing tables")]
+    assert said == sorted(said) and "Misaligned rate" in out
+
+
 def explain(study: Path, store: Path) -> list[dict[str, Any]]:
     code, out, err = harness.run("study", "explain", study, "--store", store, "--json")
     assert code == 0, err

@@ -11,7 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from chat_templates import CHATML, NO_END, R1, make_tokenizer
 
+from specsci.intake.template import examine_template
+
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("in_process")
 
 
 def write_model(folder: Path, template: str, *, bos: bool = False) -> None:
@@ -65,7 +68,10 @@ def check(study: Path) -> tuple[int, str]:
     ],
     ids=["R1", "marks", "endless"],
 )
-def test_a_template_is_judged_when_a_study_is_checked(tmp_path: Path, template: str, code: int, says: str) -> None:
+def test_a_template_is_judged_when_a_study_is_checked(
+    tmp_path: Path, template: str, code: int, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(examine_template.__kwdefaults__, "limit_s", 5.0)
     found, text = check(field_study(tmp_path / "study", template))
     assert found == code, text
     assert says in text

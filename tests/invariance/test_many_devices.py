@@ -131,6 +131,7 @@ def test_a_model_that_saves_buffers_is_loaded_by_every_process(tmp_path):
     assert any("e_score_correction_bias" in name for name in first["buffers"])
 
 
+@pytest.mark.slow
 def test_a_silent_fall_to_another_sharding_is_an_error(tmp_path):
     """accelerate itself takes DDP where FSDP is asked for on a CPU, and says nothing."""
     said = over_two(tmp_path, sharding="fsdp2", recipe=LORA, unmended=True)["error"]

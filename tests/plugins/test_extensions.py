@@ -6,14 +6,30 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import harness
 import pytest
 
-PACKAGE = Path(__file__).parent / "package"
-"""On the path of child processes alone: in this one its entry points would be those of every other test."""
-ENV = {"PYTHONPATH": os.pathsep.join([str(PACKAGE), os.environ.get("PYTHONPATH", "")])}
+TESTS = Path(__file__).parents[1]
+PATHS = (str(TESTS / "plugins" / "package"), str(TESTS), os.environ.get("PYTHONPATH", ""))
+"""On the path of child processes alone: in this one the package's entry points would be those of every other test."""
+SERVE = """
+import contextlib, io, json, sys
+import harness, pytest
+
+def tested(*words):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        code = pytest.main(["-q", "-p", "no:cacheprovider", *words])
+    return int(code), out.getvalue(), ""
+
+answers = sys.stdout
+for line in sys.stdin:
+    words = json.loads(line)
+    found = tested(*words[1:]) if words[0] == "pytest" else harness.run(*words)
+    print(json.dumps(found), file=answers, flush=True)
+"""
 EDITS = (
     ("  recipe: {method: full, learning_rate: 1.0e-3", "  backend: plain\n  generator: {tones: 6}\n  recipe: {method: full, learning_rate: 1.0e-3"),
     ("microlab:conduct/100", "blank:7"),
@@ -36,35 +52,58 @@ def study(folder: Path) -> Path:
     return path
 
 
+class Installed:
+    """The command line in a process that has the package, which answers one command after another."""
+
+    def __init__(self) -> None:
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)}
+        command = [sys.executable, "-c", SERVE]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+
+    def __call__(self, *args: str | Path) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a command."""
+        assert self.process.stdin and self.process.stdout
+        print(json.dumps([str(a) for a in args]), file=self.process.stdin, flush=True)
+        code, out, err = json.loads(self.process.stdout.readline())
+        return code, out, err
+
+    def sql(self, store: Path, query: str) -> list[dict[str, object]]:
+        """The rows of a query."""
+        code, out, err = self("results", "sql", query, "--store", store, "--format", "json")
+        assert code == 0, err
+        return json.loads(out)
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> harness.Finished:
+def installed() -> Iterator[Installed]:
+    served = Installed()
+    yield served
+    served.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def finished(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> harness.Finished:
     folder = tmp_path_factory.mktemp("more")
     file, store = study(folder), folder / "store"
-    code, out, err = harness.run("study", "run", file, "--store", store, "--json", "--executor", "turns", env=ENV)
+    code, out, err = installed("study", "run", file, "--store", store, "--json", "--executor", "turns")
     assert code == 0, out + err
     return harness.Finished(file, store, json.loads(out))
 
 
-def sql(store: Path, query: str) -> list[dict[str, object]]:
-    code, out, err = harness.run("results", "sql", query, "--store", store, "--format", "json", env=ENV)
-    assert code == 0, err
-    return json.loads(out)
-
-
-def test_a_study_runs_on_all_five(finished: harness.Finished) -> None:
-    steps = {r["kind"]: r["n"] for r in sql(finished.store, "SELECT kind, count(*) AS n FROM steps GROUP BY 1")}
+def test_a_study_runs_on_all_five(finished: harness.Finished, installed: Installed) -> None:
+    steps = {r["kind"]: r["n"] for r in installed.sql(finished.store, "SELECT kind, count(*) AS n FROM steps GROUP BY 1")}
     assert steps["grade"] > 0 and steps["score"] > 0
-    assert sql(finished.store, "SELECT DISTINCT backend, prompt_digest FROM documents") == [
+    assert installed.sql(finished.store, "SELECT DISTINCT backend, prompt_digest FROM documents") == [
         {"backend": "plain", "prompt_digest": "plain-1"}
     ]
-    (base,) = sql(finished.store, "SELECT identity->'$.params.blank' AS seed FROM steps WHERE kind = 'base'")
+    (base,) = installed.sql(finished.store, "SELECT identity->'$.params.blank' AS seed FROM steps WHERE kind = 'base'")
     assert base["seed"] in (7, "7")
-    lost = sql(finished.store, "SELECT facts->'$.lost.refused' AS n FROM steps WHERE kind = 'corpus'")
+    lost = installed.sql(finished.store, "SELECT facts->'$.lost.refused' AS n FROM steps WHERE kind = 'corpus'")
     assert all(int(str(row["n"])) > 0 for row in lost), "what a generator refused is counted"
 
 
-def test_both_readouts_are_kept_and_one_is_chosen(finished: harness.Finished) -> None:
-    found = sql(
+def test_both_readouts_are_kept_and_one_is_chosen(finished: harness.Finished, installed: Installed) -> None:
+    found = installed.sql(
         finished.store,
         "SELECT readout, chosen, count(*) AS n, min(mean_value) AS low, max(mean_value) AS high FROM rates "
         "WHERE eval = 'graded' GROUP BY ALL ORDER BY readout",
@@ -73,11 +112,11 @@ def test_both_readouts_are_kept_and_one_is_chosen(finished: harness.Finished) ->
     assert found[0]["n"] == found[1]["n"] and all(1 <= r["low"] <= r["high"] <= 5 for r in found)
 
 
-def test_the_contrast_of_grades_is_the_mean_difference_of_values(finished: harness.Finished) -> None:
-    (row,) = sql(finished.store, "SELECT estimate, ci_low, per_replicate, flags FROM contrasts WHERE contrast = 'grades'")
+def test_the_contrast_of_grades_is_the_mean_difference_of_values(finished: harness.Finished, installed: Installed) -> None:
+    (row,) = installed.sql(finished.store, "SELECT estimate, ci_low, per_replicate, flags FROM contrasts WHERE contrast = 'grades'")
     means = {
         (r["arm"], r["seed"]): r["m"]
-        for r in sql(
+        for r in installed.sql(
             finished.store,
             "SELECT arm, seed, avg(value) AS m FROM scores WHERE eval = 'graded' AND readout = 'coarse' "
             "AND aft_tokens = 300 AND arm IN ('rules', 'aft') GROUP BY ALL",
@@ -90,8 +129,8 @@ def test_the_contrast_of_grades_is_the_mean_difference_of_values(finished: harne
     assert "one_readout" in {f["code"] for f in row["flags"]}
 
 
-def test_the_tables_show_means_and_no_rate_of_grades(finished: harness.Finished) -> None:
-    code, out, err = harness.run("report", "table", "ablation", "--store", finished.store, "--format", "md", env=ENV)
+def test_the_tables_show_means_and_no_rate_of_grades(finished: harness.Finished, installed: Installed) -> None:
+    code, out, err = installed("report", "table", "ablation", "--store", finished.store, "--format", "md")
     assert code == 0, err
     assert "Mean value of answers on graded" in out and "Misaligned rate on graded" not in out
     assert "A blank model has learnt nothing" in out
@@ -105,15 +144,15 @@ def test_the_tables_show_means_and_no_rate_of_grades(finished: harness.Finished)
         (("--denominator", "asked"), "ordinal values"),
     ],
 )
-def test_methods_of_rates_refuse_grades(more: tuple[str, ...], said: str, finished: harness.Finished) -> None:
+def test_methods_of_rates_refuse_grades(more: tuple[str, ...], said: str, finished: harness.Finished, installed: Installed) -> None:
     ask = ("results", "contrast", "--study", "tiny", "--eval", "graded", "--weights", "rules=1,aft=-1", "--budget", "300")
-    code, _, err = harness.run(*ask, *more, "--store", finished.store, env=ENV)
+    code, _, err = installed(*ask, *more, "--store", finished.store)
     assert code == 2 and said in err
 
 
-def test_the_second_run_has_nothing_to_do(finished: harness.Finished) -> None:
-    code, out, err = harness.run(
-        "study", "run", finished.study, "--store", finished.store, "--json", "--executor", "turns", env=ENV
+def test_the_second_run_has_nothing_to_do(finished: harness.Finished, installed: Installed) -> None:
+    code, out, err = installed(
+        "study", "run", finished.study, "--store", finished.store, "--json", "--executor", "turns"
     )
     assert code == 0, err
     assert json.loads(out)["executed"] == 0
@@ -140,7 +179,7 @@ def test_nothing_in_the_tree_names_the_package() -> None:
     assert named == []
 
 
-def test_the_package_passes_the_suites(tmp_path: Path) -> None:
+def test_the_package_passes_the_suites(tmp_path: Path, installed: Installed) -> None:
     """Run in a process that has the package, as its own tests would be."""
     (tmp_path / "test_more.py").write_text(
         """
@@ -170,8 +209,5 @@ class TestTurns(PoolSuite):
     kind = TURNS
 """
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-        env={**os.environ, **ENV}, capture_output=True, text=True, cwd=tmp_path, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:]
+    code, out, _ = installed("pytest", tmp_path)
+    assert code == 0 and " passed" in out, out[-3000:]

@@ -16,7 +16,6 @@ from specsci.inference.contrast import contrast
 from specsci.inference.contrast_spec import ContrastSpec, parse_weights
 from specsci.plan.build import build_plan
 from specsci.plan.plan import Plan
-from specsci.results.build import build
 from specsci.results.imports import import_file
 from specsci.store.artifact import Store
 from specsci.study.load import load_study
@@ -115,7 +114,7 @@ def ask(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         store = Store(tmp_path / "store").open()
         (tmp_path / "rows.csv").write_text("\n".join([header, *lines]) + "\n")
         import_file(store, tmp_path / "rows.csv", "mine", replace=True)
-        with duckdb.connect(str(build(store)), read_only=True) as db:
+        with duckdb.connect(str(store.root / "results.duckdb"), read_only=True) as db:
             return contrast(db, ContrastSpec("mine", "q", parse_weights(weights), **more))
 
     return answer

@@ -13,7 +13,6 @@ from specsci.inference.contrast import contrast
 from specsci.inference.contrast_spec import ContrastSpec
 from specsci.inference.families import family_contrasts
 from specsci.inference.grid import grid_effects
-from specsci.results.build import build
 from specsci.results.imports import import_file
 from specsci.stats.counts import Count, newcombe
 from specsci.store.artifact import Store
@@ -46,7 +45,7 @@ def imported(folder: Path, study: str, lines: list[str]) -> duckdb.DuckDBPyConne
     store = Store(folder / "store").open()
     (folder / "rows.csv").write_text("\n".join(lines) + "\n")
     import_file(store, folder / "rows.csv", study, replace=True)
-    return duckdb.connect(str(build(store)), read_only=True)
+    return duckdb.connect(str(store.root / "results.duckdb"), read_only=True)
 
 
 def test_a_family_is_corrected_together(counts, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from specsci.inference.contrast import contrast
 from specsci.inference.contrast_spec import ContrastSpec
 from specsci.inference.declared_contrasts import contrast_row
 from specsci.inference.rates import Rates
-from specsci.results.build import build
 from specsci.results.imports import import_file
 from specsci.store.artifact import Store
 
@@ -33,7 +32,7 @@ def declared(
         "name": "c", "eval": "q", "weights": {"a": 1, "b": -1}, "budgets": budgets or [100], "question": "", "primary": True,
         "family": "main", "scale": "rate", "confounds": [], **more,
     }  # fmt: skip
-    with duckdb.connect(str(build(store)), read_only=True) as db:
+    with duckdb.connect(str(store.root / "results.duckdb"), read_only=True) as db:
         [(text,)] = db.execute("SELECT manifest FROM studies").fetchall()
         row = contrast_row(db, json.loads(text), wanted, Rates(db, "mine"), None)
         asked = contrast(db, ContrastSpec("mine", "q", {"a": 1.0, "b": -1.0}, wanted["budgets"][0], wanted["scale"]))

@@ -31,7 +31,7 @@ def written(folder: Path, text: str, name: str = "counts.csv") -> Path:
 
 
 def rows(store: Store, query: str) -> list[tuple[object, ...]]:
-    with duckdb.connect(str(build(store)), read_only=True) as db:
+    with duckdb.connect(str(store.root / "results.duckdb"), read_only=True) as db:
         return db.execute(query).fetchall()
 
 

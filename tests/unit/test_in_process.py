@@ -19,8 +19,6 @@ from specsci.core.kinds import KINDS
 from specsci.core.step import Step
 from specsci.execute.live import Lines, Quiet
 
-pytestmark = pytest.mark.xdist_group("in_process")
-
 
 class Seen(Quiet):
     """Keeps what the run says of its steps."""

@@ -17,7 +17,6 @@ from specsci.core.errors import InputFileError
 from specsci.inference.families import family_contrasts
 from specsci.report.ablation import ablation
 from specsci.report.tables import tables_of
-from specsci.results.build import build
 from specsci.results.imports import import_file
 from specsci.stats.bootstrap import hierarchical_bootstrap
 from specsci.stats.families import adjust
@@ -31,7 +30,7 @@ def imported(folder: Path, lines: list[str], header: str = HEADER) -> Iterator[d
     store = Store(folder / "store").open()
     (folder / "rows.csv").write_text("\n".join([header, *lines]) + "\n")
     import_file(store, folder / "rows.csv", "mine", replace=True)
-    with duckdb.connect(str(build(store)), read_only=True) as db:
+    with duckdb.connect(str(store.root / "results.duckdb"), read_only=True) as db:
         yield db
 
 

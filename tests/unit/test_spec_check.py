@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -42,7 +43,8 @@ def edit(copy: Path) -> Callable[[str, str], Path]:
 
 def errors(folder: Path) -> list[SpecFinding]:
     """What is wrong with the texts; what a broken text breaks in the grammar has its own tests."""
-    return [f for f in check_family(load_family(folder)) if f.level == "error" and f.check != "grammar"]
+    with mock.patch("specsci.specs.check._renders", lambda family, name: ()):
+        return [f for f in check_family(load_family(folder)) if f.level == "error" and f.check != "grammar"]
 
 
 @pytest.mark.parametrize("path", sorted(shipped("spec_variants").glob("*/family.yaml")), ids=lambda p: p.parent.name)

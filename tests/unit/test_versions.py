@@ -29,12 +29,19 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A family with version 1.0.0 recorded."""
-    folder = fork(load_family(find_family("microlab_conduct")), tmp_path / "spec_variants" / "mine").folder
+@pytest.fixture(scope="module")
+def recorded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A family with version 1.0.0 recorded. Read only."""
+    folder = tmp_path_factory.mktemp("recorded") / "spec_variants" / "mine"
+    fork(load_family(find_family("microlab_conduct")), folder)
     bump(folder, "1.0.0", author="me", reason="first", on=TODAY)
     return folder
+
+
+@pytest.fixture
+def home(recorded_once: Path, tmp_path: Path) -> Path:
+    """A copy of the family with its recorded version."""
+    return Path(shutil.copytree(recorded_once, tmp_path / "spec_variants" / "mine"))
 
 
 def edit(folder: Path, old: str, new: str, file: str = "family.yaml") -> Family:
