@@ -9,7 +9,7 @@ import numpy as np
 from specsci.core.errors import UserError
 from specsci.inference.contrast_spec import ContrastSpec
 from specsci.inference.design import AnswerRows, Design
-from specsci.stats.bootstrap import hierarchical_bootstrap
+from specsci.stats.bootstrap import draws_for, hierarchical_bootstrap
 from specsci.stats.contrast import ContrastResult
 
 
@@ -71,7 +71,7 @@ def bootstrap(design: Design, asked: ContrastSpec) -> ContrastResult:
     values = [v for v in values if v]
     if len(values) < 2:
         raise UserError("bootstrap needs at least two replicates that all arms share", hint="take --method auto")
-    drawn = hierarchical_bootstrap(values)
+    drawn = hierarchical_bootstrap(values, draws=draws_for(sum(map(len, values))))
     method = f"hierarchical bootstrap ({design.unit} > cluster > item), {drawn.draws:,} draws, {drawn.limits}"
     return ContrastResult(drawn.estimate, drawn.se, math.nan, drawn.p, drawn.low, drawn.high, len(values), method, ())
 

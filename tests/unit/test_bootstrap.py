@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from specsci.stats.bootstrap import hierarchical_bootstrap
+from specsci.stats.bootstrap import RESOLVED, draws_for, hierarchical_bootstrap
+from specsci.stats.intervals import expanded_level
 
 
 def plain(values: list[list[np.ndarray]], draws: int, seed: int) -> np.ndarray:
@@ -39,6 +40,11 @@ def test_it_is_a_function_of_its_seed_and_refuses_what_it_cannot_do() -> None:
         hierarchical_bootstrap(values[:1])
     with pytest.raises(ValueError, match="no items"):
         hierarchical_bootstrap([[np.array([1.0])], [np.array([])]])
+
+
+def test_many_clusters_are_drawn_less_often_and_never_too_rarely_for_the_limits() -> None:
+    assert [draws_for(n) for n in (0, 1, 5_000, 10_000, 100_000, 10**9)] == [10_000, 10_000, 10_000, 5_000, 2_000, 2_000]
+    assert expanded_level(8) * draws_for(10**9) >= RESOLVED
 
 
 @pytest.mark.parametrize(
