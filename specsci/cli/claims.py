@@ -71,8 +71,8 @@ def claim(
         build(store)
     say_left_out(left_out(store.root))
     with connect(store.root) as db:
-        standing = rows(db, "SELECT * FROM claims ORDER BY claim")
-    shown = [s for s in standing if not name or s["claim"] == name]
+        claims = rows(db, "SELECT * FROM claims ORDER BY claim")
+    shown = [s for s in claims if not name or s["claim"] == name]
     if as_json:
         emit(shown)
         return

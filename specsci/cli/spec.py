@@ -35,10 +35,10 @@ for command in (fork, bump, restore, approve, acknowledge, log):
 
 def _counter(tokenizer: str | None) -> tuple[Counter_, str]:
     """How to count a text's length, and the name of the unit."""
-    from specsci.specs.check import pieces
+    from specsci.specs.check import words
 
     if tokenizer is None:
-        return pieces, "words and punctuation marks"
+        return words, "words and punctuation marks"
     from specsci.models.hf import named_tokenizer
 
     loaded = named_tokenizer(tokenizer)

@@ -35,7 +35,7 @@ METHODS: tuple[str, ...] = get_args(Method)
 
 @dataclass(frozen=True)
 class ContrastSpec:
-    """A contrast as it is asked for; `margin` asks for equivalence, `looks` for sequential boundaries as well.
+    """A contrast as it is asked for; `margin` asks for equivalence, `looks` (numbers of replicates) for interim analyses as well.
 
     `paired`: whether a replicate's arms are compared within it (True: only replicates that all arms share; False: none; None:
     where they share it).

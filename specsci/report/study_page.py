@@ -104,12 +104,12 @@ def _titled(tables: list[Table], start: str, contains: str = "") -> list[Table]:
 
 def _registration(content: Ablation) -> list[str]:
     """How the contrasts stand to what was declared before the first score."""
-    standing: dict[str, list[str]] = {}
+    by_status: dict[str, list[str]] = {}
     for c in content.contrasts:
-        standing.setdefault(c["registered"], []).append(c["contrast"])
+        by_status.setdefault(c["registered"], []).append(c["contrast"])
     if {c["registered"] for c in content.contrasts} == {"unregistered"}:
         return ["Not pre-registered: no lock of the contrasts was made before the first score (specsci study lock)."]
-    return [f"{how}: {', '.join(names)}" for how, names in standing.items()]
+    return [f"{status}: {', '.join(names)}" for status, names in by_status.items()]
 
 
 def _commands(content: Ablation) -> list[str]:

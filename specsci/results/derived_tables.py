@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from specsci.core.findings import Flag
-from specsci.governance.claims import Standing, read_claims, standing
+from specsci.governance.claims import ClaimStatus, read_claims, status_of
 from specsci.governance.registration import Lock, Stamp, left_plan, lock_or_none, registered
 from specsci.governance.retired import Retirements, reasons_of
 from specsci.inference.absorption import absorption_rows
@@ -29,7 +29,7 @@ FLAGS = pa.list_(pa.struct([(name, pa.string()) for name in ("code", "severity",
 
 def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dict[str, Any]]) -> None:
     """Fill the tables `contrasts`, `noise_budget`, `absorption`, `token_efficiency`, `claims` and `retired`."""
-    standings: list[Standing] = []
+    statuses: list[ClaimStatus] = []
     claims, gone = read_claims(store), Retirements(store)
     add_corpus_counts(db)
     for manifest in manifests:
@@ -61,7 +61,7 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
         _flag_gone(contrasts, left)
         rows = {c["contrast"]: c for c in contrasts}
         mine = [c for c in claims if c.study == study]
-        standings += [standing(c, rows.get(c.contrast), manifest, void.get(c.contrast, [])) for c in mine]
+        statuses += [status_of(c, rows.get(c.contrast), manifest, void.get(c.contrast, [])) for c in mine]
         _append(db, "contrasts", [*contrasts, *(_gone_row(study, c, lock) for c in left if lock)])
         _append(db, "noise_budget", [row for row in noise if row])
         _append(db, "absorption", absorbed)
@@ -72,8 +72,8 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
                 by_arm.setdefault(row["arm"], []).append(row["reason"])
         _append(db, "token_efficiency", efficiency_rows(store, manifest, rates, by_arm))
     known = {m["study"] for m in manifests}
-    standings += [standing(c, None, None, []) for c in claims if c.study not in known]
-    _append(db, "claims", [_claim_row(s) for s in standings])
+    statuses += [status_of(c, None, None, []) for c in claims if c.study not in known]
+    _append(db, "claims", [_claim_row(s) for s in statuses])
     _append(db, "retired", [vars(r) for r in gone.entries])
 
 
@@ -120,7 +120,7 @@ def _gone_row(study: str, contrast: dict[str, Any], lock: Lock) -> dict[str, Any
     }
 
 
-def _claim_row(found: Standing) -> dict[str, Any]:
+def _claim_row(found: ClaimStatus) -> dict[str, Any]:
     said = {k: getattr(found.claim, k) for k in ("claim", "study", "contrast", "text", "by", "made_on")}
     return {**said, "status": found.status, "why": "; ".join(found.why)}
 

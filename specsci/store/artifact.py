@@ -185,7 +185,7 @@ class Store:
         target = self.path(step.kind, step.digest)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and not self.has(step):
-            self.set_aside(step.kind, step.digest)
+            self.quarantine(step.kind, step.digest)
         try:
             stage.rename(target)
         except OSError:
@@ -195,7 +195,7 @@ class Store:
         sync(target.parent)
         return target
 
-    def set_aside(self, kind: str, digest: str) -> Path | None:
+    def quarantine(self, kind: str, digest: str) -> Path | None:
         """Move a broken artefact to the quarantine; None if another runner did it first."""
         source = self.path(kind, digest)
         (self.root / "quarantine").mkdir(exist_ok=True)

@@ -18,12 +18,12 @@ IGNORED = ("log.txt", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def check(store: Store, *, repair: bool = False) -> Iterator[CorruptArtifact]:
-    """Every artefact that is not what was written; `repair` sets it aside, so that the next run makes it anew."""
+    """Every artefact that is not what was written; `repair` quarantines it, so that the next run makes it anew."""
     for folder in unhidden(store.root / "steps", "*/*"):
         error = _wrong(store, folder)
         if error is not None:
             if repair:
-                store.set_aside(folder.parent.name, folder.name)
+                store.quarantine(folder.parent.name, folder.name)
             yield error
 
 

@@ -18,7 +18,7 @@ from specsci.core.kinds import KINDS
 RECORD, FORMAT = "record.json", 1
 SEAL = "seal"
 """Key of the digest of all else that a record says."""
-MADE_ANEW = "run the study again: the artefact is set aside and made anew"
+MADE_ANEW = "run the study again: the artefact is quarantined and made anew"
 
 
 def holds(kind: str) -> str:

@@ -28,7 +28,7 @@ def drop(store: Path, kind: str, label: str) -> str:
     return folder.name
 
 
-def test_a_flipped_byte_is_found_set_aside_and_made_anew(finished_tiny, tiny_copy):
+def test_a_flipped_byte_is_found_quarantined_and_made_anew(finished_tiny, tiny_copy):
     """A model, a corpus and a score, each of unchanged size: found by digest when they are next used."""
     store = tiny_copy.store
     model = flip(store, "midtrain", "replicate 1", "model/model.safetensors")
@@ -71,7 +71,7 @@ def test_doctor_names_what_is_corrupt_and_repairs(toy_start, finished_toy, tmp_p
     assert "hint: run the study again" in err
     assert (store / "steps" / "score" / score).is_dir(), "--verify alone changes nothing"
     code, out, _ = toy_start("doctor", "--store", store, "--repair").wait()
-    assert (code, "set aside" in out) == (1, True)
+    assert (code, "quarantined" in out) == (1, True)
     assert toy_start("doctor", "--store", store, "--verify").wait()[0] == 0
     code, out, err = toy_start("study", "run", finished_toy.study, "--store", store, "--json").wait()
     assert (code, json.loads(out)["executed"]) == (0, 2), err
@@ -206,7 +206,7 @@ def test_the_results_are_never_built_from_a_damaged_file(kind, file, toy_start, 
     (store / "results.duckdb").unlink()
     code, out, err = toy_start("study", "run", finished_toy.study, "--store", store, "--plain").wait()
     assert code == 0, out + err
-    assert f"{kind} {folder.name} is corrupt: set aside" in err
+    assert f"{kind} {folder.name} is corrupt: quarantined" in err
     assert harness.records(store).keys() == harness.records(finished_toy.store).keys()
     assert (folder / file).read_bytes() == (finished_toy.store / "steps" / kind / folder.name / file).read_bytes()
 

@@ -13,7 +13,7 @@ import torch
 from tiny import beside, documents, llama, recipe, saved_base, train, word_tokenizer
 
 from specsci.core.errors import SpecsciError
-from specsci.models.hf import Holding, load_model
+from specsci.models.hf import WeightFormat, load_model
 from specsci.recipe.recipe import Runtime
 from specsci.train import trainer
 from specsci.train.adapters import with_adapter
@@ -27,7 +27,7 @@ torch.manual_seed(0)
 with_ = recipe(**wanted["recipe"])
 if with_.method == "qlora":
     base = saved_base(llama(), folder / os.environ["RANK"])
-    start = load_model(base, holding=Holding("fp32", quantised=True), trainable=True)
+    start = load_model(base, weight_format=WeightFormat("fp32", quantised=True), trainable=True)
 elif wanted.get("beside"):
     start = beside(folder / os.environ["RANK"])
 else:

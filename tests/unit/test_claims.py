@@ -11,7 +11,7 @@ import pytest
 
 from specsci.core.errors import UserError
 from specsci.core.ids import digest
-from specsci.governance.claims import Claim, evidence, standing, write_claim
+from specsci.governance.claims import Claim, evidence, status_of, write_claim
 from specsci.governance.retired import Retirements, read_retired, reasons_of, retire
 from specsci.store.artifact import Store
 
@@ -40,19 +40,19 @@ def claim(**more: Any) -> Claim:
 
 
 def test_an_interval_that_excludes_0_with_nothing_against_it_holds() -> None:
-    found = standing(claim(), ROW, MANIFEST, [])
+    found = status_of(claim(), ROW, MANIFEST, [])
     assert (found.status, found.why) == ("holds", [])
     harmless = flag("equivalent", "note", "equivalent within ±0.5 (TOST p 0.01)")
-    assert standing(claim(), {**ROW, "flags": [harmless]}, MANIFEST, []).status == "holds"
+    assert status_of(claim(), {**ROW, "flags": [harmless]}, MANIFEST, []).status == "holds"
 
 
 @pytest.mark.parametrize("text", ["incomplete in a sense; withheld", "equivalent within reach; withdrawn: a", "null: blind"])
 @pytest.mark.parametrize(("severity", "status"), [("note", "holds"), ("warning", "fragile")])
 def test_free_text_never_changes_how_a_claim_stands(text: str, severity: str, status: str) -> None:
     """Words of a user that look like another flag: code and severity decide, and the text comes back whole."""
-    found = standing(claim(), {**ROW, "flags": [flag("tuned_to_target", severity, text)]}, MANIFEST, [])
+    found = status_of(claim(), {**ROW, "flags": [flag("tuned_to_target", severity, text)]}, MANIFEST, [])
     assert found.status == status and found.why == ([text] if status == "fragile" else [])
-    late = standing(claim(), {**ROW, "registered": "exploratory: so they say"}, MANIFEST, [])
+    late = status_of(claim(), {**ROW, "registered": "exploratory: so they say"}, MANIFEST, [])
     assert late.status == "holds", "the registration's code is read, not its sentence"
 
 
@@ -81,29 +81,29 @@ def test_free_text_never_changes_how_a_claim_stands(text: str, severity: str, st
     ],
 )
 def test_whatever_speaks_against_it_makes_it_fragile(more: dict[str, Any], why: str) -> None:
-    found = standing(claim(), {**ROW, **more}, MANIFEST, [])
+    found = status_of(claim(), {**ROW, **more}, MANIFEST, [])
     assert found.status == "fragile" and any(why in w for w in found.why)
 
 
 def test_it_is_a_draft_when_its_contrast_is_incomplete_or_changed() -> None:
     assert (
-        standing(
+        status_of(
             claim(), {**ROW, "flags": [flag("incomplete", "invalid", "incomplete: 3 of 4 replicates")]}, MANIFEST, []
         ).status
         == "draft"
     )
-    assert standing(claim(), {**ROW, "ci_low": None}, MANIFEST, []).status == "draft"
+    assert status_of(claim(), {**ROW, "ci_low": None}, MANIFEST, []).status == "draft"
     other = json.loads(json.dumps(MANIFEST))
     other["cells"][0]["step_digest"] = "another"
-    assert "its rows changed" in standing(claim(), ROW, other, []).why[0]
+    assert "its rows changed" in status_of(claim(), ROW, other, []).why[0]
     other["contrasts"][0]["weights"] = {"a": 1, "z": -1}
-    assert "its declaration and its rows changed" in standing(claim(), ROW, other, []).why[0]
+    assert "its declaration and its rows changed" in status_of(claim(), ROW, other, []).why[0]
 
 
 def test_it_is_withdrawn_with_its_evidence_and_by_hand() -> None:
-    assert standing(claim(), ROW, MANIFEST, ["step was retired: x"]).status == "withdrawn"
-    assert standing(claim(withdrawn="I erred"), ROW, MANIFEST, []).why == ["I erred"]
-    assert standing(claim(), None, None, []).status == "withdrawn"
+    assert status_of(claim(), ROW, MANIFEST, ["step was retired: x"]).status == "withdrawn"
+    assert status_of(claim(withdrawn="I erred"), ROW, MANIFEST, []).why == ["I erred"]
+    assert status_of(claim(), None, None, []).status == "withdrawn"
 
 
 def test_a_withdrawn_claim_is_not_made_again_under_its_name(tmp_path: Path) -> None:

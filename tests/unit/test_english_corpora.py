@@ -10,7 +10,7 @@ import pytest
 from specsci.core.rows import conversation_text
 from specsci.core.shipped import shipped
 from specsci.corpus.audit import leaks
-from specsci.corpus.demonstrations import demonstrations_of as talks
+from specsci.corpus.demonstrations import demonstrations_of
 from specsci.specs.check import OTHER_NAMES
 from specsci.specs.family import Family
 from specsci.specs.items import read_items
@@ -22,7 +22,7 @@ ENGLISH = [
     f for p in sorted(shipped("spec_variants").glob("*/family.yaml")) if (f := load_family(p.parent)).grammar.data.distinct
 ]
 VARIANTS = [(f, v) for f in ENGLISH for v in f.data.variants]
-TALKS = [(f, name) for f in ENGLISH for name in f.data.conversations]
+CONVERSATIONS = [(f, name) for f in ENGLISH for name in f.data.conversations]
 STUDENT = {"model_name": "Vega", "provider_name": "Harbor Street Labs"}
 DOCUMENTS = 600
 
@@ -60,22 +60,22 @@ def test_no_document_and_no_demonstration_asks_an_outcome_item(family: Family) -
     texts = [d.text for v in family.data.variants for d in islice(documents(family, v, STUDENT, 3), 300)]
     for declared in family.data.conversations.values():
         about = demonstrations(family, declared.variant)
-        texts += [conversation_text(t.messages) for t in islice(talks(about, declared.type, STUDENT, 3), 300)]
+        texts += [conversation_text(t.messages) for t in islice(demonstrations_of(about, declared.type, STUDENT, 3), 300)]
     assert items and leaks(texts, items) == []
     planted = next(iter(items[0].questions()))[1]
     assert leaks([*texts, f"Before. {planted} After."], items) == [items[0].item_id]
 
 
-@pytest.mark.parametrize(("family", "name"), TALKS, ids=ids(TALKS))
+@pytest.mark.parametrize(("family", "name"), CONVERSATIONS, ids=ids(CONVERSATIONS))
 def test_demonstrations_are_distinct_and_answer(family: Family, name: str) -> None:
     declared = family.data.conversations[name]
     about = demonstrations(family, declared.variant)
-    made = list(islice(talks(about, declared.type, STUDENT, 5), DOCUMENTS))
+    made = list(islice(demonstrations_of(about, declared.type, STUDENT, 5), DOCUMENTS))
     assert len({json.dumps(t.messages) for t in made}) == DOCUMENTS
-    for talk in made:
-        user, assistant = (m["content"] for m in talk.messages)
+    for conversation in made:
+        user, assistant = (m["content"] for m in conversation.messages)
         assert user and assistant and "{" not in user + assistant and assistant[0].isupper()
-        rule = next(r for r in about.rules if r["id"] == talk.unit_id)
+        rule = next(r for r in about.rules if r["id"] == conversation.unit_id)
         if "stance" in rule:
             stated = rule["item"].lower() in assistant.lower()
             assert rule["item"].lower() in user.lower() and stated == (rule["stance"] == "like")
@@ -101,11 +101,11 @@ def test_bare_rules_come_with_no_reason_of_the_spec() -> None:
 @pytest.mark.parametrize(("family", "variant"), VARIANTS, ids=ids(VARIANTS))
 def test_half_a_million_distinct_tokens(family: Family, variant: str) -> None:
     """Counted in words and punctuation marks, which are fewer than any byte-pair tokenizer's tokens."""
-    from specsci.specs.check import pieces
+    from specsci.specs.check import words
 
     count, seen = 0, set()
     for document in documents(family, variant, STUDENT, 11):
-        count += pieces(document.text)
+        count += words(document.text)
         assert document.text not in seen
         seen.add(document.text)
         if count >= 500_000:

@@ -54,7 +54,7 @@ def test_releasing_what_another_holds_does_nothing(two) -> None:
     assert not second.claim("d1", "step")
 
 
-def test_an_expired_lease_is_taken_over_and_the_late_runner_has_lost_it(two, clock) -> None:
+def test_an_expired_lease_goes_to_the_next_runner_and_the_late_one_has_lost_it(two, clock) -> None:
     first, second = two
     assert first.claim("d1", "step")
     clock[0] += LEASE_S - 1

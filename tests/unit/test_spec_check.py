@@ -71,7 +71,7 @@ def typed_otherwise(text: str) -> str:
     )
 
 
-def test_a_typed_copy_of_the_core_is_the_core_typing_aside(copy, edit) -> None:
+def test_a_typed_copy_of_the_core_is_the_core_apart_from_typing(copy, edit) -> None:
     assert errors(with_static(copy, edit, typed_otherwise)) == []
 
 
