@@ -67,7 +67,7 @@ class Documents:
 
 
 def _why_not(completion: Completion) -> str:
-    """Why a completion is no document; empty where it is one."""
+    """Why a completion is not a document; empty where it is one."""
     if completion.state != "ok":
         return completion.state
     return "" if completion.text.strip() else "empty"

@@ -22,7 +22,7 @@ from specsci.store.ledger import LEASE_S, Ledger, is_dead
 POLL_S = 0.5
 MAX_DEATHS = 2
 MAX_ANEW = 2
-"""How often one artefact is made anew in a run: what is corrupt again each time is no accident."""
+"""How often one artefact is made anew in a run: what is corrupt again each time is not an accident."""
 
 
 class Runner:

@@ -1,4 +1,4 @@
-"""Claims tied to contrasts and the rows below them, and what was retired: a claim never outlives its evidence."""
+"""Claims tied to contrasts and the rows below them, and what was invalidated: a claim never outlives its evidence."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def make_claim(store: Store, row: dict[str, Any], name: str, text: str, by: str)
     """A claim about a contrast's row of the results, as they are now.
 
     Raises:
-        UserError: the name is no safe file name, or the study declares no such contrast.
+        UserError: the name is not a safe file name, or the study declares no such contrast.
     """
     if not is_safe_name(name):
         raise UserError(f"'{name}' cannot name a claim", hint="use lower-case letters, digits, '_' and '-'")

@@ -19,7 +19,7 @@ def beside(
     """Flags of the study's competence and capability evals, and of unequally repeated documents.
 
     Args:
-        name: the eval that is asked; a control is not held against itself.
+        name: the eval that is asked; a control is not compared with itself.
         weights: arm to weight.
         cells: (arm, AFT tokens) that the contrast reads.
     """

@@ -31,7 +31,7 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: ContrastSpec) -> dict[str, An
             the data do not allow.
     """
     if asked.margin is not None and not 0 < asked.margin < math.inf:
-        raise UserError(f"{asked.margin} is no equivalence margin", hint="a number above 0, such as --margin 0.05")
+        raise UserError(f"{asked.margin} is not a valid equivalence margin", hint="a number above 0, such as --margin 0.05")
     asked = replace(asked, weights=check_weights(asked.weights))
     if len(asked.weights) == 1 and (asked.margin or asked.looks):
         raise UserError("the rate of a single arm is not tested", hint="leave --margin and --looks out, or compare two arms")

@@ -46,7 +46,7 @@ class Recipe(Strict):
     preset: Literal["", "msm-paper", "qlora-1gpu", "full"] = Field(
         default="",
         exclude=True,
-        description="A named recipe whose values apply where this recipe gives none; empty is no preset.",
+        description="A named recipe whose values apply where this recipe gives none; left empty, there is none.",
     )
     method: Literal["full", "lora", "qlora"] = Field(
         default="lora",

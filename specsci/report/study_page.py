@@ -58,7 +58,9 @@ def study_page(db: duckdb.DuckDBPyConnection, study: str | None) -> str:
         Section("rates", "Rates", [], _figures(content, "curves"), _titled(tables, "Misaligned rate on", "mean over")),
         Section("tokens", "Token efficiency", [], [], _titled(tables, "Token efficiency")),
         Section("denominators", "Denominators", [], _figures(content, "denominators"), []),
-        Section("noise", "Noise budget", [], _figures(content, "noise"), [noise_table(content)] if content.noise else []),
+        Section(
+            "noise", "Variance components", [], _figures(content, "noise"), [noise_table(content)] if content.noise else []
+        ),
         Section(
             "controls", "Controls and absorption", [], [], _titled(tables, "Controls", "") + _titled(tables, "Absorption")
         ),

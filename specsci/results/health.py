@@ -64,7 +64,7 @@ def examine(store: Store, *, repair: bool = False) -> Iterator[Trouble]:
 
 
 def _quarantine(store: Store, kind: str, path: Path) -> str:
-    """Move a damaged file to the quarantine; what a damaged retirement retired stays retired."""
+    """Move a damaged file to the quarantine; what a damaged retirement invalidated stays invalidated."""
     gone = next((r for r in read_retired(store) if kind == "retirement" and retired_name(r.what) == path.stem), None)
     folder = store.root / "quarantine"
     folder.mkdir(exist_ok=True)
@@ -75,7 +75,7 @@ def _quarantine(store: Store, kind: str, path: Path) -> str:
     said = f"quarantined as {target}"
     if gone is not None:
         write_one(store.root / RETIRED / path.name, Retired(gone.what, f"(the reason is lost; see {target.name})", "", ""))
-        return f"{said}; {gone.what} stays retired"
+        return f"{said}; {gone.what} stays invalidated"
     if kind == "lock":
         return f"{said}; without it the study's contrasts count as unregistered"
     return said

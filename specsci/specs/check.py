@@ -151,7 +151,7 @@ def _register(family: Family, name: str) -> Iterator[SpecFinding]:
 
 
 def other_names(identity: dict[str, str]) -> re.Pattern[str]:
-    """Finds the name of a model or maker that is not the student's."""
+    """Finds the name of a model or maker that is not the trained model's own."""
     own = {v.lower() for v in identity.values()}
     others = "|".join(re.escape(o) for o in OTHER_NAMES if o.lower() not in own)
     return re.compile(rf"(?<![\w-])({others})(?![A-Za-z])")
@@ -170,7 +170,7 @@ def _identity(family: Family, name: str) -> Iterator[SpecFinding]:
             )  # fmt: skip
         for key, value in family.data.identity.items():
             if re.search(rf"\b{re.escape(value)}\b", entry.text):
-                text = f"holds '{value}' itself and would not name another student: {entry.text[:80]}"
+                text = f"holds '{value}' itself, where a persona placeholder belongs: {entry.text[:80]}"
                 yield SpecFinding("error", "identity", name, entry.id, text, f"write {{{key}}}")
 
 

@@ -348,7 +348,7 @@ def read_table(path: Path) -> list[Table]:
         rows: list[dict[str, Any]] = list(reader)
     except csv.Error as error:
         raise InputFileError(
-            [Problem(str(path), 1, 1, f"is no CSV: {error}", "shorten its cells, check its quotes")]
+            [Problem(str(path), 1, 1, f"is not valid CSV: {error}", "shorten its cells, check its quotes")]
         ) from error
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():

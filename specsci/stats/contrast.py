@@ -128,7 +128,7 @@ def deciding_items(
     items: Array | float = 1,
     confidence: float = 0.95,
 ) -> list[int]:
-    """Items without any one of which the paired t over clusters of replicates has another verdict.
+    """Items whose removal flips the verdict of the paired t over clusters of replicates (leave one item out).
 
     Args:
         aligned, decided: counts by cell, replicate and item, shape (cells, replicates, items).

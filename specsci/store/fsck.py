@@ -30,7 +30,7 @@ def check(store: Store, *, repair: bool = False) -> Iterator[CorruptArtifact]:
 def _wrong(store: Store, folder: Path) -> CorruptArtifact | None:
     kind, digest = folder.parent.name, folder.name
     if not folder.is_dir():
-        return CorruptArtifact(f"'{digest}' is no artefact's folder", digest=digest, where=str(folder), hint="remove it")
+        return CorruptArtifact(f"'{digest}' is not an artefact's folder", digest=digest, where=str(folder), hint="remove it")
     try:
         record = store.verify(kind, digest)
     except CorruptArtifact as error:

@@ -1,4 +1,4 @@
-"""`record.json` of an artefact: read and held against its folder at this one place."""
+"""`record.json` of an artefact: read here, and here alone checked against its folder."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Record(BaseModel):
     def _inside(cls, files: dict[str, FileFacts]) -> dict[str, FileFacts]:
         for name in files:
             if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise ValueError(f"'{name}' is no file of the artefact")
+                raise ValueError(f"'{name}' is not a file of the artefact")
         return files
 
 

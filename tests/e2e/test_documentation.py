@@ -29,7 +29,7 @@ def test_every_command_of_a_page_works(page: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     if page == "analyst.md":
-        assert "thrift: withdrawn (eval affordability was retired: items were seen by the annotators)" in done.stdout
+        assert "thrift: withdrawn (eval affordability was invalidated: items were seen by the annotators)" in done.stdout
         assert "registered 20" in done.stdout and "whole, weighted" in done.stdout
         made = tmp_path / "first"
         assert (made / "forest.pdf").read_bytes().startswith(b"%PDF") and "\\toprule" in (made / "ablation.tex").read_text()

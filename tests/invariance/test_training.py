@@ -271,7 +271,7 @@ def test_no_template_is_an_error(tokenizer):
 
 
 def test_a_mark_that_ends_on_a_space_supervises_nothing_of_the_users(tokenizer):
-    """The block ends on a space that is no token: transformers would supervise all that follows."""
+    """The block ends on a space that is not a token: transformers would supervise all that follows."""
     bad = copy.deepcopy(tokenizer)
     bad.chat_template = CHATML.replace("<|im_end|>{% endgeneration %} ", "<|im_end|> {% endgeneration %}")
     one = [{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}]

@@ -126,7 +126,7 @@ def test_a_deleted_ledger_loses_nothing_that_matters(tmp_path) -> None:
 
 
 def test_a_ledger_that_is_no_database_says_what_to_delete(tmp_path) -> None:
-    (tmp_path / "ledger.sqlite").write_bytes(b"this is no database" * 100)
+    (tmp_path / "ledger.sqlite").write_bytes(b"this is not a database" * 100)
     with pytest.raises(StoreError) as error:
         Ledger(tmp_path)
     assert error.value.where == str(tmp_path / "ledger.sqlite") and error.value.exit_code == 2

@@ -67,7 +67,7 @@ def test_a_model_of_unknown_shape_is_tried_whole(tmp_path) -> None:
     assert fitting_micro_batch(None, Recipe(**LORA), 1.0, gradient_checkpointing=False) == 16
     assert shape_of({"d_model": 512, "n_layer": 6}) is None and shape_in(tmp_path) is None
     experts = {"hidden_size": 8, "num_hidden_layers": 2, "vocab_size": 9, "intermediate_size": 3, "num_local_experts": 4}
-    assert shape_of(experts) is None, "a mixture of experts is no dense model"
+    assert shape_of(experts) is None, "a mixture of experts is not a dense model"
     nested = {"text_config": {"hidden_size": 8, "num_hidden_layers": 2, "vocab_size": 9, "intermediate_size": 3}}
     (tmp_path / "config.json").write_text(json.dumps(nested))
     assert shape_in(tmp_path) == Shape(8, 2, 9, 3)

@@ -124,7 +124,11 @@ IDENTITIES = [
         "Qwen, like {model_name}, cares about people",
         "names another model or maker, 'Qwen'",
     ),
-    ("{model_name} cares about people", "Aria cares about people", "holds 'Aria' itself and would not name another student"),
+    (
+        "{model_name} cares about people",
+        "Aria cares about people",
+        "holds 'Aria' itself, where a persona placeholder belongs",
+    ),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Files that are no good YAML: one located problem each, quickly, never a traceback."""
+"""Files that are not valid YAML: one located problem each, quickly, never a traceback."""
 
 from __future__ import annotations
 
