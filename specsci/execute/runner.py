@@ -94,7 +94,7 @@ class Runner:
         return progressed
 
     def _give_one(self, seat: Seat) -> bool:
-        """Claim a step and run it at a seat, or see that another runner has made it; False where all are held by others."""
+        """Claim a step and run it at a seat, or see that another runner has made it; False where all are leased by others."""
         for step in self.scheduler.offers(seat.recent):
             if not self.ledger.claim(step.digest, step.label):
                 continue

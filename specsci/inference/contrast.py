@@ -11,12 +11,12 @@ import numpy as np
 
 from specsci.core.errors import UserError
 from specsci.core.findings import Flag
-from specsci.inference.asked_flags import beside
 from specsci.inference.contrast_spec import ContrastSpec, check_weights, read_answers
 from specsci.inference.design import Design
 from specsci.inference.doubts import doubts, turned
 from specsci.inference.estimate import equivalence, estimate
 from specsci.inference.items import item_flags, item_table
+from specsci.inference.study_flags import study_flags
 from specsci.stats.contrast import paired_contrast
 from specsci.stats.sequential import t_boundaries
 
@@ -41,7 +41,7 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: ContrastSpec) -> dict[str, An
     if found.method == "paired_t" and not found.item_level and asked.denominator == "decided" and len(asked.weights) > 1:
         weights = dict(zip(design.cell_list, design.weights, strict=True))
         flags += item_flags(item_table(db, asked.study, asked.eval, weights), design.unit, asked.scale)
-    flags += beside(db, asked.study, asked.eval, asked.weights, list(design.cell_list))
+    flags += study_flags(db, asked.study, asked.eval, asked.weights, list(design.cell_list))
     more: dict[str, Any] = {}
     if asked.margin is not None:
         equal = equivalence(found, asked.margin)

@@ -29,7 +29,7 @@ GIB = 2**30
 QUICK_GIB = 1.0
 """Weights in fp32 up to which a plan proves the model itself; above, a twin does until the base step."""
 MEMORY_SHARE = 0.25
-"""Share of free memory that a model's weights may take: it is held once more to compare and to save."""
+"""Share of free memory that a model's weights may take; comparing and saving takes a second copy."""
 SAVED_GIB = 8.0
 SAME_LOGITS = 1e-5
 NAMED = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}

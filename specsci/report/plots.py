@@ -132,7 +132,7 @@ def _budget_axis(panels: Any, budgets: list[int], columns: int) -> None:
 
 
 def forest(content: Ablation) -> Figure:
-    """Every contrast with its interval and the value in each replicate; hollow where confounded or withheld."""
+    """Every contrast with its interval and the value in each replicate; open markers where confounded or withheld."""
     import matplotlib.pyplot as plt
     import seaborn as sns
 
@@ -160,7 +160,7 @@ def forest(content: Ablation) -> Figure:
         axis.set_yticks(range(len(mine)), [f"{_short(c['contrast'])}{' (primary)' if c['primary'] else ''}" for c in mine])
         axis.set_ylim(len(mine) - 0.4, -0.6)
         what = "aligned rate" if scale == "rate" else f"aligned rate, {scale} scale"
-        axis.set_xlabel(f"difference in {what}, 95 % interval; small points: replicates; hollow: doubtful")
+        axis.set_xlabel(f"difference in {what}, 95 % interval; small points: replicates; open: doubtful")
     return figure
 
 

@@ -183,7 +183,7 @@ def _p(value: float | None) -> str:
 
 def _efficiency(content: Ablation, share: float) -> Table:
     """The ratios at one level; the declared one comes first, exploratory ones say what they are."""
-    header = ["arm", "against", "counting", "arm needs", "reference needs", "ratio", "95 % interval"]
+    header = ["arm", "against", "token accounting", "arm needs", "reference needs", "ratio", "95 % interval"]
     rows = [row for row in content.efficiency if row["level_share"] == share]
     what = "Token efficiency (exploratory level)" if rows[0]["exploratory"] else "Token efficiency"
     levels = [rate(r["level"]) for r in rows if r["level"] is not None]

@@ -41,7 +41,7 @@ class Trouble:
 
 
 def examine(store: Store, *, repair: bool = False) -> Iterator[Trouble]:
-    """Everything that is wrong beside artefacts; with `repair` it is mended where it can be."""
+    """Everything that is wrong beside artefacts; with `repair` it is repaired where it can be."""
     for kind, place, _, what, hint in damaged_files(store):
         yield Trouble(kind, place, what, hint, _quarantine(store, kind, Path(place)) if repair else "")
     yield from _imports(store)

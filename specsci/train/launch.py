@@ -24,7 +24,7 @@ import psutil
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import SpecsciError
 from specsci.core.kinds import KINDS
-from specsci.train.ranks import is_first, world_size
+from specsci.train.distributed import is_first, world_size
 
 TASK, FACTS, PROGRESS, LOG = "step.json", "facts.json", "progress", "ranks.log"
 ERROR = "error-{rank}.json"

@@ -24,8 +24,8 @@ from specsci.recipe.recipe import Recipe, Runtime
 from specsci.train.attention import per_document_attention
 from specsci.train.checkpoints import SaveByClock, latest
 from specsci.train.data import Packed, pack
+from specsci.train.distributed import agreed, is_first, saved_buffers, world_size
 from specsci.train.meter import LossMeter, Progress, Speed, SpeedMeter, curve_of
-from specsci.train.ranks import agreed, is_first, saved_buffers, world_size
 from specsci.train.trainer import (
     EpochOrder,
     EveryWeight,

@@ -36,9 +36,9 @@ from specsci.recipe.recipe import Recipe, Runtime
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
 from specsci.train.checks import change_by_module, check_positions, masked_decode, snapshot
 from specsci.train.data import shuffled, take_conversations, take_documents
+from specsci.train.distributed import fills, is_first, meet, share_buffers, whole_state, world_size
 from specsci.train.launch import run_ranks
-from specsci.train.peaks import correction, remember, sort_of
-from specsci.train.ranks import fills, is_first, meet, share_buffers, whole_state, world_size
+from specsci.train.memory_peaks import correction, remember, sort_of
 
 if TYPE_CHECKING:
     from specsci.train.stage import StageReport

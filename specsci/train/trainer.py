@@ -19,7 +19,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from specsci.core.errors import SpecsciError
 from specsci.core.token_row import IGNORED
 from specsci.train.apart import Rows, rows_apart
-from specsci.train.ranks import world_size
+from specsci.train.distributed import world_size
 
 
 def fill_of(sequences: int, sequences_per_update: int) -> int:

@@ -162,7 +162,7 @@ def test_a_full_disk_in_training_is_named_as_such(finished_small, tmp_path):
         assert harness.score_rows(disk / "store") == harness.score_rows(finished_small.store)
 
 
-def test_a_ledger_that_is_no_database_is_named_with_its_mend(toy_start, finished_toy, tmp_path):
+def test_a_ledger_that_is_no_database_is_named_with_its_hint(toy_start, finished_toy, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(finished_toy.store, store)
     for path in store.glob("ledger.sqlite*"):
@@ -178,7 +178,7 @@ def test_a_ledger_that_is_no_database_is_named_with_its_mend(toy_start, finished
     assert toy_start("study", "run", finished_toy.study, "--store", store).wait()[0] == 0
 
 
-def test_a_results_file_that_is_no_database_is_named_with_its_mend(toy_start, finished_toy, tmp_path):
+def test_a_results_file_that_is_no_database_is_named_with_its_hint(toy_start, finished_toy, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(finished_toy.store, store)
     (store / "results.duckdb").write_bytes(b"rubbish" * 1000)

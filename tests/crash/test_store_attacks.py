@@ -1,4 +1,4 @@
-"""Stores that were copied badly, edited by hand, laid under strange names or onto full disks: named, mended, and never silently wrong."""
+"""Stores that were copied badly, edited by hand, laid under strange names or onto full disks: named, repaired, and never silently wrong."""
 
 from __future__ import annotations
 

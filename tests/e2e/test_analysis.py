@@ -77,7 +77,7 @@ def test_plain_duckdb_reads_it_beside_a_study_that_was_run(imported: Path) -> No
         (("--eval", "misuse", "--weights", "reasons"), "is not a valid weight"),
     ],
 )
-def test_a_mistake_is_named_with_its_mend_and_exit_code_2(imported: Path, more, what) -> None:
+def test_a_mistake_is_named_with_its_hint_and_exit_code_2(imported: Path, more, what) -> None:
     code, out, err = harness.run("results", "contrast", "--study", "elsewhere", *more, "--store", imported)
     assert code == 2 and what in err and "Traceback" not in err and out == ""
 

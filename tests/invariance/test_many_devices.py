@@ -133,7 +133,7 @@ def test_a_model_that_saves_buffers_is_loaded_by_every_process(tmp_path):
 
 def test_a_silent_fall_to_another_sharding_is_an_error(tmp_path):
     """accelerate itself takes DDP where FSDP is asked for on a CPU, and says nothing."""
-    said = over_two(tmp_path, sharding="fsdp2", recipe=LORA, unmended=True)["error"]
+    said = over_two(tmp_path, sharding="fsdp2", recipe=LORA, unpatched=True)["error"]
     assert "runs as ddp over 2 processes where the study declares fsdp2 over 2" in said
 
 

@@ -245,7 +245,7 @@ def test_a_template_without_generation_marks_supervises_the_same_tokens(tokenize
 
 
 def test_a_template_that_renders_earlier_turns_otherwise_is_an_error(tokenizer):
-    """As Qwen3's does with the thinking of turns before the last; a value of its variable mends it."""
+    """As Qwen3's does with the thinking of turns before the last; a value of its variable corrects it."""
     thinking = (
         "{% for m in messages %}<|im_start|> {{ m['role'] }} "
         "{% if m['role'] == 'assistant' and loop.last and think is not defined %}w9 {% endif %}{{ m['content'] }} <|im_end|> "

@@ -177,7 +177,7 @@ def test_checking_a_store_lists_what_is_corrupt_and_repairs_on_request(store) ->
     assert not store.has(STEP) and store.has(OTHER) and list(check(store)) == []
 
 
-def test_a_store_that_cannot_be_written_says_where_and_how_to_mend(tmp_path) -> None:
+def test_a_store_that_cannot_be_written_says_where_and_gives_a_hint(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError) as error:
         Store(tmp_path / "file" / "store").open()

@@ -16,7 +16,7 @@ def levels(weights: str, factor: str = "aft_tokens") -> tuple[str, str]:
     return CONTRAST, f"{{name: dose, eval: held_out, weights: {weights}, factor: {factor}}}"
 
 
-def test_names_and_levels_are_told_apart() -> None:
+def test_names_and_levels_are_separated() -> None:
     assert (arm_of("rules@4000"), level_of("rules@4000"), tokens_of("rules@4000")) == ("rules", "4000", 4000)
     assert (arm_of("rules"), level_of("rules"), tokens_of("rules")) == ("rules", None, None)
     for bad in ("rules@", "rules@x", "rules@-1", "rules@4,000", "rules@４", f"rules@{9**30}"):

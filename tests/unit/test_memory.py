@@ -8,7 +8,7 @@ import pytest
 
 from specsci.recipe.memory import MARGIN, Shape, fitting_micro_batch, memory, shape_in, shape_of
 from specsci.recipe.recipe import Recipe, Runtime
-from specsci.train.peaks import FILE, LAST, correction, remember, sort_of
+from specsci.train.memory_peaks import FILE, LAST, correction, remember, sort_of
 
 EIGHT_B = Shape(hidden=4096, layers=32, vocabulary=128_256, intermediate=14_336)
 LORA = {"method": "lora", "precision": "bf16", "weights": "bf16", "sequences_per_update": 16}

@@ -132,7 +132,7 @@ def test_one_replicate_that_decides_and_one_that_is_missing_are_said(ask) -> Non
         ("a=1,b=-1", {"budget_tokens": 7}, "'a' has no budget of 7 tokens"),
     ],
 )
-def test_what_the_data_do_not_allow_is_refused_with_a_mend(ask, weights, more, what) -> None:
+def test_what_the_data_do_not_allow_is_refused_with_a_hint(ask, weights, more, what) -> None:
     header = HEADER + ",aft_tokens"
     lines = (
         [f"{line},{b}" for line in SEEDS for b in (100, 200)]

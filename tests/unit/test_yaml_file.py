@@ -109,7 +109,7 @@ def test_a_nul_byte_is_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_wrong_keys_and_types_name_place_and_mend(tmp_path: Path, text: str, message: str) -> None:
+def test_wrong_keys_and_types_name_place_and_hint(tmp_path: Path, text: str, message: str) -> None:
     assert message in refused(tmp_path / "f.yaml", text)
 
 
