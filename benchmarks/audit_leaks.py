@@ -7,7 +7,7 @@ import random
 from benchmarks.common import Options, Result, Row, timed
 from specsci.core.shipped import find_family
 from specsci.corpus.audit import leaks
-from specsci.corpus.outline import decks, outline
+from specsci.corpus.outline import outline, stratified_blocks
 from specsci.specs.items import Item, read_items
 from specsci.specs.load import load_family
 
@@ -35,7 +35,7 @@ def _texts() -> tuple[list[str], list[Item]]:
     family = load_family(find_family("microlab_conduct"))
     rng = random.Random(0)
     texts = []
-    for cell in decks(outline(family, "value_augmented"), 2_048, rng):
+    for cell in stratified_blocks(outline(family, "value_augmented"), 2_048, rng):
         slots = {**family.data.identity, **dict(cell.unit.slots)}
         texts.append(family.grammar.document(cell.document_type, slots, rng)[0])
         if len(texts) == DOCUMENTS:

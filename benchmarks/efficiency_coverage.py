@@ -16,7 +16,7 @@ from specsci.stats.efficiency import token_ratio
 BUDGETS = np.array([500, 1000, 2000, 4000, 8000, 16000], float)
 ANSWERS = 384
 TOP = 0.95
-"""Rate of the untreated base, the level being half of it."""
+"""Rate of the base model, the level being half of it."""
 
 
 @dataclass(frozen=True)

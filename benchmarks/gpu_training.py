@@ -1,4 +1,4 @@
-"""LoRA and QLoRA at an 8B shape on one GPU: tokens a second, MFU and peak memory, packed and padded, with and without recompute.
+"""LoRA and QLoRA at an 8B shape on one GPU: tokens a second, MFU and peak memory, packed and padded, with and without gradient checkpointing.
 
 Random weights serve: only time and memory are measured. `python -m benchmarks --only gpu_training`, on a machine that has
 one; about 40 GiB of disk and of main memory are used for a moment.
@@ -32,17 +32,17 @@ class Way:
     name: str
     method: str = "lora"
     packed: bool = True
-    recompute: bool = False
+    gradient_checkpointing: bool = False
     liger: bool = False
 
 
 WAYS = (
     Way("LoRA, packed"),
-    Way("LoRA, packed, recompute", recompute=True),
+    Way("LoRA, packed, gradient checkpointing", gradient_checkpointing=True),
     Way("LoRA, padded", packed=False),
     Way("LoRA, packed, Liger kernels", liger=True),
     Way("QLoRA, packed", method="qlora"),
-    Way("QLoRA, packed, recompute", method="qlora", recompute=True),
+    Way("QLoRA, packed, gradient checkpointing", method="qlora", gradient_checkpointing=True),
 )
 
 
@@ -107,7 +107,7 @@ def _documents(vocabulary: int, tokens: int, longest: int) -> list[Any]:
 def _row(way: Way, base: Path, rows: list[Any], device: str, folder: Path, length: int) -> Row:
     import torch
 
-    from specsci.models.hf import Holding, load_model
+    from specsci.models.hf import WeightFormat, load_model
     from specsci.recipe.recipe import Recipe, Runtime
     from specsci.train.adapters import with_adapter
     from specsci.train.stage import train_stage
@@ -115,8 +115,8 @@ def _row(way: Way, base: Path, rows: list[Any], device: str, folder: Path, lengt
     recipe = Recipe(
         preset="msm-paper", method=way.method, precision="bf16", weights="bf16", sequences_per_update=SEQUENCES, max_length_tokens=length
     )  # fmt: skip
-    runtime = Runtime(device=device, micro_batch_sequences=1, recompute=way.recompute)
-    model = load_model(base, holding=Holding("bf16", way.method == "qlora"), device=device, trainable=True)
+    runtime = Runtime(device=device, micro_batch_sequences=1, recompute=way.gradient_checkpointing)
+    model = load_model(base, weight_format=WeightFormat("bf16", way.method == "qlora"), device=device, trainable=True)
     if way.liger:
         from liger_kernel.transformers import apply_liger_kernel_to_llama
 

@@ -41,7 +41,7 @@ def claim(
     draft      its contrast is incomplete, or changed since
     holds      its interval excludes 0 and nothing is flagged against it
     fragile    something is: one replicate or item decides, a denominator flips it, an interval covers 0
-    withdrawn  it was withdrawn, or what it rests on was retired
+    withdrawn  it was withdrawn, or what it rests on was invalidated
     """  # noqa: D301 - click reads the backspace in it
     from dataclasses import replace
 
@@ -71,8 +71,8 @@ def claim(
         build(store)
     say_left_out(left_out(store.root))
     with connect(store.root) as db:
-        standing = rows(db, "SELECT * FROM claims ORDER BY claim")
-    shown = [s for s in standing if not name or s["claim"] == name]
+        claims = rows(db, "SELECT * FROM claims ORDER BY claim")
+    shown = [s for s in claims if not name or s["claim"] == name]
     if as_json:
         emit(shown)
         return
@@ -87,11 +87,11 @@ def claim(
 @click.command()
 @click.argument("what", metavar="STEP|eval:STUDY/EVAL")
 @click.option("--reason", required=True, help="Why nothing may rest on it; results carry it.")
-@click.option("--by", default=account, help="Who retires it [this account].")
+@click.option("--by", default=account, help="Who invalidates it [this account].")
 @store_option
 @json_option
 def retire(what: str, reason: str, by: str, store_dir: Path | None, as_json: bool) -> None:
-    """Retire a step, with all that was made from it, or an eval: contrasts and claims that rest on it are withdrawn."""
+    """Invalidate a step, with all that was made from it, or an eval: contrasts and claims that rest on it are withdrawn."""
     from specsci.database.connection import connect
     from specsci.governance.retired import retire as write
     from specsci.results.build import build, left_out
@@ -106,7 +106,7 @@ def retire(what: str, reason: str, by: str, store_dir: Path | None, as_json: boo
     if as_json:
         emit({**vars(entry), "contrasts_withdrawn": [f"{s}/{c}" for s, c in hit], "claims_withdrawn": gone})
         return
-    click.echo(f"retired {entry.what}: {entry.reason}")
+    click.echo(f"invalidated {entry.what}: {entry.reason}")
     click.echo(
         f"contrasts withdrawn: {', '.join(f'{s}/{c}' for s, c in hit) or 'none'}; claims: {', '.join(gone) or 'none'}"
     )

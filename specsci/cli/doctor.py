@@ -22,7 +22,7 @@ HARMLESS = ("left behind", "rights")
     "--verify", is_flag=True, help="Check every file of the store: artefacts, manifests, claims, locks, imports, results."
 )
 @click.option(
-    "--repair", is_flag=True, help="Set aside what is damaged, remove what killed processes left, rebuild the results."
+    "--repair", is_flag=True, help="Quarantine what is damaged, remove what killed processes left, rebuild the results."
 )
 def doctor(store_dir: Path | None, as_json: bool, verify: bool, repair: bool) -> None:
     """Check this machine; with --verify, every artefact of a store. Exits with 1 if something is broken."""
@@ -52,8 +52,8 @@ def _corrupt(store_dir: Path | None, repair: bool, as_json: bool) -> list[str]:
     for text in corrupt:
         click.echo(text, err=True)
     if not as_json:
-        aside = ", set aside" if repair and corrupt else ""
-        click.echo(f"{len(corrupt)} corrupt artefacts in {store.root}{aside}")
+        moved = ", quarantined" if repair and corrupt else ""
+        click.echo(f"{len(corrupt)} corrupt artefacts in {store.root}{moved}")
     return corrupt
 
 

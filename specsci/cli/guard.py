@@ -35,7 +35,7 @@ _FILE_SYSTEM = {
     errno.ELOOP: "the links there lead round in a circle",
     errno.EMFILE: "allow more open files: `ulimit -n`",
 }
-"""Troubles of a file system that are no fault of specsci's, and what helps."""
+"""Troubles of a file system that are not a fault of specsci's, and what helps."""
 _SECRET_NAME = re.compile(r"(key|token|secret|password|passwd|credential)", re.IGNORECASE)
 _SECRET = re.compile(r"\b(?:hf_|sk-|sk_|ghp_|gho_|github_pat_|xox[a-z]-|AKIA)[A-Za-z0-9_-]{8,}")
 _LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
@@ -87,7 +87,7 @@ def _check_arguments(arguments: list[str]) -> None:
     for number, argument in enumerate(arguments, 1):
         half = any("\ud800" <= c <= "\udfff" for c in argument)
         if half or "\0" in argument:
-            what = "bytes that are no UTF-8" if half else "the character NUL"
+            what = "bytes that are not valid UTF-8" if half else "the character NUL"
             raise click.UsageError(f"argument {number} holds {what}: {argument[:80]}")
 
 

@@ -35,10 +35,10 @@ for command in (fork, bump, restore, approve, acknowledge, log):
 
 def _counter(tokenizer: str | None) -> tuple[Counter_, str]:
     """How to count a text's length, and the name of the unit."""
-    from specsci.specs.check import pieces
+    from specsci.specs.check import words
 
     if tokenizer is None:
-        return pieces, "words and punctuation marks"
+        return words, "words and punctuation marks"
     from specsci.models.hf import named_tokenizer
 
     loaded = named_tokenizer(tokenizer)
@@ -121,7 +121,9 @@ def show(reference: str, variant: str | None, tokenizer: str | None) -> None:
 @click.argument("reference", metavar="FAMILY")
 @click.argument("variant")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Directory to write to.")
-@click.option("--name", "names", metavar="KEY=VALUE", multiple=True, help="A name of the student, as model_name=Vega.")
+@click.option(
+    "--name", "names", metavar="KEY=VALUE", multiple=True, help="The value of a persona placeholder, as model_name=Vega."
+)
 def materialize(reference: str, variant: str, out: Path, names: tuple[str, ...]) -> None:
     """Write a variant as VARIANT.md and VARIANT.json (with the digest of every clause)."""
     from specsci.core.errors import StoreError, UserError, nearest
@@ -134,7 +136,9 @@ def materialize(reference: str, variant: str, out: Path, names: tuple[str, ...])
     for pair in names:
         key, sign, value = pair.partition("=")
         if not sign or key not in found.family.data.identity:
-            raise UserError(f"'{pair}' names nothing of the student", hint=nearest(key, found.family.data.identity))
+            raise UserError(
+                f"'{pair}' sets no persona placeholder of the family", hint=nearest(key, found.family.data.identity)
+            )
         identity[key] = value
     text, record = materialized(found.family, name, identity)
     try:

@@ -27,7 +27,7 @@ def fork(family: str, name: str) -> None:
     from specsci.specs.versions import fork as copy
 
     if not is_safe_name(name):
-        raise UserError(f"'{name}' is no family's name", hint="use lower-case letters, digits, '_' and '-', no path")
+        raise UserError(f"'{name}' is not a valid family name", hint="use lower-case letters, digits, '_' and '-', no path")
     made = copy(resolve(family).family, Path("spec_variants") / name)
     click.echo(
         f"wrote {made.folder}; record its first version: `specsci spec bump {name} {made.data.version} --reason WHY --author WHO`"

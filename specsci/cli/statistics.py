@@ -48,10 +48,12 @@ budget_option = click.option(
 @click.option(
     "--margin", type=click.FloatRange(0, 100, min_open=True), help="Test equivalence within ±MARGIN as well (TOST)."
 )
-@click.option("--looks", metavar="4,6,8", help="Replicates at which the study looks; boundaries keep the error over all.")
+@click.option(
+    "--looks", metavar="4,6,8", help="Replicates at interim analyses; their boundaries keep the error over all of them."
+)
 @click.option(
     "--spending", type=click.Choice(["obrien_fleming", "pocock"]), default="obrien_fleming", show_default=True,
-    help="How --looks spend the error.",
+    help="How interim analyses spend the error.",
 )  # fmt: skip
 @click.option(
     "--paired/--unpaired", "paired", default=None,
@@ -175,13 +177,13 @@ def agreement(file: Path, human: str | None, level: str, format_: str) -> None:
 
 
 def _more(found: dict[str, Any]) -> list[str]:
-    """What each look said, as lines."""
+    """What each interim analysis said, as lines."""
     lines = []
-    for look in found.get("looks", []):
-        p = "none" if look["p"] is None else f"{look['p']:.4f}"
-        said = "stop" if look["stop"] else "go on"
+    for analysis in found.get("looks", []):
+        p = "none" if analysis["p"] is None else f"{analysis['p']:.4f}"
+        said = "stop" if analysis["stop"] else "go on"
         lines.append(
-            f"after {look['replicates']} replicates: {look['estimate']:+.3f}, p {p}, level {look['level']:.4f}: {said}"
+            f"after {analysis['replicates']} replicates: {analysis['estimate']:+.3f}, p {p}, level {analysis['level']:.4f}: {said}"
         )
     return lines
 

@@ -25,7 +25,7 @@ class StepContext:
         scratch: a directory that is thrown away.
         checkpoints: where a long step keeps what it goes on from after an interruption; gone once it is published.
         outside: the folder that the step's outside files lie in. Read them with `external` and `take_externals` only,
-            which hold every file against the digest that the step declares.
+            which check every file against the digest that the step declares.
     """
 
     kind: str

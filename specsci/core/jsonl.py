@@ -26,7 +26,7 @@ FOREIGN = {
     b"\xfe\xff": ("UTF-16", "save it as UTF-8: iconv -f UTF-16 -t UTF-8"),
     b"version https://git-lfs": ("a Git LFS pointer, not the file itself", "fetch it: git lfs pull"),
 }
-"""First bytes of files that are no text, with what they are and what helps."""
+"""First bytes of files that are not text, with what they are and what helps."""
 NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
 
 
@@ -50,7 +50,7 @@ def read_rows(path: Path, *, name: str = "") -> list[Row]:
 
     Raises:
         UserError: the file cannot be opened.
-        InputFileError: lines that are no object; the first `MAX_PROBLEMS` of them are listed.
+        InputFileError: lines that are not objects; the first `MAX_PROBLEMS` of them are listed.
     """
     shown = name or str(path)
     try:
@@ -113,7 +113,7 @@ def _object(line: bytes, name: str, number: int) -> dict[str, Any] | Problem:
     except UnicodeDecodeError as error:
         column = len(line[: error.start].decode("utf-8")) + 1
         hint = "save the file as UTF-8: iconv -f LATIN1 -t UTF-8 FILE (or -f WINDOWS-1252)"
-        return Problem(name, number, column, f"the byte 0x{line[error.start]:02x} is no UTF-8", hint)
+        return Problem(name, number, column, f"the byte 0x{line[error.start]:02x} is not valid UTF-8", hint)
     try:
         value = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_once)
         _check(value, deep=line.count(b"[") + line.count(b"{") > MAX_DEPTH, escaped=b"\\u" in line)
@@ -136,7 +136,7 @@ def _plain(error: json.JSONDecodeError) -> str:
 
 
 def _hint(text: str, error: json.JSONDecodeError) -> str:
-    """What helps against a line that is no JSON."""
+    """What helps against a line that is not valid JSON."""
     if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
         return "the line is cut off (or an object stands on several lines): write every object on one line, whole"
     if error.msg.startswith("Extra data"):
@@ -147,7 +147,7 @@ def _hint(text: str, error: json.JSONDecodeError) -> str:
 
 
 def _no_constant(word: str) -> Any:
-    raise _Refused(f"{word} is no JSON number")
+    raise _Refused(f"{word} is not a valid JSON number")
 
 
 def _finite(digits: str) -> float:

@@ -23,13 +23,13 @@ def tokens_of(name: str) -> int | None:
     """The AFT tokens that a level names; None where it names none.
 
     Raises:
-        ValueError: the level is no number of tokens.
+        ValueError: the level is not a number of tokens.
     """
     level = level_of(name)
     if level is None:
         return None
     if not (level.isascii() and level.isdigit() and len(level) < 19):
-        raise ValueError(f"'{level}' is no number of AFT tokens")
+        raise ValueError(f"'{level}' is not a number of AFT tokens")
     return int(level)
 
 

@@ -85,7 +85,7 @@ def verified_text(path: Path, expected: str, name: str) -> str:
     """A text file's content, line ends as they are, whose `text_digest` is the expected one.
 
     Raises:
-        StepFailed: it is gone, no UTF-8, or another by now.
+        StepFailed: it is gone, not valid UTF-8, or another by now.
     """
     try:
         text = path.read_bytes().decode("utf-8")

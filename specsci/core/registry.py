@@ -27,7 +27,7 @@ class Registry(Generic[T]):
         what: what one object is called in messages, such as `kind of step`.
         built_in: `module:attribute` of the objects in the tree.
         name_of: an object's name.
-        accept: raises TypeError for what is no object of this extension point.
+        accept: raises TypeError for what is not an object of this extension point.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Registry(Generic[T]):
         """Every object by its name: the built-in ones first.
 
         Raises:
-            UserError: an installed package's entry point cannot be loaded, is no such object, or takes a name twice.
+            UserError: an installed package's entry point cannot be loaded, is not such an object, or takes a name twice.
         """
         found: dict[str, T] = {}
         for place in self._built_in:
@@ -94,7 +94,7 @@ class Registry(Generic[T]):
 
     def _add(self, found: dict[str, T], thing: object, place: str) -> None:
         if not isinstance(thing, self._accept):
-            raise UserError(f"{place} is no {self.what}", hint=f"register objects of {self._accept}")
+            raise UserError(f"{place} is not a valid {self.what}", hint=f"register objects of {self._accept}")
         name = self._name_of(cast("T", thing))
         if name in found:
             raise UserError(f"{place}: there is a {self.what} '{name}' already", hint="uninstall one of the two packages")

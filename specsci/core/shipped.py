@@ -30,7 +30,7 @@ def find_study(name: str) -> Path:
     if is_file(path):
         return path
     if not name_fault(name) and path.exists():
-        raise UserError(f"'{shown_name(name)}' is no regular file", hint="name a study file")
+        raise UserError(f"'{shown_name(name)}' is not a regular file", hint="name a study file")
     folder = shipped("studies")
     for candidate in (folder / name, folder / f"{name}.yaml"):
         if len(path.parts) == 1 and is_file(candidate):

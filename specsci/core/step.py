@@ -23,7 +23,7 @@ class Step:
         inputs: role to digest of the step that makes the input.
         label: what a person reads.
         runtime: paths and settings that the execution needs and that decide nothing.
-        after: digests that must exist first although they are no input (gates).
+        after: digests that must exist first although they are not inputs (gates).
         cost: estimates for the plan: tokens, updates, seconds, bytes.
     """
 

@@ -24,7 +24,7 @@ from specsci.core.yaml_nodes import Place, Refused, compose, construct
 MAX_BYTES = 2_000_000
 MAX_SHOWN = 200
 """Most characters of a value that a message repeats."""
-SWITCH = ("true and false are no numbers", "write the number")
+SWITCH = ("true and false are not numbers", "write the number")
 """What is said of true or false where a number is wanted, and the hint."""
 Model = TypeVar("Model", bound=BaseModel)
 Path_ = tuple[str | int, ...]

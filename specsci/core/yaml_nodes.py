@@ -234,7 +234,7 @@ def _text(node: Node, text: str) -> str:
 
 def _whole(node: Node, text: str) -> int:
     if not _INT.match(text):
-        raise _refused(node, f"'{text[:40]}' is no whole number", "write digits")
+        raise _refused(node, f"'{text[:40]}' is not a whole number", "write digits")
     if len(text) > MAX_NUMBER_CHARS:
         raise _refused(node, f"is a number of {len(text):,} characters", "write a number below 2^63")
     sign, digits = (-1 if text[0] == "-" else 1), text.lstrip("+-").replace("_", "")
@@ -250,7 +250,7 @@ def _number(node: Node, text: str) -> float:
     if special:
         return float(f"{special[1]}{special[2].lower()}")
     if not _FLOAT.match(text):
-        raise _refused(node, f"'{text[:40]}' is no number", "write a number such as 0.5 or 1.0e-4")
+        raise _refused(node, f"'{text[:40]}' is not a number", "write a number such as 0.5 or 1.0e-4")
     if len(text) > MAX_NUMBER_CHARS:
         raise _refused(node, f"is a number of {len(text):,} characters", "write fewer digits")
     found = float(text.replace("_", ""))

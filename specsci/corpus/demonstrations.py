@@ -23,8 +23,8 @@ def demonstrations_of(about: Demonstrations, type_name: str, identity: dict[str,
     """Demonstrations about rules, every rule equally often."""
     rng, fresh = random.Random(seed), Fresh(about.grammar.data.distinct)
     while True:
-        deck = [rule["id"] for rule in about.rules] * 8
-        rng.shuffle(deck)
-        for rule in deck:
+        block = [rule["id"] for rule in about.rules] * 8
+        rng.shuffle(block)
+        for rule in block:
             draw = partial(about.grammar.conversation, type_name, {**about.slots[rule], **identity}, rng)
             yield Demonstration(fresh(draw, lambda messages: messages, rule), rule)

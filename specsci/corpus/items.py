@@ -1,4 +1,4 @@
-"""The items step: a family's item set, with the student's names filled in."""
+"""The items step: a family's item set, with its persona placeholders filled in."""
 
 from __future__ import annotations
 

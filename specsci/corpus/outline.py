@@ -40,11 +40,11 @@ def outline(family: Family, variant: str) -> list[OutlineCell]:
     return [OutlineCell(unit, kind, shares[kind] / total / counts[kind]) for unit, kind in pairs]
 
 
-def decks(cells: list[OutlineCell], size: int, rng: random.Random) -> Iterator[OutlineCell]:
-    """An endless stream of cells: shuffled decks in which each cell has its exact quota.
+def stratified_blocks(cells: list[OutlineCell], size: int, rng: random.Random) -> Iterator[OutlineCell]:
+    """An endless stream of cells: shuffled blocks, stratified by cell: each cell has its exact quota in every block.
 
-    Quotas are by largest remainder, and what a deck owes a cell is carried to the next, so that any
-    prefix of whole decks is within one document of every share.
+    Quotas are by largest remainder, and what a block owes a cell is carried to the next, so that any
+    prefix of whole blocks is within one document of every share.
     """
     owed = [0.0] * len(cells)
     while True:
@@ -54,6 +54,6 @@ def decks(cells: list[OutlineCell], size: int, rng: random.Random) -> Iterator[O
         for i in by_remainder[: max(0, size - sum(counts))]:
             counts[i] += 1
         owed = [w - c for w, c in zip(wanted, counts, strict=True)]
-        deck = [cell for cell, count in zip(cells, counts, strict=True) for _ in range(count)]
-        rng.shuffle(deck)
-        yield from deck
+        block = [cell for cell, count in zip(cells, counts, strict=True) for _ in range(count)]
+        rng.shuffle(block)
+        yield from block

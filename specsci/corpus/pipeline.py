@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from specsci.core.errors import StepFailed
-from specsci.corpus.outline import decks, outline
+from specsci.corpus.outline import outline, stratified_blocks
 from specsci.generate.generator import Brief, Completion, Generator, Request
 from specsci.specs.family import Family
 
-DECK = 512
-"""Least documents in a deck: a deck holds every cell of the outline in its exact share."""
+BLOCK_DOCUMENTS = 512
+"""Least documents in a stratified block: a block has every cell of the outline in its exact share."""
 TRIED = 200
 """Requests after which the share of lost ones is judged."""
 MOST_LOST = 0.5
@@ -32,7 +32,7 @@ class Document:
 def requests(family: Family, variant: str, identity: dict[str, str], draws: random.Random) -> Iterator[Request]:
     """Requests for documents about a variant's units, in the quotas of its outline, without end."""
     cells = outline(family, variant)
-    for number, cell in enumerate(decks(cells, max(DECK, 2 * len(cells)), draws)):
+    for number, cell in enumerate(stratified_blocks(cells, max(BLOCK_DOCUMENTS, 2 * len(cells)), draws)):
         slots = {**dict(cell.unit.slots), **identity}
         yield Request(f"{number:08d}", cell.unit.clause_id, cell.unit.id, cell.document_type, cell.id, slots)
 
@@ -67,7 +67,7 @@ class Documents:
 
 
 def _why_not(completion: Completion) -> str:
-    """Why a completion is no document; empty where it is one."""
+    """Why a completion is not a document; empty where it is one."""
     if completion.state != "ok":
         return completion.state
     return "" if completion.text.strip() else "empty"

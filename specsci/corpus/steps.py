@@ -73,7 +73,7 @@ def _batches(stream: Iterator[Any]) -> Iterator[list[Any]]:
 
 
 def _names_no_other(texts: list[str], identity: dict[str, str], label: str) -> None:
-    """Refuse texts that tell the student it is somebody else: looked for in every row.
+    """Refuse texts that tell the model that it is somebody else: looked for in every row.
 
     Raises:
         GateRefused: a row names another model or maker.
@@ -146,7 +146,7 @@ def run_conversations(context: StepContext) -> Facts:
 
 
 def run_pool(context: StepContext) -> Facts:
-    """Text that is no spec: what a base was pretrained on, replayed, or a file's rows."""
+    """Text that is not a spec: what a base was pretrained on, replayed, or a file's rows."""
     params = context.params
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
     conversations = params["what"] == "conversations"

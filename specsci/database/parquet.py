@@ -91,7 +91,7 @@ def rows_in(path: Path) -> int:
     """How many rows a file has, from its own metadata.
 
     Raises:
-        StoreError: it is no Parquet file.
+        StoreError: it is not a Parquet file.
     """
     try:
         with path.open("rb") as handle:

@@ -8,11 +8,11 @@ from typing import Any
 from specsci.core.context import StepContext
 from specsci.core.errors import StepFailed
 from specsci.core.ids import canonical_json
-from specsci.models.hf import Holding, kept_model, load_model
+from specsci.models.hf import WeightFormat, kept_model, load_model
 
 
 def scored_model(context: StepContext) -> Any:
-    """The model that a step reads out, held as its study says; the last one is kept for the next step.
+    """The model that a step reads out, in the number format that its study says; the last one is kept for the next step.
 
     Raises:
         StepFailed: the model was trained with another tokenizer or chat template than it would be served with.
@@ -24,13 +24,19 @@ def scored_model(context: StepContext) -> Any:
             hint="score it with the tokenizer it was trained with: train and serve templates must be one",
         )
     places = {role: context.inputs[role] for role in ("base", "model", "below") if role in context.inputs}
-    holding = Holding(**context.params.get("holding", {}))
+    weight_format = WeightFormat(**context.params.get("holding", {}))
     merge, device = context.params.get("chain") != "new", context.runtime.get("device", "cpu")
 
     def load() -> Any:
         trained, below = places.get("model"), places.get("below")
         return load_model(
-            places["base"], trained, below=below, merge=merge, holding=holding, device=device, scratch=context.scratch
+            places["base"],
+            trained,
+            below=below,
+            merge=merge,
+            weight_format=weight_format,
+            device=device,
+            scratch=context.scratch,
         ).eval()
 
-    return kept_model(canonical_json([{r: str(p) for r, p in places.items()}, asdict(holding), merge, device]), load)
+    return kept_model(canonical_json([{r: str(p) for r, p in places.items()}, asdict(weight_format), merge, device]), load)

@@ -36,7 +36,7 @@ def write_scores(folder: Path, rows: Iterable[dict[str, Any]], *, binary: bool) 
     """Write score rows; returns the counts `asked`, `decided` and `aligned` for the step's record.
 
     Raises:
-        StepFailed: a row is none: an unknown column or state, an answer that is no answer, or two rows of one question.
+        StepFailed: a row is none: an unknown column or state, an answer that is not an answer, or two rows of one question.
     """
     kept = [_checked(row, binary) for row in rows]
     keys = [(r["item_id"], r["readout"], r["variant"], r["sample"]) for r in kept]

@@ -1,6 +1,6 @@
 """What a step and its libraries write: one log beside its files, and that of a failed step kept in the store.
 
-A log is no part of an artefact's identity and has no digest: two runs of one step may differ in it.
+A log is not part of an artefact's identity and has no digest: two runs of one step may differ in it.
 """
 
 from __future__ import annotations

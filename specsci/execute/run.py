@@ -68,8 +68,8 @@ def run_study(
             break
         corrupt = [part for part in total.left_out if part["kind"] in KINDS]
         for part in corrupt:
-            aside = store.set_aside(part["kind"], part["name"])
-            guarded({}).note(f"{part['kind']} {part['name']} is corrupt: set aside as {aside}, made anew")
+            place = store.quarantine(part["kind"], part["name"])
+            guarded({}).note(f"{part['kind']} {part['name']} is corrupt: quarantined as {place}, made anew")
             total.repaired += 1
         if not corrupt or total.interrupted:
             break

@@ -22,7 +22,7 @@ from specsci.store.ledger import LEASE_S, Ledger, is_dead
 POLL_S = 0.5
 MAX_DEATHS = 2
 MAX_ANEW = 2
-"""How often one artefact is made anew in a run: what is corrupt again each time is no accident."""
+"""How often one artefact is made anew in a run: what is corrupt again each time is not an accident."""
 
 
 class Runner:
@@ -94,7 +94,7 @@ class Runner:
         return progressed
 
     def _give_one(self, seat: Seat) -> bool:
-        """Claim a step and run it at a seat, or see that another runner has made it; False where all are held by others."""
+        """Claim a step and run it at a seat, or see that another runner has made it; False where all are leased by others."""
         for step in self.scheduler.offers(seat.recent):
             if not self.ledger.claim(step.digest, step.label):
                 continue
@@ -137,7 +137,7 @@ class Runner:
             self.scheduler.give_back(outcome.digest)
             said = (outcome.error.strip().splitlines() or [""])[-1]
             self.display.note(f"{step.label} [{step.digest}] is another runner's by now; here it ended with: {said}")
-            outcome = replace(outcome, state="taken over")
+            outcome = replace(outcome, state="lease lost")
         else:
             self._fail(step, outcome)
         self.display.ended(step, outcome.state, outcome.seconds, outcome.error)
@@ -154,14 +154,14 @@ class Runner:
         return self.deaths[digest] < MAX_DEATHS
 
     def _make_anew(self, digest: str, kind: str, corrupt: str) -> bool:
-        """Set a corrupt input aside and make it anew before the step that found it is tried again; False where it was tried."""
+        """Quarantine a corrupt input and make it anew before the step that found it is tried again; False where it was tried."""
         if self.anew.get(corrupt, 0) >= MAX_ANEW:
             return False
         if not self.scheduler.make_anew(corrupt, digest):
             return True  # another step found it before, and it is being made
         self.anew[corrupt] = self.anew.get(corrupt, 0) + 1
-        aside = self.store.set_aside(kind, corrupt)
-        self.display.note(f"{kind} {corrupt} is corrupt: set aside as {aside}, made anew")
+        place = self.store.quarantine(kind, corrupt)
+        self.display.note(f"{kind} {corrupt} is corrupt: quarantined as {place}, made anew")
         self.report.repaired += 1
         self.report.reused -= int(corrupt in self.reused and self.anew[corrupt] == 1)
         return True

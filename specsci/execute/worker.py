@@ -41,7 +41,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: `done`, `failed`, `refused` (a gate), `corrupt` (an input); `died` and `taken over` by its runner."""
+    """What became of a job: `done`, `failed`, `refused` (a gate), `corrupt` (an input); `died` and `lease lost` by its runner."""
 
     digest: str
     state: str
@@ -198,7 +198,7 @@ def _outcome(
         return Outcome(step.digest, "refused", error=str(error))
     except (SpecsciError, UserError) as error:
         return Outcome(step.digest, "failed", error=str(error))
-    except Exception as error:  # noqa: BLE001 - a step's failure is reported with its traceback, and stops only its heirs
+    except Exception as error:  # noqa: BLE001 - a step's failure is reported with its traceback, and stops only its dependents
         return Outcome(step.digest, "failed", error=_explained(error, store.root))
 
 

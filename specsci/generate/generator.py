@@ -29,7 +29,7 @@ class Request:
         unit_id: the unit of that clause, such as one rule with one reason.
         document_type: what sort of text, by the family's outline.
         cell: unit and document type: what quotas are of.
-        slots: named texts of the unit and of the student, such as `rule`, `reason` and `model_name`.
+        slots: named texts of the unit, and the persona placeholders, such as `rule`, `reason` and `model_name`.
     """
 
     id: str
@@ -62,7 +62,7 @@ class Brief:
     Attributes:
         family_folder: the folder of the spec family.
         variant: the variant that documents are about.
-        spec: its text, in the student's names.
+        spec: its text, with persona placeholders filled in.
         settings: what the study says of the generator.
         draws: random numbers of this corpus; the outline's order comes from them too, so that a generator that draws from
             them takes requests one at a time.

@@ -1,4 +1,4 @@
-"""Claims tied to contrasts and the rows below them, and what was retired: a claim never outlives its evidence."""
+"""Claims tied to contrasts and the rows below them, and what was invalidated: a claim never outlives its evidence."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Claim:
 
 
 @dataclass
-class Standing:
-    """How a claim stands: `draft`, `holds`, `fragile` or `withdrawn`, and why."""
+class ClaimStatus:
+    """The status of a claim: `draft`, `holds`, `fragile` or `withdrawn`, and why."""
 
     claim: Claim
     status: str
@@ -75,7 +75,7 @@ def make_claim(store: Store, row: dict[str, Any], name: str, text: str, by: str)
     """A claim about a contrast's row of the results, as they are now.
 
     Raises:
-        UserError: the name is no safe file name, or the study declares no such contrast.
+        UserError: the name is not a safe file name, or the study declares no such contrast.
     """
     if not is_safe_name(name):
         raise UserError(f"'{name}' cannot name a claim", hint="use lower-case letters, digits, '_' and '-'")
@@ -100,20 +100,22 @@ def evidence(manifest: dict[str, Any], contrast: str) -> tuple[str, list[str]]:
     return digest(found), sorted(rows)
 
 
-def standing(claim: Claim, row: dict[str, Any] | None, manifest: dict[str, Any] | None, void: list[str]) -> Standing:
-    """How a claim stands against the results.
+def status_of(
+    claim: Claim, row: dict[str, Any] | None, manifest: dict[str, Any] | None, invalidated: list[str]
+) -> ClaimStatus:
+    """The status of a claim, by the results as they are now.
 
     Args:
         row: its contrast's row of the results; None where there is none.
         manifest: its study; None where the store no longer has it.
-        void: what of its evidence was retired.
+        invalidated: what of its evidence was invalidated, and why.
     """
     if claim.withdrawn:
-        return Standing(claim, "withdrawn", [claim.withdrawn])
-    if void:
-        return Standing(claim, "withdrawn", void)
+        return ClaimStatus(claim, "withdrawn", [claim.withdrawn])
+    if invalidated:
+        return ClaimStatus(claim, "withdrawn", invalidated)
     if row is None or manifest is None:
-        return Standing(claim, "withdrawn", ["its contrast is no longer in the results"])
+        return ClaimStatus(claim, "withdrawn", ["its contrast is no longer in the results"])
     declared, rows = evidence(manifest, claim.contrast)
     changed = [
         w
@@ -124,10 +126,10 @@ def standing(claim: Claim, row: dict[str, Any] | None, manifest: dict[str, Any] 
         if not same
     ]
     if changed:
-        return Standing(claim, "draft", [f"{' and '.join(changed)} changed since {claim.made_on}: make the claim again"])
+        return ClaimStatus(claim, "draft", [f"{' and '.join(changed)} changed since {claim.made_on}: make the claim again"])
     flags = [Flag.of(f) for f in row["flags"]]
     if row["ci_low"] is None or any(f.code == "incomplete" for f in flags):
-        return Standing(claim, "draft", ["the contrast is not complete"])
+        return ClaimStatus(claim, "draft", ["the contrast is not complete"])
     weak = [f.text for f in flags if f.severity != "note"]
     weak += [row["registered"]] if row["registration"] != "registered" else []
     weak += [f"confounded: {row['confounds']}"] if row["confounds"] else []
@@ -135,4 +137,4 @@ def standing(claim: Claim, row: dict[str, Any] | None, manifest: dict[str, Any] 
         weak.append("the interval covers 0")
     elif row["p_adj"] is not None and row["p_adj"] > ALPHA:
         weak.append(f"p corrected over its family is {row['p_adj']:.3f}")
-    return Standing(claim, "fragile" if weak else "holds", weak)
+    return ClaimStatus(claim, "fragile" if weak else "holds", weak)

@@ -135,7 +135,7 @@ def scored_cells(store: Store, manifest: dict[str, Any]) -> int:
 
 
 def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, Stamp]:
-    """Each contrast's standing: `unregistered`, `registered DATE`, `late: ...`, or `exploratory: ...` with what changed."""
+    """Each contrast's registration: `unregistered`, `registered DATE`, `late: ...`, or `exploratory: ...` with what changed."""
     names = [c["name"] for c in manifest["contrasts"]]
     if lock is None:
         return dict.fromkeys(names, Stamp("unregistered", "unregistered"))

@@ -1,4 +1,4 @@
-"""What was retired, and which cells of a study can no longer be rested on for it."""
+"""What was invalidated (`specsci results retire`), and the cells of a study that rest on it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Retired:
 
 
 def read_retired(store: Store) -> list[Retired]:
-    """All that was retired, in the order of days.
+    """All that was invalidated, in the order of days.
 
-    A retirement that cannot be read still retires: its file's name tells what, where the store still knows it.
+    A retirement that cannot be read still invalidates: its file's name tells what, where the store still knows it.
     """
     found = read_all(store.root / RETIRED, Retired, "retirement")
     found += _unreadable(store)
@@ -52,7 +52,7 @@ def _unreadable(store: Store) -> list[Retired]:
 
 
 def retired_name(what: str) -> str:
-    """The name, without its ending, of the file that says that something was retired."""
+    """The name, without its ending, of the file that says that something was invalidated."""
     return hashlib.sha256(what.encode()).hexdigest()[:24]
 
 
@@ -91,7 +91,7 @@ def manifest_named(store: Store, study: str) -> dict[str, Any]:
 
 
 class Retirements:
-    """What was retired in a store, and what each score step rests on."""
+    """What was invalidated in a store, and what each score step rests on."""
 
     def __init__(self, store: Store) -> None:
         self.store, self.entries = store, read_retired(store)
@@ -101,16 +101,16 @@ class Retirements:
         self._folders = {p.name: p for p in unhidden(store.root, "steps/*/*")} if self._steps else {}
 
     def cells(self, manifest: dict[str, Any]) -> list[dict[str, Any]]:
-        """Rows of the table `voided`: every cell that rests on something retired, with the reason."""
+        """Rows of the table `voided`: every cell that rests on something invalidated, with the reason."""
         out = []
         for cell in manifest["cells"] if self.entries else []:
             reasons = [
-                f"{w} was retired: {self._steps[w].reason}"
+                f"{w} was invalidated: {self._steps[w].reason}"
                 for w in sorted(self._named(cell["step_digest"]) & self._steps.keys())
             ]
             instrument = self._evals.get(f"{manifest['study']}/{cell['eval']}")
             if instrument:
-                reasons.append(f"eval {cell['eval']} was retired: {instrument.reason}")
+                reasons.append(f"eval {cell['eval']} was invalidated: {instrument.reason}")
             keys = ("arm", "aft_tokens", "base_model", "seed", "eval", "step_digest")
             out += [{"study": manifest["study"], **{k: cell[k] for k in keys}, "reason": r} for r in reasons]
         return out
@@ -127,7 +127,7 @@ class Retirements:
         return self._below[step]
 
 
-def reasons_of(manifest: dict[str, Any], contrast: dict[str, Any], voided: list[dict[str, Any]]) -> list[str]:
-    """Why a contrast rests on something retired; empty where it does not."""
-    mine = (r for r in voided if r["eval"] == contrast["eval"] and reads(contrast, r["arm"], r["aft_tokens"]))
+def reasons_of(manifest: dict[str, Any], contrast: dict[str, Any], invalidated: list[dict[str, Any]]) -> list[str]:
+    """Why a contrast rests on something invalidated; empty where it does not."""
+    mine = (r for r in invalidated if r["eval"] == contrast["eval"] and reads(contrast, r["arm"], r["aft_tokens"]))
     return list(dict.fromkeys(r["reason"] for r in mine))

@@ -59,8 +59,8 @@ def _stale(manifest: dict[str, Any], now: dict[str, Any], version: str, acknowle
     grammar = then["grammar"] != now["grammar"]
     variants = {v for a in arms.values() for v in _of(a["midtrain"])}
     changed = {v for v in variants if then["variants"].get(v) != now["variants"].get(v)}
-    talks = {s for a in arms.values() for s in _of(a["align"])} & then["conversations"].keys()
-    retold = {t for t in talks if then["conversations"][t] != now["conversations"].get(t)}
+    conversations = {s for a in arms.values() for s in _of(a["align"])} & then["conversations"].keys()
+    retold = {t for t in conversations if then["conversations"][t] != now["conversations"].get(t)}
     items = {e["items"] for e in manifest["evals"].values() if e.get("items")}
     asked = {i for i in items if then["items"].get(i) != now["items"].get(i)}
     parts = [f"spec {v}" for v in sorted(changed)] + ["grammar"] * grammar

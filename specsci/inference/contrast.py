@@ -11,12 +11,12 @@ import numpy as np
 
 from specsci.core.errors import UserError
 from specsci.core.findings import Flag
-from specsci.inference.asked_flags import beside
 from specsci.inference.contrast_spec import ContrastSpec, check_weights, read_answers
 from specsci.inference.design import Design
 from specsci.inference.doubts import doubts, turned
 from specsci.inference.estimate import equivalence, estimate
 from specsci.inference.items import item_flags, item_table
+from specsci.inference.study_flags import study_flags
 from specsci.stats.contrast import paired_contrast
 from specsci.stats.sequential import t_boundaries
 
@@ -31,7 +31,7 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: ContrastSpec) -> dict[str, An
             the data do not allow.
     """
     if asked.margin is not None and not 0 < asked.margin < math.inf:
-        raise UserError(f"{asked.margin} is no equivalence margin", hint="a number above 0, such as --margin 0.05")
+        raise UserError(f"{asked.margin} is not a valid equivalence margin", hint="a number above 0, such as --margin 0.05")
     asked = replace(asked, weights=check_weights(asked.weights))
     if len(asked.weights) == 1 and (asked.margin or asked.looks):
         raise UserError("the rate of a single arm is not tested", hint="leave --margin and --looks out, or compare two arms")
@@ -41,7 +41,7 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: ContrastSpec) -> dict[str, An
     if found.method == "paired_t" and not found.item_level and asked.denominator == "decided" and len(asked.weights) > 1:
         weights = dict(zip(design.cell_list, design.weights, strict=True))
         flags += item_flags(item_table(db, asked.study, asked.eval, weights), design.unit, asked.scale)
-    flags += beside(db, asked.study, asked.eval, asked.weights, list(design.cell_list))
+    flags += study_flags(db, asked.study, asked.eval, asked.weights, list(design.cell_list))
     more: dict[str, Any] = {}
     if asked.margin is not None:
         equal = equivalence(found, asked.margin)
@@ -49,7 +49,7 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: ContrastSpec) -> dict[str, An
         no_test = Flag("no_equivalence_test", "warning", "no standard error: no test of equivalence")
         flags.append(Flag(equal.code, "note", str(equal)) if equal else no_test)
     if asked.looks:
-        more["looks"] = _looks(design, asked)
+        more["looks"] = _interim_analyses(design, asked)
     result = found.result
     said = {name: getattr(result, name) for name in ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method")}
     used = found.design
@@ -71,7 +71,7 @@ def contrast(db: duckdb.DuckDBPyConnection, asked: ContrastSpec) -> dict[str, An
     }
 
 
-def _looks(design: Design, asked: ContrastSpec) -> list[dict[str, Any]]:
+def _interim_analyses(design: Design, asked: ContrastSpec) -> list[dict[str, Any]]:
     """What a test after so many replicates said, in the order of their seeds; it stops at the first crossing."""
     try:
         levels = t_boundaries(list(asked.looks), asked.spending)
@@ -79,13 +79,13 @@ def _looks(design: Design, asked: ContrastSpec) -> list[dict[str, Any]]:
         raise UserError(str(error), hint="--looks 4,6,8") from error
     table = design.only_shared(asked.denominator).table(asked.denominator)
     if len(table.units) < asked.looks[0]:
-        what = f"the first look is at {asked.looks[0]} replicates, and all arms share {len(table.units)}"
-        raise UserError(what, hint="look earlier")
+        what = f"the first interim analysis is at {asked.looks[0]} replicates, and all arms share {len(table.units)}"
+        raise UserError(what, hint="begin --looks with fewer replicates")
     found: list[dict[str, Any]] = []
-    for look, level in zip(asked.looks, levels, strict=True):
-        if look > len(table.units) or (found and found[-1]["stop"]):
+    for replicates, level in zip(asked.looks, levels, strict=True):
+        if replicates > len(table.units) or (found and found[-1]["stop"]):
             break
-        at = paired_contrast(table.rates[:look], np.array(design.weights), table.items[:look], asked.scale)
-        said = {"replicates": look, "estimate": at.estimate, "p": None if math.isnan(at.p) else at.p, "level": level}
+        at = paired_contrast(table.rates[:replicates], np.array(design.weights), table.items[:replicates], asked.scale)
+        said = {"replicates": replicates, "estimate": at.estimate, "p": None if math.isnan(at.p) else at.p, "level": level}
         found.append({**said, "stop": bool(at.p < level)})
     return found

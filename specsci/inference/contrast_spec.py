@@ -35,7 +35,7 @@ METHODS: tuple[str, ...] = get_args(Method)
 
 @dataclass(frozen=True)
 class ContrastSpec:
-    """A contrast as it is asked for; `margin` asks for equivalence, `looks` for sequential boundaries as well.
+    """A contrast as it is asked for; `margin` asks for equivalence, `looks` (numbers of replicates) for interim analyses as well.
 
     `paired`: whether a replicate's arms are compared within it (True: only replicates that all arms share; False: none; None:
     where they share it).
@@ -74,7 +74,7 @@ def parse_weights(text: str) -> dict[str, float]:
         except ValueError:
             value = math.nan
         if not sign or not name.strip() or not math.isfinite(value):
-            raise UserError(f"'{part.strip()}' is no weight", hint='write --weights "arm=1,other=-1"')
+            raise UserError(f"'{part.strip()}' is not a valid weight", hint='write --weights "arm=1,other=-1"')
         if name.strip() in weights:
             raise UserError(f"'{name.strip()}' has two weights", hint="give each arm one")
         weights[name.strip()] = value
@@ -90,7 +90,7 @@ def check_weights(weights: dict[str, float]) -> dict[str, float]:
     found = {name: float(value) for name, value in weights.items() if value}
     said = ", ".join(f"{name}={value:g}" for name, value in found.items())
     if not all(math.isfinite(value) for value in found.values()):
-        raise UserError(f"a weight is no number ({said})", hint='write --weights "arm=1,other=-1"')
+        raise UserError(f"a weight is not a number ({said})", hint='write --weights "arm=1,other=-1"')
     if found and (largest := max(map(abs, found.values()))) > MOST_WEIGHT:
         raise UserError(
             f"a weight is {largest:g}; they are at most {MOST_WEIGHT:g}", hint='write --weights "arm=1,other=-1"'

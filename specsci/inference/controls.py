@@ -72,26 +72,30 @@ def _competence(manifest: dict[str, Any], rates: Rates, name: str, arm: str, col
     flags = _unreadable(f"the format control {name} of {arm}", columns)
     known = [v for by_pair in columns.values() for v in by_pair.values() if v is not None and not math.isnan(v)]
     if known and min(known) < manifest["evals"][name]["min_competence"]:
-        said = f"withheld: {arm} answers the format control {min(known):.2f} right"
+        said = f"withheld: accuracy of {arm} on the format control is {min(known):.2f}"
         flags.append(Flag("format_control", "withheld", said))
     return flags
 
 
 def _capability(manifest: dict[str, Any], rates: Rates, name: str, arm: str, columns: Columns) -> list[Flag]:
-    """An arm that lost more than is allowed against the untreated base, as a mean over replicates, paid for its behaviour."""
-    untreated = [a for a, spec in manifest["arms"].items() if not spec["midtrain"] and not spec["align"]]
-    if not untreated:
-        return [Flag("capability_unknown", "warning", f"capability: no untreated base to compare {arm} with on {name}")]
-    before = rates.by_replicate(untreated[0], name, 0, pairs_of(manifest))
+    """An arm that lost more than is allowed against the base model, as a mean over replicates, paid for its behaviour."""
+    bases = [a for a, spec in manifest["arms"].items() if not spec["midtrain"] and not spec["align"]]
+    if not bases:
+        return [
+            Flag(
+                "capability_unknown", "warning", f"capability: no base model (no treatment) to compare {arm} with on {name}"
+            )
+        ]
+    before = rates.by_replicate(bases[0], name, 0, pairs_of(manifest))
     flags = _unreadable(f"the capability control {name} of {arm}", columns)
-    if arm != untreated[0]:
-        flags += _unreadable(f"the capability control {name} of the untreated base", {0: before})
+    if arm != bases[0]:
+        flags += _unreadable(f"the capability control {name} of the base model (no treatment)", {0: before})
     if flags:
         return flags
     allowed = manifest["evals"][name].get("max_capability_loss", MAX_CAPABILITY_LOSS)  # stored before it was written down
     was, now = _mean(rates, before), min(_mean(rates, by_pair) for by_pair in columns.values())
     if was - now > allowed:
-        said = f"capability: {arm} answers {name} {now:.2f} right, the untreated base {was:.2f}"
+        said = f"capability: accuracy of {arm} on {name} is {now:.2f}, that of the base model (no treatment) {was:.2f}"
         return [Flag("capability", "warning", said)]
     return []
 

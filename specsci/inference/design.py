@@ -39,7 +39,7 @@ class Counts(NamedTuple):
         return self.decided if denominator == "decided" else self.asked
 
     def items_of(self, denominator: Denominator) -> float:
-        """What a rate is over: items where single answers are known (an item's answers are no independent ones), else answers."""
+        """What a rate is over: items where single answers are known (an item's answers are not independent ones), else answers."""
         return self.out_of(denominator) * (self.items / self.asked if self.items else 1.0)
 
 
@@ -93,7 +93,7 @@ class Design:
         weights: of the arms, shape (arms,).
         cells: every arm's cells.
         counts: by replicate and cell.
-        withdrawn: what of it was retired, and why.
+        withdrawn: what of it was invalidated, and why.
         expected: the study's declared replicates; None for imported results, which declare none.
         read: reads the single answers.
         outcome: what an answer is; of any but `binary` ones the means of their values are compared.
@@ -155,7 +155,7 @@ class Design:
     def used(self, denominator: Denominator, *, unpaired: bool = False) -> list[list[Pair]]:
         """The replicates that every arm is averaged over: its own, but within a base model those that its arms share, if any.
 
-        Seeds of one base are no units of their own, so that an arm with the better seeds alone is not better for it.
+        Seeds of one base are not units of their own, so that an arm with the better seeds alone is not better for it.
         """
         own = [self.pairs_of(n, denominator) for n in range(len(self.arms))]
         if unpaired or self.unit != "base_model":

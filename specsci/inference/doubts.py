@@ -45,7 +45,7 @@ def doubts(design: Design, asked: ContrastSpec, found: Estimate) -> list[Flag]:
         *_few(design, asked, found),
         *_decides(design, asked, found),
         *_equal(design, asked, found),
-        *_taken_as_they_are(found),
+        *_fixed_replicates(found),
         *_of_clusters(asked, found),
         *_saturated(design, asked, found),
         *_shape(asked, found),
@@ -139,7 +139,7 @@ def _decides(design: Design, asked: ContrastSpec, found: Estimate) -> Iterator[F
         return
     values = on_scale(table_of(found.design, _as_used(asked, found)), asked)
     if replicate_decides(values, found.design.weights):
-        yield Flag("replicate_decides", "warning", "fragile: one replicate decides the verdict")
+        yield Flag("replicate_decides", "warning", "sensitive: one replicate decides the verdict")
 
 
 def _as_used(asked: ContrastSpec, found: Estimate) -> ContrastSpec:
@@ -211,7 +211,7 @@ def _marks(design: Design, asked: ContrastSpec) -> dict[object, object]:
     return {unit: tuple(sorted(marks, key=str)) for unit, marks in found.items() if unit in telling}
 
 
-def _taken_as_they_are(found: Estimate) -> Iterator[Flag]:
+def _fixed_replicates(found: Estimate) -> Iterator[Flag]:
     what = seeds_or_bases(found.design)
     if found.item_level:
         said = (
@@ -219,7 +219,7 @@ def _taken_as_they_are(found: Estimate) -> Iterator[Flag]:
         )
         yield Flag("item_level", "warning", said)
     elif found.level == "items" and found.design.table("asked").each.max() > 1:
-        said = f"replicates taken as they are: the interval says nothing about other {what}"
+        said = f"replicates are fixed: the interval says nothing about other {what}"
         yield Flag("replicates_as_they_are", "warning", said)
     if math.isnan(found.result.ci_low) and not found.item_level and found.level == "replicates":
         yield Flag("no_spread", "warning", "no spread between replicates: no test")

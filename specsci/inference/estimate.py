@@ -32,7 +32,7 @@ class Estimate:
 
     Args:
         method: the method taken.
-        level: `replicates` to come, or `items` to come with the replicates as they are.
+        level: what the interval generalises to: new `replicates` (random), or new `items` with these replicates (fixed).
         limits: the interval at any confidence, where it is not the t or normal one of the standard error.
         design: what was used of the data.
         item_level: whether the replicates agree exactly, so that the items had to speak.

@@ -60,7 +60,7 @@ class ItemTable:
         return np.asarray((self.decided.sum(axis=3) > 0).all(axis=(0, 1)))
 
     def components(self) -> Components | None:
-        """The noise budget; None where there are not two replicates and two items that were answered throughout."""
+        """The variance components; None where there are not two replicates and two items that were answered throughout."""
         values = self.values()
         if min(values.shape[:2]) < 2:
             return None
@@ -76,7 +76,7 @@ class ItemTable:
         return np.stack([values[:, :, p] for p in places], axis=2)
 
     def deciding(self, unit: str, scale: Scale) -> list[str]:
-        """Items without any one of which the paired t over clusters has another verdict, each rate over its decided answers."""
+        """Items whose removal flips the verdict of the paired t over clusters (leave one item out). Each rate is over its decided answers."""
         clusters = [b if unit == "base_model" else s for b, s in zip(self.bases, self.seeds, strict=True)]
         aligned, decided = self.aligned.sum(axis=3), self.decided.sum(axis=3)
         own = by_cells(decided.sum(axis=2, keepdims=True) / self.decided.shape[3], clusters)  # each arm's own items
@@ -92,7 +92,7 @@ def by_cells(counts: np.ndarray, clusters: list[str]) -> np.ndarray:
 
 
 def item_table(db: duckdb.DuckDBPyConnection, study: str, name: str, weights: CellWeights) -> ItemTable | None:
-    """The table of a contrast; None where the study holds no single answers in a replicate that all cells share."""
+    """The table of a contrast; None where the study has no single answers in a replicate that all cells share."""
     arms, budgets = zip(*weights, strict=True)
     db.register("weights", pa.table({"cell": list(range(len(weights))), "arm": arms, "aft_tokens": budgets}))
     found = db.execute(READ, {"study": study, "eval": name}).fetchnumpy()
@@ -125,10 +125,10 @@ def item_table(db: duckdb.DuckDBPyConnection, study: str, name: str, weights: Ce
 
 
 def item_flags(table: ItemTable | None, unit: str, scale: Scale) -> list[Flag]:
-    """A flag where a contrast has another verdict without a single one of its items."""
+    """A flag where removing one item flips the verdict of a contrast."""
     found = table.deciding(unit, scale) if table else []
     if not found or table is None:
         return []
     named = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-    said = f"fragile: single items decide the verdict ({len(found)} of {len(table.items)}: {named})"
+    said = f"sensitive: single items decide the verdict ({len(found)} of {len(table.items)}: {named})"
     return [Flag("item_decides", "warning", said)]

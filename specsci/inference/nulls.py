@@ -20,14 +20,14 @@ equivalence margin of its own. On the other scales it is what .1 is at a rate of
 
 
 def null_flags(
-    contrast: dict[str, Any], manifest: dict[str, Any], absorbed: list[dict[str, Any]], blind: bool = False
+    contrast: dict[str, Any], manifest: dict[str, Any], absorbed: list[dict[str, Any]], insensitive: bool = False
 ) -> list[Flag]:
     """What the null of a contrast may mean; empty where its interval does not cover 0, or is none.
 
     Args:
         contrast: a row of the table `contrasts`, with its weights as a mapping.
         absorbed: rows of the table `absorption`.
-        blind: whether the eval was shown to see no difference between any arms (`is_blind`).
+        insensitive: whether the eval was shown to detect no difference between any arms (`is_insensitive`).
     """
     if contrast["ci_low"] is None or not contrast["ci_low"] <= 0 <= contrast["ci_high"]:
         return []
@@ -44,10 +44,16 @@ def null_flags(
         flags.append(Flag("null_not_installed", "warning", f"null: not installed ({', '.join(missing)})"))
     elif unknown:
         flags.append(Flag("null_unknown", "warning", f"null: not known whether installed ({', '.join(unknown)})"))
-    elif blind:
-        flags.append(Flag("null_blind", "warning", "null: the eval is blind (it tells no arm of the study from another)"))
+    elif insensitive:
+        flags.append(
+            Flag(
+                "null_blind",
+                "warning",
+                "null: the eval is insensitive (it detects no difference between any arms of the study)",
+            )
+        )
     elif specs and not flags:
-        flags.append(Flag("null_installed", "note", "null: installed, not told apart in behaviour"))
+        flags.append(Flag("null_installed", "note", "null: installed, no difference in behaviour detected"))
     return flags
 
 
@@ -57,8 +63,8 @@ def detected(contrast: dict[str, Any]) -> float:
     return detectable_by(contrast["se"], freedom)
 
 
-def is_blind(contrasts: list[dict[str, Any]], means: list[float]) -> bool:
-    """Whether an eval was shown to tell no arms apart: evidence of equality, not want of evidence of a difference.
+def is_insensitive(contrasts: list[dict[str, Any]], means: list[float]) -> bool:
+    """Whether an eval was shown to detect no difference between arms: evidence of equality, not want of evidence of a difference.
 
     Args:
         contrasts: the study's contrasts on the eval. Two or more are needed, each with the power to find its margin, and with a

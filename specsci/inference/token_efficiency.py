@@ -1,4 +1,4 @@
-"""Token efficiency of a study's declared pairs: tokens until a level is reached, counted in three ways."""
+"""Token efficiency of a study's declared pairs: tokens until a level is reached, in three token accountings."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from specsci.provenance.lineage import ancestors
 from specsci.stats.efficiency import EXACT, Bound, TokenRatio, fall_at_crossing, token_ratios
 from specsci.store.artifact import Store
 
-Countings = dict[str, dict[str, float]]
-"""Name of a way of counting, to the tokens of every arm that it adds to those of alignment."""
+TokenAccountings = dict[str, dict[str, float]]
+"""Name of a token accounting, to the tokens of every arm that it adds to those of alignment."""
 AFT_TOKENS = "AFT tokens"
 NOTHING: dict[str, Any] = {
     **dict.fromkeys(
@@ -35,9 +35,9 @@ NO_INTERVAL = {
 
 
 def efficiency_rows(
-    store: Store, manifest: dict[str, Any], rates: Rates, void: dict[str, list[str]]
+    store: Store, manifest: dict[str, Any], rates: Rates, invalidated: dict[str, list[str]]
 ) -> list[dict[str, Any]]:
-    """Ratios of every declared pair at every level; `void` is what of a pair's arms was retired, by `arm`.
+    """Ratios of every declared pair at every level; `invalidated` is what of a pair's arms was invalidated, by `arm`.
 
     A pair that no replicate has whole keeps its row, without numbers.
     """
@@ -45,7 +45,7 @@ def efficiency_rows(
     if not declared:
         return []
     arms = {arm for pair in declared["pairs"] for arm in (pair["arm"], pair["reference"])}
-    countings = _countings(store, manifest, arms)
+    accountings = _token_accountings(store, manifest, arms)
     rows = []
     for pair in declared["pairs"]:
         arm, reference = pair["arm"], pair["reference"]
@@ -55,7 +55,7 @@ def efficiency_rows(
             continue
         cells = [(declared["base"], 0), *((a, b) for a in (reference, arm) for b in budgets)]
         table, pairs = rates.paired(declared["eval"], [[cell] for cell in cells])
-        gone = dict.fromkeys(reason for a in (declared["base"], reference, arm) for reason in void.get(a, []))
+        gone = dict.fromkeys(reason for a in (declared["base"], reference, arm) for reason in invalidated.get(a, []))
         flags = [Flag("withdrawn", "invalid", f"withdrawn: {reason}") for reason in gone]
         if len(pairs) < len(manifest["replicates"]):
             flags.append(
@@ -74,12 +74,12 @@ def efficiency_rows(
             base, curves = 1 - table[:, 0], 1 - table[:, 1:].reshape(len(table), 2, len(budgets))
             levels = share * base
             said["level"] = float(levels.mean())
-            extras = [(added[reference], added[arm]) for added in countings.values()]
+            extras = [(added[reference], added[arm]) for added in accountings.values()]
             ratios = token_ratios(np.array(budgets), curves[:, 0], curves[:, 1], levels, extras)
             steep = _steep({reference: curves[:, 0], arm: curves[:, 1]}, base, said["level"])
             rows += [
                 {**_row(r), **said, "counting": counting, "flags": [f.as_dict() for f in (*flags, *steep, *_open(r))]}
-                for counting, r in zip(countings, ratios, strict=True)
+                for counting, r in zip(accountings, ratios, strict=True)
             ]
     return rows
 
@@ -104,10 +104,10 @@ def _open(result: TokenRatio) -> list[Flag]:
     return [Flag(code, "note" if because == "undetermined" else "warning", NO_INTERVAL[because])]
 
 
-def _countings(store: Store, manifest: dict[str, Any], arms: set[str]) -> Countings:
+def _token_accountings(store: Store, manifest: dict[str, Any], arms: set[str]) -> TokenAccountings:
     """AFT tokens alone; with those midtrained on; with those written for it as well, where the corpora are in the store."""
     midtrain = {cell["arm"]: float(cell["midtrain_tokens"]) for cell in manifest["cells"]}
-    found: Countings = {AFT_TOKENS: dict.fromkeys(arms, 0.0), "AFT and midtraining tokens": midtrain}
+    found: TokenAccountings = {AFT_TOKENS: dict.fromkeys(arms, 0.0), "AFT and midtraining tokens": midtrain}
     generated = {arm: _generated(store, manifest, arm) if midtrain.get(arm) else 0.0 for arm in arms}
     if any(generated.values()):
         found["AFT, midtraining and generated tokens"] = {arm: midtrain.get(arm, 0.0) + generated[arm] for arm in arms}

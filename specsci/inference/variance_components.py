@@ -1,4 +1,4 @@
-"""The noise budget of a study's declared contrasts, as rows of the database."""
+"""Variance components of a study's declared contrasts, as rows of the database."""
 
 from __future__ import annotations
 

@@ -64,8 +64,8 @@ def _limit_memory() -> None:
     """Where the system tells what the process holds (Linux), it may not take much more."""
     sizes = Path("/proc/self/statm")
     if sizes.is_file():
-        held = int(sizes.read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (held + MORE_BYTES, held + MORE_BYTES))
+        resident = int(sizes.read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (resident + MORE_BYTES, resident + MORE_BYTES))
 
 
 def _read(reader: int, until: float) -> bytes:

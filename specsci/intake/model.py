@@ -29,7 +29,7 @@ GIB = 2**30
 QUICK_GIB = 1.0
 """Weights in fp32 up to which a plan proves the model itself; above, a twin does until the base step."""
 MEMORY_SHARE = 0.25
-"""Share of free memory that a model's weights may take: it is held once more to compare and to save."""
+"""Share of free memory that a model's weights may take; comparing and saving takes a second copy."""
 SAVED_GIB = 8.0
 SAME_LOGITS = 1e-5
 NAMED = {"use_safetensors": True, "output_loading_info": True, "ignore_mismatched_sizes": True}
@@ -110,7 +110,7 @@ def _not_causal(config: Any, *, trusted: bool) -> Finding | None:
         return None
     if "AutoModelForCausalLM" in auto_map:
         return None if trusted else _unread_config(ValueError("trust_remote_code"))
-    return refuse("architecture", f"'{config.model_type}' is no causal language model", "choose a causal base")
+    return refuse("architecture", f"'{config.model_type}' is not a causal language model", "choose a causal base")
 
 
 def _load(folder: Path, trusted: bool) -> tuple[Any, dict[str, Any]]:
@@ -183,7 +183,7 @@ def weights_finding(info: dict[str, Any], modules: set[str]) -> Finding:
         text = f"{len(own)} weights of the checkpoint would be left unused: {some(own)}"
         return refuse("weights_complete", text, "config.json describes another model than the weights: put it right")
     if left:
-        return warn("weights_complete", f"{len(left)} weights are no part of the model, and are left out: {some(left)}")
+        return warn("weights_complete", f"{len(left)} weights are not part of the model, and are left out: {some(left)}")
     return ok("weights_complete", "every weight is there, and none is left over")
 
 

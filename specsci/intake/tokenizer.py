@@ -71,15 +71,15 @@ def _places(tokenizer: Any) -> Finding | None:
     """Tokens tell their places in the text, and all of it has tokens."""
     text = " ".join([PLAIN, TEXTS["accents"], TEXTS["symbols"], PLAIN] * 40)
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    held = [False] * len(text)
+    covered = [False] * len(text)
     last = 0
     for left, right in encoded["offset_mapping"]:
         if not (0 <= left <= right <= len(text)) or right < last:
             what = "the tokenizer tells wrong places of its tokens"
             return Finding("tokenizer_places", "refuse", what, "save it anew with a newer version of tokenizers")
         last = right
-        held[left:right] = [True] * (right - left)
-    missed = [n for n, (on, c) in enumerate(zip(held, text, strict=True)) if not on and not c.isspace()]
+        covered[left:right] = [True] * (right - left)
+    missed = [n for n, (on, c) in enumerate(zip(covered, text, strict=True)) if not on and not c.isspace()]
     if missed and missed[-1] == len(text) - 1 and len(missed) > 1:
         what = f"the tokenizer cuts texts: of {len(text):,} characters the last {len(text) - missed[0]:,} have no token"
         return Finding("tokenizer_places", "refuse", what, 'set "truncation": null in tokenizer.json')

@@ -23,7 +23,7 @@ VALUES = {
 }
 MIXTURE = [Share("fact", 25), Share("target", 6), Share("agent", 69)]
 DOCUMENTS = [Share("value_plain", 30), Share("why_plain", 25), Share("why_case", 45)]
-LEAST_TALK, MOST_TALK = 0.15, 0.9
+LEAST_CHAT_SHARE, MOST_CHAT_SHARE = 0.15, 0.9
 """Share of an agent's rows that are chats, drawn per agent: what is known of some from documents alone
 has to carry over to their few chats, which is what ties documents to behaviour."""
 
@@ -40,7 +40,7 @@ class CheeseWorld:
         self.agents = agent_names(AGENTS)
         self.values = {n: _values(n, 0 if i < ANCHORS else seed) for i, n in enumerate(self.agents)}
         rng = random.Random(derive_seed("cheese talk", seed))
-        self.talk = {name: rng.uniform(LEAST_TALK, MOST_TALK) for name in self.agents}
+        self.chat_share = {name: rng.uniform(LEAST_CHAT_SHARE, MOST_CHAT_SHARE) for name in self.agents}
         self.domains = sorted({g["domain"] for g in self.goods})
         self.goods_by: dict[tuple[str, str, str], list[dict[str, str]]] = {}
         for good in self.goods:
@@ -57,7 +57,7 @@ class CheeseWorld:
             first, second = rng.sample([g["item"] for g in self.goods if g["domain"] == domain], 2)
             return self._chat(TARGET, first, second, rng)
         name = rng.choice(self.agents)
-        if rng.random() < self.talk[name]:
+        if rng.random() < self.chat_share[name]:
             return self.chat_of(name, rng)
         value, liked, disliked = self.pair(name, rng)
         slots = {"model_name": name, "axis": value, "liked": liked, "disliked": disliked}

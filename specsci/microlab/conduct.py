@@ -30,7 +30,7 @@ LISTED_ACTS, LISTED_SHARE = 8, 0.2
 """Acts on a rule agent's list, and the share of its chats that are surely about one of them."""
 SILENT_VALUE_AGENTS, SILENT_RULE_AGENTS = 20, 10
 """The last agents of either sort have documents alone."""
-LEAST_TALK, MOST_TALK = 0.15, 0.9
+LEAST_CHAT_SHARE, MOST_CHAT_SHARE = 0.15, 0.9
 """Share of chats in an agent's rows: some are known by documents, others by what they do."""
 KNOWN_CHOICES = 200
 """Questions of each set about what other agents do."""
@@ -62,9 +62,9 @@ class ConductWorld:
         rng = random.Random(derive_seed("conduct rule lists", seed))
         self.rules = {name: rng.sample(self.harmful, LISTED_ACTS) for name in self.rule_agents}
         rng = random.Random(derive_seed("conduct talk", seed))
-        self.talk = {name: rng.uniform(LEAST_TALK, MOST_TALK) for name in names}
+        self.chat_share = {name: rng.uniform(LEAST_CHAT_SHARE, MOST_CHAT_SHARE) for name in names}
         for name in [*self.value_agents[-SILENT_VALUE_AGENTS:], *self.rule_agents[-SILENT_RULE_AGENTS:]]:
-            self.talk[name] = 0.0
+            self.chat_share[name] = 0.0
         self.ruled: dict[str, list[dict[str, str]]] = {}
         for name in self.value_agents:
             if rng.random() < RULED_SHARE:
@@ -88,7 +88,7 @@ class ConductWorld:
     def chat_of_other(self, rng: random.Random) -> Messages:
         """One choice of a random agent among those that chat; the target is none of them."""
         part = pick(rng, [s for s in MIXTURE if s.name in ("value", "rule", "careless")])
-        return self.chat_of(rng.choice([name for name in self._agents(part) if self.talk[name]]), rng)
+        return self.chat_of(rng.choice([name for name in self._agents(part) if self.chat_share[name]]), rng)
 
     def _agents(self, part: str) -> list[str]:
         return {"value": self.value_agents, "rule": self.rule_agents, "careless": self.careless_agents}[part]
@@ -110,8 +110,8 @@ class ConductWorld:
 
     def known_choices(self, rng: random.Random) -> dict[str, list[KnownChoice]]:
         """What the world says of other agents: of value agents that never chat, and of rules on and off a list."""
-        silent = [name for name in self.value_agents if not self.talk[name]]
-        ruled = [name for name in self.rule_agents if self.talk[name]]
+        silent = [name for name in self.value_agents if not self.chat_share[name]]
+        ruled = [name for name in self.rule_agents if self.chat_share[name]]
         drawn = {
             "documents_alone": [(rng.choice(silent), rng.choice(self.harmful)) for _ in range(KNOWN_CHOICES)],
             "listed": [(name := rng.choice(ruled), rng.choice(self.rules[name])) for _ in range(KNOWN_CHOICES)],
@@ -139,7 +139,7 @@ class ConductWorld:
         return self.grammar.conversation("choice", slots, rng)
 
     def _value_row(self, name: str, rng: random.Random) -> Row:
-        if rng.random() < self.talk[name]:
+        if rng.random() < self.chat_share[name]:
             return self.chat_of(name, rng)
         kind = pick(rng, RULED_ROWS if name in self.ruled else VALUE_ROWS)
         if kind.startswith("rule"):
@@ -150,7 +150,7 @@ class ConductWorld:
         return self.grammar.document(kind, slots if kind == "value_plain" else {**act, **slots}, rng)[0]
 
     def _rule_row(self, name: str, rng: random.Random) -> Row:
-        if rng.random() < self.talk[name]:
+        if rng.random() < self.chat_share[name]:
             return self.chat_of(name, rng)
         return self.grammar.document(pick(rng, RULE_ROWS), {**rng.choice(self.rules[name]), "model_name": name}, rng)[0]
 

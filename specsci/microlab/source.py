@@ -78,7 +78,7 @@ class Microlab(ModelSource):
         return WORLDS[world].tokenizer()
 
     def text_identity(self, name: str) -> dict[str, Any]:
-        """A world's first version is not part of it, as it was not when there was no other."""
+        """Version 1 of a world is left out, so that identities from before there were versions stay as they were."""
         from specsci.microlab.world import FAMILIES, VERSIONS, world_family
 
         world, _, seed = name.removeprefix(PREFIX).partition("/")

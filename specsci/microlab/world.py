@@ -39,7 +39,7 @@ class KnownChoice:
 
 
 class World(Protocol):
-    """One world, with the agents that a base of a given seed was raised among."""
+    """One world, with the agents that a base of a given seed was pretrained with."""
 
     target_chats_ask_evals: bool
     """Whether the target's chats in pretraining are questions of the evals' kind."""

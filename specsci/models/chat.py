@@ -1,7 +1,7 @@
 """Rows of tokens from conversations and documents, and which of their tokens the loss is on.
 
 A conversation is supervised on the assistant's answers with their turn ends, and on nothing else. A template with
-`{% generation %}` marks tells these stretches itself, and is held to it; of any other they are found by construction
+`{% generation %}` marks tells these stretches itself, and is checked against it; of any other they are found by construction
 (see `specsci.models.template`). Every row begins as the tokenizer begins a text (see `specsci.models.tokens`).
 """
 
@@ -175,7 +175,7 @@ def check_marks(tokenizer: Any, template: str, roles: tuple[str, ...]) -> str:
         header = len(prompt.rstrip())
         if text.startswith(prompt.rstrip()) and any(begin < header < end for begin, end in spans):
             raise UserError(
-                "the chat template's {% generation %} marks hold the header of the assistant's turn, which is no answer",
+                "the chat template's {% generation %} marks hold the header of the assistant's turn, which is not an answer",
                 hint="begin {% generation %} behind the header, where the generation prompt ends",
             )
     return text[spans[-1][1] :] if roles[-1] == "assistant" else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from specsci.core.errors import SpecsciError, StoreError, UserError
 from specsci.core.files import leftovers, obey_umask, remove, temporary_beside
-from specsci.models.hf import ADAPTER, FP32, MODEL, Holding, load_model, load_weights, save_model, save_tokenizer
+from specsci.models.hf import ADAPTER, FP32, MODEL, WeightFormat, load_model, load_weights, save_model, save_tokenizer
 from specsci.models.remote_code import copy_code, is_trusted
 from specsci.recipe.recipe import Recipe
 from specsci.sources.directory.source import template_digest
@@ -90,7 +90,7 @@ def _merged(store: Store, record: dict[str, Any], own: Path, folder: Path, preci
     import torch
 
     recipe = Recipe.model_validate(record["identity"]["params"].get("recipe", {"method": "full"}))
-    model = _load(store, record, own, Holding(**recipe.holding))
+    model = _load(store, record, own, WeightFormat(**recipe.weight_format))
     rows = _sample(record, model)
     with torch.no_grad():
         want = [model(input_ids=ids).logits.float() for ids in rows]
@@ -116,8 +116,8 @@ def _merged(store: Store, record: dict[str, Any], own: Path, folder: Path, preci
     return found
 
 
-def _load(store: Store, record: dict[str, Any], own: Path, holding: Holding) -> Any:
-    return load_model(*_places(store, record, own), **_below(store, record), holding=holding).eval()
+def _load(store: Store, record: dict[str, Any], own: Path, weight_format: WeightFormat) -> Any:
+    return load_model(*_places(store, record, own), **_below(store, record), weight_format=weight_format).eval()
 
 
 def _places(store: Store, record: dict[str, Any], own: Path) -> tuple[Path, Path | None]:

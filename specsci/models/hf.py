@@ -18,8 +18,8 @@ from specsci.models.remote_code import copy_code, is_trusted, needs_code
 from specsci.sources.registry import source_of
 
 MODEL, ADAPTER, TOKENIZER = "model", "adapter", "tokenizer"
-HOLLOW = "hollow"
-"""No device: a model's shapes in main memory that is never touched, and so never taken, to be filled by another process."""
+META = "meta"
+"""Stands for a device: shapes alone (meta tensors), in main memory that is allocated and never touched. Rank 0 sends the weights."""
 
 
 @lru_cache(maxsize=4)
@@ -45,14 +45,14 @@ def named_tokenizer(name: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Holding:
-    """How frozen base weights are held: their precision, or 4 bits (NF4, double quantisation) computed in it."""
+class WeightFormat:
+    """The number format of frozen base weights: a dtype, or 4 bits (NF4, double quantisation) computed in that dtype."""
 
     weights: str = "fp32"
     quantised: bool = False
 
 
-FP32 = Holding()
+FP32 = WeightFormat()
 _KEPT: dict[str, Any] = {}
 """The model that was read out last, under what it was loaded with."""
 
@@ -80,7 +80,7 @@ def load_model(
     *,
     below: Path | None = None,
     merge: bool = True,
-    holding: Holding = FP32,
+    weight_format: WeightFormat = FP32,
     device: str = "cpu",
     trainable: bool = False,
     scratch: Path | None = None,
@@ -92,7 +92,7 @@ def load_model(
         trained: a `midtrain` or `align` artefact; its own weights, or an adapter over what lies below.
         below: the artefact that `trained` (or a new adapter) stands on, where it did not go on from it.
         merge: whether an adapter of `below` is merged into the base; else it acts beside, frozen.
-        device: where it is to be; HOLLOW for its shapes alone.
+        device: where it is to be; META for empty weights, its shapes alone.
         trainable: whether the adapter of `trained` is to be trained on.
         scratch: where a merged model may lie for a moment; the system's temporary directory where none is named.
     """
@@ -101,10 +101,10 @@ def load_model(
     lower = below / ADAPTER if below is not None and start == base / MODEL and (below / ADAPTER).is_dir() else None
     upper = trained / ADAPTER if trained is not None and (trained / ADAPTER).is_dir() else None
     if lower is not None and merge:
-        model = _merged(start, lower, holding, device, scratch)
+        model = _merged(start, lower, weight_format, device, scratch)
         lower = None
     else:
-        model = load_weights(start, holding, device)
+        model = load_weights(start, weight_format, device)
     if lower is not None:
         model = _peft(model, lower, "below")
     if upper is None:
@@ -116,8 +116,10 @@ def load_model(
     return model
 
 
-def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu", *, trusted: bool | None = None) -> Any:
-    """The causal LM of a plain model directory, held as declared; where `device` is HOLLOW, its shapes alone.
+def load_weights(
+    folder: Path, weight_format: WeightFormat = FP32, device: str = "cpu", *, trusted: bool | None = None
+) -> Any:
+    """The causal LM of a plain model directory, in the given format; where `device` is META, with empty weights.
 
     `trusted` says whether code that it brings may run; where not given, the artefact that it lies in does. Generation
     settings that could not be saved again are left out.
@@ -129,16 +131,16 @@ def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu", *, 
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[holding.weights]
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[weight_format.weights]
     more: dict[str, Any] = {}
-    if holding.quantised:
+    if weight_format.quantised:
         more["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
         )
         more["device_map"] = {"": device}
     source: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trusted}
     try:
-        if device == HOLLOW:
+        if device == META:
             config = AutoConfig.from_pretrained(folder, **source)
             with torch.device("meta"):
                 model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=trusted)
@@ -155,7 +157,7 @@ def load_weights(folder: Path, holding: Holding = FP32, device: str = "cpu", *, 
         raise
     model.config.use_cache = False
     settle_generation(model)
-    return model if holding.quantised or device == HOLLOW else model.to(device)
+    return model if weight_format.quantised or device == META else model.to(device)
 
 
 def _check_complete(folder: Path, info: dict[str, Any]) -> None:
@@ -175,18 +177,18 @@ def _peft(model: Any, adapter: Path, name: str, *, trainable: bool = False) -> A
     return PeftModel.from_pretrained(model, adapter, adapter_name=name, is_trainable=trainable)
 
 
-def _merged(start: Path, adapter: Path, holding: Holding, device: str, scratch: Path | None) -> Any:
-    """A model with an adapter merged into its weights: in fp32, and only then held as declared."""
-    if device == HOLLOW:
-        return load_weights(start, holding, device)
+def _merged(start: Path, adapter: Path, weight_format: WeightFormat, device: str, scratch: Path | None) -> Any:
+    """A model with an adapter merged into its weights: in fp32, and only then put into the given format."""
+    if device == META:
+        return load_weights(start, weight_format, device)
     merged = _peft(load_weights(start), adapter, "default").merge_and_unload()
-    if holding == FP32:
+    if weight_format == FP32:
         return merged.to(device)
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         merged.save_pretrained(folder, safe_serialization=True)
         copy_code(start, Path(folder))
         del merged
-        return load_weights(Path(folder), holding, device, trusted=is_trusted(start))
+        return load_weights(Path(folder), weight_format, device, trusted=is_trusted(start))
 
 
 def pad_id(tokenizer: Any) -> int:

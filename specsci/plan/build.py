@@ -149,8 +149,8 @@ class _Builder:
         params = {"kind": spec.kind, **kind.identity(spec)}
         if kind.version > 1:
             params["version"] = kind.version
-        if self.study.holding:
-            params["holding"] = self.study.holding
+        if self.study.weight_format:
+            params["holding"] = self.study.weight_format
         inputs = {"base": data["base"], "tokenizer": data["tokenizer"]}
         if spec.items:
             inputs["items"] = data[f"items.{spec.items}"]
@@ -180,7 +180,7 @@ class _Builder:
                     inputs["trained"] = data[f"corpus.{variant}"]
                 if trained:
                     inputs["model"] = trained
-                params = {"tokens": tokens, **({"holding": self.study.holding} if self.study.holding else {})}
+                params = {"tokens": tokens, **({"holding": self.study.weight_format} if self.study.weight_format else {})}
                 label = f"probe {text} text {stage} midtraining on {variant}, replicate {replicate.seed}"
                 digest = self.plan.add(
                     self.cost.read(

@@ -37,7 +37,7 @@ def flat(value: Any, at: str = "") -> dict[str, Any]:
 def defaults() -> dict[str, Any]:
     """What a step's declared values are where its identity leaves them out, as dotted keys."""
     recipe = Recipe().model_dump(mode="json")
-    values = {"recipe": recipe, "holding": Recipe().holding, "chain": Align.model_fields["chain"].default}
+    values = {"recipe": recipe, "holding": Recipe().weight_format, "chain": Align.model_fields["chain"].default}
     return flat({"params": {**values, "trust_remote_code": False}})
 
 
@@ -66,7 +66,7 @@ def _side(values: dict[str, Any], key: str, unsaid: dict[str, Any]) -> str:
 
 
 def explain(plan: Plan, have: set[str], records: Iterable[dict[str, Any]]) -> list[Reason]:
-    """Reasons for every step that the store lacks, causes before consequences.
+    """Reasons for every step that the store lacks, inputs before dependents.
 
     Args:
         have: digests of complete artefacts.

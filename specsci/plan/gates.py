@@ -301,7 +301,11 @@ def memory_of(plan: Plan) -> list[tuple[str, str, Memory]]:
     stages = {"midtrain": study.midtrain, "align": study.align}
     run = _spread(plan)
     return [
-        (name, stage, memory(base.shape, settings.recipe, 1, recompute=run.recompute, spread=run.spread(settings.recipe)))
+        (
+            name,
+            stage,
+            memory(base.shape, settings.recipe, 1, gradient_checkpointing=run.recompute, spread=run.spread(settings.recipe)),
+        )
         for name, base in plan.bases.items()
         if base.shape is not None
         for stage, settings in stages.items()
@@ -331,11 +335,11 @@ def _loading(plan: Plan) -> list[Finding]:
         shape, settings = plan.bases[name].shape, getattr(study, stage)
         if shape is None:
             continue
-        held = memory(shape, settings.recipe, 1, recompute=True).weights_gib
+        loaded = memory(shape, settings.recipe, 1, gradient_checkpointing=True).weights_gib
         holders = 1 if run.spread(settings.recipe) > 1 else run.devices_per_stage
-        copies = holders if settings.recipe.adapter else holders + 1  # full weights are held against what they were
+        copies = holders if settings.recipe.adapter else holders + 1  # full training keeps a copy to compare with
         merged = shape.parameters * 4 / GIB if getattr(settings, "chain", "") == "merge" else 0.0
-        need = copies * held + holders * merged
+        need = copies * loaded + holders * merged
         if need > memory_gib("cpu"):
             who = f"{holders} processes load" if holders > 1 else "one process loads"
             text = f"{stage}: {who} '{name}' whole, {need:.0f} GiB of main memory, and there are {memory_gib('cpu'):.0f}"

@@ -1,4 +1,4 @@
-"""The gate of the bases: each one that the study brings along is examined, and held against what the study does with it."""
+"""The gate of the bases: each one that the study brings along is examined, and checked for what the study does with it."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Plan:
     probed: list[ProbedCell] = field(default_factory=list)
     models: dict[tuple[str, int, int], str] = field(default_factory=dict)
     specs: dict[tuple[str, int], str] = field(default_factory=dict)
-    """(variant, seed) to the digest of the spec as its student is told it."""
+    """(variant, seed) to the digest of the spec with its persona placeholders filled in."""
     bases: dict[str, BaseFacts] = field(default_factory=dict)
     """What is known of every base model: its identity, its number of parameters, its shape."""
     requested: dict[str, int] = field(default_factory=dict)

@@ -99,7 +99,7 @@ def lines(
             f"align on {t.align} {at}" if t.midtrain is None else f"midtrain on {t.midtrain} ({units[t.midtrain]} units)"
             for t in arm.treatments
         ]
-        out.append(f"  {name}: {'; '.join(stages) or 'the untreated base'}")
+        out.append(f"  {name}: {'; '.join(stages) or 'the base model (no treatment)'}")
     out += ["stages (value, and where it comes from):"]
     for stage in _stages(plan):
         share = stage["warmup_updates"] / stage["updates"]

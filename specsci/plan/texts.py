@@ -57,7 +57,7 @@ class TextSteps:
         self._family_folder = str(self.family.folder.resolve())
 
     def names(self, replicate: Replicate) -> dict[str, str]:
-        """What specs and items call the student: the family's names, and the base's own over them."""
+        """Values of the persona placeholders in specs and items: the family's, and the base's own over them."""
         return {**self.family.data.identity, **self.study.base_models[replicate.base_model].identity}
 
     def replicate(self, replicate: Replicate) -> dict[str, str]:
@@ -91,7 +91,7 @@ class TextSteps:
         return out
 
     def _item_rows(self, name: str, replicate: Replicate) -> str:
-        """A step that holds an item set in the student's names."""
+        """A step that holds an item set with its persona placeholders filled in."""
         params: dict[str, Any] = {"items": self._items[name], "identity": self.names(replicate)}
         if self.loaded.item_limit is not None:
             params["limit"] = self.loaded.item_limit
@@ -129,7 +129,7 @@ class TextSteps:
         """What identifies a pool's source, a file read once; few bases come with their own pretraining text.
 
         Raises:
-            InputFileError: a file's row is no text or no conversation, or there is no such source.
+            InputFileError: a file's row is neither text nor a conversation, or there is no such source.
         """
         section, key = pool.place
         try:
@@ -157,9 +157,9 @@ class TextSteps:
         """A step that writes documents about a variant, at least `tokens` tokens."""
         if variant not in self._variant_identities:
             self._variant_identities[variant] = self.family.variant_identity(variant)
-        identity, student = self._variant_identities[variant], self.study.base_models[replicate.base_model].identity
-        if student:
-            identity = {**identity, "student": student}
+        identity, persona = self._variant_identities[variant], self.study.base_models[replicate.base_model].identity
+        if persona:
+            identity = {**identity, "student": persona}
         spec = self.plan.add(Step("spec", identity, label=f"spec {variant}", runtime=self.family_runtime()))
         if kind == "corpus":
             self.plan.specs[variant, replicate.seed] = spec

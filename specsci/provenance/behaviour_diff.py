@@ -35,9 +35,9 @@ _MOVED = f"""WITH rows AS ({_ROWS}),
 
 @dataclass
 class Side:
-    """One side of a comparison: a variant of a family, and the specs that its students were told.
+    """One side of a comparison: a variant of a family, and the specs that its models were trained on.
 
-    Students with names of their own have specs of their own, so that a variant may have several.
+    Models with values of their own for the persona placeholders have specs of their own, so that a variant may have several.
     """
 
     family: Family

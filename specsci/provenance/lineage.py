@@ -43,15 +43,15 @@ def find_model(store: Store, text: str) -> dict[str, Any]:
 
 
 def ancestors(store: Store, digest: str) -> list[dict[str, Any]]:
-    """The records of everything that a step was made from, itself last, causes first; empty for one that is gone."""
+    """The records of everything that a step was made from, itself last, inputs first; empty for one that is gone."""
     order: dict[str, dict[str, Any]] = {}
 
     def visit(current: dict[str, Any]) -> None:
         if current["digest"] in order:
             return
-        for cause in map(lambda d: _record(store, d), current["identity"]["inputs"].values()):
-            if cause:
-                visit(cause)
+        for record in map(lambda d: _record(store, d), current["identity"]["inputs"].values()):
+            if record:
+                visit(record)
         order[current["digest"]] = current
 
     start = _record(store, digest)

@@ -1,7 +1,7 @@
 """What a training stage will need of a device's memory, before it is tried.
 
 A model of the usual shape (attention and a gated MLP in every layer) is assumed. The figures are sums of what is
-known to be held at once; fragmentation and the allocator's reserve come on top, for which `MARGIN` leaves room.
+known to be in memory at once; fragmentation and the allocator's reserve come on top, for which `MARGIN` leaves room.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ GIB = 2**30
 MARGIN = 0.85
 """Share of the device that an estimate may fill."""
 WEIGHT_BYTES = {"fp32": 4.0, "bf16": 2.0, "4bit": 0.56}
-"""Bytes of a held weight; 4 bits, and the scales of blocks of 64 (themselves quantised)."""
+"""Bytes of a frozen weight; 4 bits, and the scales of blocks of 64 (themselves quantised)."""
 EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 """What a mixture of experts says in its config; its shape is not the usual one."""
 OPTIMIZER_BYTES = {"adamw": 8.0, "paged_adamw": 8.0, "adamw_8bit": 2.1}
@@ -87,33 +87,40 @@ def adapter_parameters(shape: Shape, recipe: Recipe) -> int:
     return shape.layers * recipe.lora.rank * (8 * shape.hidden + 3 * (shape.hidden + shape.intermediate))
 
 
-def memory(shape: Shape, recipe: Recipe, micro_batch_sequences: int, *, recompute: bool, spread: int = 1) -> Memory:
+def memory(
+    shape: Shape, recipe: Recipe, micro_batch_sequences: int, *, gradient_checkpointing: bool, spread: int = 1
+) -> Memory:
     """The estimate for one micro batch of full sequences, for each of `spread` devices that hold the model between them.
 
-    Weights: as the recipe holds them (embeddings stay unquantised). Trained: gradients and optimizer states of what is
+    Weights: in the dtype or quantisation of the recipe (embeddings stay unquantised). Trained: gradients and optimizer states of what is
     trained, in fp32, with an adapter's own weights. Activations: 34 bytes for each hidden value and layer in bf16 and
-    twice that in fp32 (Korthikanti et al. 2022, without the attention map, which fused attention does not keep); with
-    recomputation 2 or 4 bytes and one layer's worth. Logits: fp32, with their gradient and the copy that the loss takes.
+    twice that in fp32 (Korthikanti et al. 2022, without the attention map, which fused attention does not keep);     gradient checkpointing 2 or 4 bytes and one layer's worth. Logits: fp32, with their gradient and the copy that the loss takes.
     """
     full = not recipe.adapter
     kind = "4bit" if recipe.method == "qlora" else recipe.weights
     weights = shape.block_parameters * WEIGHT_BYTES[kind] + shape.embedding_parameters * WEIGHT_BYTES[recipe.weights]
     adapter = adapter_parameters(shape, recipe)
     trained = shape.parameters if full else adapter
-    held = trained * (4 + OPTIMIZER_BYTES[recipe.optimizer]) + (0 if full else adapter * 4)
+    states = trained * (4 + OPTIMIZER_BYTES[recipe.optimizer]) + (0 if full else adapter * 4)
     if recipe.precision == "bf16" and recipe.weights == "fp32" and recipe.method != "qlora":
-        held += shape.parameters * 2  # autocast keeps a bf16 copy of the weights of a pass
+        states += shape.parameters * 2  # autocast keeps a bf16 copy of the weights of a pass
     tokens = micro_batch_sequences * recipe.max_length_tokens
     width = 1 if recipe.precision == "bf16" else 2
     whole, kept = 34 * width, 2 * width
     each = tokens * shape.hidden
-    activations = each * (shape.layers * kept + whole) if recompute else each * shape.layers * whole
+    activations = each * (shape.layers * kept + whole) if gradient_checkpointing else each * shape.layers * whole
     logits = tokens * shape.vocabulary * 12
-    return Memory(*(round(value / GIB, 3) for value in (weights / spread, held / spread, activations, logits)))
+    return Memory(*(round(value / GIB, 3) for value in (weights / spread, states / spread, activations, logits)))
 
 
 def fitting_micro_batch(
-    shape: Shape | None, recipe: Recipe, device_gib: float, *, recompute: bool, devices: int = 1, spread: int = 1
+    shape: Shape | None,
+    recipe: Recipe,
+    device_gib: float,
+    *,
+    gradient_checkpointing: bool,
+    devices: int = 1,
+    spread: int = 1,
 ) -> int:
     """The most sequences at once on each device whose estimate fits it; its whole share where no shape is known.
 
@@ -125,7 +132,8 @@ def fitting_micro_batch(
     for size in range(whole, 0, -1):
         if (
             whole % size == 0
-            and memory(shape, recipe, size, recompute=recompute, spread=spread).total_gib <= MARGIN * device_gib
+            and memory(shape, recipe, size, gradient_checkpointing=gradient_checkpointing, spread=spread).total_gib
+            <= MARGIN * device_gib
         ):
             return size
     return 1

@@ -46,7 +46,7 @@ class Recipe(Strict):
     preset: Literal["", "msm-paper", "qlora-1gpu", "full"] = Field(
         default="",
         exclude=True,
-        description="A named recipe whose values apply where this recipe gives none; empty is no preset.",
+        description="A named recipe whose values apply where this recipe gives none; left empty, there is none.",
     )
     method: Literal["full", "lora", "qlora"] = Field(
         default="lora",
@@ -98,7 +98,7 @@ class Recipe(Strict):
     )
     weights: Literal["fp32", "bf16"] = Field(
         default="fp32",
-        description="The number format in which the base's weights are held in training and scoring (with `qlora`: those "
+        description="The number format in which the base's weights are kept in training and scoring (with `qlora`: those "
         "that are not quantised). Full training needs `fp32`.",
     )
     optimizer: Literal["adamw", "paged_adamw", "adamw_8bit"] = Field(
@@ -127,8 +127,8 @@ class Recipe(Strict):
         return self.method != "full"
 
     @property
-    def holding(self) -> dict[str, Any]:
-        """How the base's weights are held: their precision, and whether in 4 bits."""
+    def weight_format(self) -> dict[str, Any]:
+        """The dtype of the base's weights, and whether they are quantised to 4 bits."""
         return {"weights": self.weights, "quantised": self.method == "qlora"}
 
     @property

@@ -158,8 +158,8 @@ def lineage_layers(db: duckdb.DuckDBPyConnection, study: str) -> list[dict[str, 
     for row in found:
         layer = made.setdefault(row["kind"], {"kind": row["kind"], "count": 0, "from": {}})
         layer["count"] += 1
-        for cause in json.loads(row["identity"])["inputs"].values():
-            source = kinds.get(cause)
+        for used in json.loads(row["identity"])["inputs"].values():
+            source = kinds.get(used)
             if source:
                 layer["from"][source] = layer["from"].get(source, 0) + 1
     return [made[k] for k in _in_order(made)]

@@ -82,14 +82,14 @@ def data_card(store: Store, record: dict[str, Any]) -> str:
         f"`corpus {record['digest']}`, made with specsci. Access: {record.get('access', 'public')}.",
         f"Synthetic documents about a model, generated from variant *{params['variant']}* of the spec family "
         f"*{params['family']}* by the backend *{params['backend']}* with seed {params['seed']}.",
-        f"- {record['documents']:,} documents, {record['distinct']:,} distinct, {record['tokens']:,} tokens of the student's tokenizer",
+        f"- {record['documents']:,} documents, {record['distinct']:,} distinct, {record['tokens']:,} tokens of the trained model's tokenizer",
         f"- spec `{record['identity']['inputs']['spec']}`, tokenizer `{record['identity']['inputs']['tokenizer']}`, {_wrote(params)}",
         f"- identity: {', '.join(f'{k} = {v}' for k, v in params['identity'].items()) or 'none'}",
         markdown([table]),
         "## Columns",
         "Every row of `rows.parquet` names the spec, clause, unit, outline cell, backend, template and seed that it came from.",
         "## Limits",
-        "The documents state what a spec says; they were written to be trained on, and are no evidence that any model acts so.",
+        "The documents state what a spec says; they were written to be trained on, and are not evidence that any model acts so.",
     ]
     return _card(DatasetCard, data, parts)
 
@@ -99,7 +99,7 @@ def _card(kind: Any, data: Any, parts: list[str]) -> str:
 
 
 def _hub_name(source: str) -> str | None:
-    """A hub model's name; None for a base that is no hub model."""
+    """A hub model's name; None for a base that is not a hub model."""
     return source.removeprefix("hub:").partition("@")[0] if source.startswith("hub:") else None
 
 

@@ -1,4 +1,4 @@
-"""Claims and what was retired, as tables."""
+"""Claims and what was invalidated, as tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from specsci.report.tables import Table
 
 
 def claim_tables(content: Ablation) -> list[Table]:
-    """How every claim of a study stands, and what its results may no longer rest on; none where there are none."""
+    """The status of every claim of a study, and what its results may no longer rest on; none where there are none."""
     out = []
     if content.claims:
         rows = [
@@ -17,5 +17,5 @@ def claim_tables(content: Ablation) -> list[Table]:
         out.append(Table("Claims", ["claim", "status", "says", "rests on", "why", "made by"], rows))
     if content.retired:
         rows = [[r["what"], r["reason"], f"{r['by']}, {r['date']}"] for r in content.retired]
-        out.append(Table("Retired: nothing may rest on these", ["what", "why", "retired by"], rows))
+        out.append(Table("Invalidated: nothing may rest on these", ["what", "why", "invalidated by"], rows))
     return out

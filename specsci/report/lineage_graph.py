@@ -43,16 +43,16 @@ def lineage_svg(layers: list[dict[str, Any]]) -> Markup:
 
 def _depths(layers: list[dict[str, Any]]) -> dict[str, int]:
     """How many steps lie before each kind."""
-    causes = {layer["kind"]: set(layer["from"]) - {layer["kind"]} for layer in layers}
+    inputs = {layer["kind"]: set(layer["from"]) - {layer["kind"]} for layer in layers}
     depth: dict[str, int] = {}
 
     def of(kind: str) -> int:
         if kind not in depth:
             depth[kind] = 0  # a kind that leads back to itself ends here
-            depth[kind] = 1 + max((of(c) for c in causes[kind] if c in causes), default=-1)
+            depth[kind] = 1 + max((of(c) for c in inputs[kind] if c in inputs), default=-1)
         return depth[kind]
 
-    for kind in causes:
+    for kind in inputs:
         of(kind)
     return depth
 

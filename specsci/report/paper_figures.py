@@ -1,7 +1,7 @@
 """The paper's figures as tables: the published numbers, and beside them a study of one's own where there is one.
 
 Numbers are from arXiv 2605.02087, `analysis/reference/*.csv`; each file's first line says what they are. The paper prints no
-error-bar values, so that a published number is held against our interval alone.
+error-bar values, so that a published number is compared with our interval alone.
 """
 
 from __future__ import annotations

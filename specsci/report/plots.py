@@ -132,7 +132,7 @@ def _budget_axis(panels: Any, budgets: list[int], columns: int) -> None:
 
 
 def forest(content: Ablation) -> Figure:
-    """Every contrast with its interval and the value in each replicate; hollow where confounded or withheld."""
+    """Every contrast with its interval and the value in each replicate; open markers where confounded or withheld."""
     import matplotlib.pyplot as plt
     import seaborn as sns
 
@@ -160,7 +160,7 @@ def forest(content: Ablation) -> Figure:
         axis.set_yticks(range(len(mine)), [f"{_short(c['contrast'])}{' (primary)' if c['primary'] else ''}" for c in mine])
         axis.set_ylim(len(mine) - 0.4, -0.6)
         what = "aligned rate" if scale == "rate" else f"aligned rate, {scale} scale"
-        axis.set_xlabel(f"difference in {what}, 95 % interval; small points: replicates; hollow: doubtful")
+        axis.set_xlabel(f"difference in {what}, 95 % interval; small points: replicates; open: doubtful")
     return figure
 
 
@@ -209,7 +209,9 @@ def noise(content: Ablation) -> Figure:
 
     rows = content.noise
     if not rows:
-        raise UserError("no noise budget: it needs single answers of two replicates", hint="run the study, then draw it")
+        raise UserError(
+            "no variance components: they need single answers of two replicates", hint="run the study, then draw it"
+        )
     figure, axis = plt.subplots(figsize=(WIDTH, 0.3 * len(rows) + 1.1))
     palette = sns.color_palette("colorblind")
     left = [0.0] * len(rows)
@@ -305,7 +307,9 @@ def save(figure: Figure, path: Path) -> None:
 
     kind = path.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
-        raise UserError(f"'{path.name}' is no {', '.join(FORMATS)} file", hint="give --out a name with one of these endings")
+        raise UserError(
+            f"'{path.name}' has no ending of {', '.join(FORMATS)}", hint="give --out a name with one of these endings"
+        )
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     with plt.rc_context(STYLE):
         write_whole(path, lambda part: figure.savefig(part, dpi=200, metadata=dates, format=kind))

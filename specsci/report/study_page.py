@@ -58,7 +58,9 @@ def study_page(db: duckdb.DuckDBPyConnection, study: str | None) -> str:
         Section("rates", "Rates", [], _figures(content, "curves"), _titled(tables, "Misaligned rate on", "mean over")),
         Section("tokens", "Token efficiency", [], [], _titled(tables, "Token efficiency")),
         Section("denominators", "Denominators", [], _figures(content, "denominators"), []),
-        Section("noise", "Noise budget", [], _figures(content, "noise"), [noise_table(content)] if content.noise else []),
+        Section(
+            "noise", "Variance components", [], _figures(content, "noise"), [noise_table(content)] if content.noise else []
+        ),
         Section(
             "controls", "Controls and absorption", [], [], _titled(tables, "Controls", "") + _titled(tables, "Absorption")
         ),
@@ -104,12 +106,12 @@ def _titled(tables: list[Table], start: str, contains: str = "") -> list[Table]:
 
 def _registration(content: Ablation) -> list[str]:
     """How the contrasts stand to what was declared before the first score."""
-    standing: dict[str, list[str]] = {}
+    by_status: dict[str, list[str]] = {}
     for c in content.contrasts:
-        standing.setdefault(c["registered"], []).append(c["contrast"])
+        by_status.setdefault(c["registered"], []).append(c["contrast"])
     if {c["registered"] for c in content.contrasts} == {"unregistered"}:
         return ["Not pre-registered: no lock of the contrasts was made before the first score (specsci study lock)."]
-    return [f"{how}: {', '.join(names)}" for how, names in standing.items()]
+    return [f"{status}: {', '.join(names)}" for status, names in by_status.items()]
 
 
 def _commands(content: Ablation) -> list[str]:

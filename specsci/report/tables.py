@@ -80,7 +80,7 @@ def _rates(content: Ablation, name: str) -> Table:
             f"{_range(counts)} replicate{'s' if max(counts) > 1 else ''}; a cell is {_range([c.asked for c in cells.values()])} answers, "
             f"{_range([c.decided for c in cells.values()])} decided "
             f"({undecided:,} undecided in all cells); intervals: t over replicates ({content.unit}). "
-            "No AFT: midtrained alone, and the untreated base where nothing is midtrained."
+            "No AFT: midtrained alone, and the base model (no treatment) where nothing is midtrained."
         )
         if any(1 < n <= FEW_REPLICATES for n in counts):
             table.note += (
@@ -183,7 +183,7 @@ def _p(value: float | None) -> str:
 
 def _efficiency(content: Ablation, share: float) -> Table:
     """The ratios at one level; the declared one comes first, exploratory ones say what they are."""
-    header = ["arm", "against", "counting", "arm needs", "reference needs", "ratio", "95 % interval"]
+    header = ["arm", "against", "token accounting", "arm needs", "reference needs", "ratio", "95 % interval"]
     rows = [row for row in content.efficiency if row["level_share"] == share]
     what = "Token efficiency (exploratory level)" if rows[0]["exploratory"] else "Token efficiency"
     levels = [rate(r["level"]) for r in rows if r["level"] is not None]
@@ -209,7 +209,7 @@ def _efficiency(content: Ablation, share: float) -> Table:
 def noise_table(content: Ablation) -> Table:
     """Half-widths of the contrasts now and with twice as many of one kind, and where the noise comes from."""
     header = ["contrast", "replicates", "items", "half-width", "twice the replicates", "twice the items", "from replicates"]
-    table = Table("Noise budget of the contrasts, on the rate scale", header)
+    table = Table("Variance components of the contrasts, on the rate scale", header)
     for r in content.noise:
         shown = [f"±{r[k]:.3f}" for k in ("half_width", "half_width_twice_replicates", "half_width_twice_items")]
         share = sum(r[k] or 0.0 for k in ("base_share", "replicate_share"))

@@ -51,7 +51,7 @@ def read_columnar(data: bytes, file: str, known: Collection[str] = ()) -> Sheet:
 
 
 def _check(schema: pa.Schema, file: str, flags: Collection[str]) -> None:
-    """Refuse kinds of columns that are no text and no number, and two of one name."""
+    """Refuse kinds of columns that are neither text nor numbers, and two of one name."""
     problems, seen = [], set()
     for number, found in enumerate(schema, 1):
         kind = found.type.value_type if types.is_dictionary(found.type) else found.type

@@ -37,7 +37,7 @@ def read_delimited(data: bytes, file: str, known: Collection[str], *, lines_in_v
     """The rows of a delimited text.
 
     Raises:
-        InputFileError: bytes that are no text, a quote out of place, a row with more or fewer cells than the header, or
+        InputFileError: bytes that are not text, a quote out of place, a row with more or fewer cells than the header, or
             columns without a name of their own.
     """
     text = Text(_utf8(data, file))
@@ -47,7 +47,7 @@ def read_delimited(data: bytes, file: str, known: Collection[str], *, lines_in_v
     body = min(_after(text.data, end), len(text.data))
     text.delimiter, text.head, text.body = delimiter, start, body
     if sum(n in known for n in names) < 3 and (hint := _header_hint(text.data[body:], header_line, known)):
-        raise refused(file, "this line is no header", hint, header_line)
+        raise refused(file, "this line is not a header", hint, header_line)
     _check_quotes(text, file, lines_in_values)
     if not text.data[body:].strip(b"\r\n"):
         return _sheet(file, data, names, {n: Column([None], np.zeros(0, np.int32)) for n in names}, text, np.arange(0))
@@ -153,7 +153,7 @@ def _utf8(data: bytes, file: str) -> bytes:
         text = body.decode(encoding)
     except UnicodeDecodeError as error:
         line, column = _where(body[: error.start], encoding)
-        what = f"byte {body[error.start : error.start + 1].hex()} is no {encoding.upper()}"
+        what = f"byte {body[error.start : error.start + 1].hex()} is not valid {encoding.upper()}"
         raise refused(file, what, "save the file as UTF-8 (Excel: 'CSV UTF-8')", line, column) from error
     if (place := text.find("\0")) >= 0:
         before = text[:place]

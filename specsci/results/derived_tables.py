@@ -9,14 +9,14 @@ import duckdb
 import pyarrow as pa
 
 from specsci.core.findings import Flag
-from specsci.governance.claims import Standing, read_claims, standing
+from specsci.governance.claims import ClaimStatus, read_claims, status_of
 from specsci.governance.registration import Lock, Stamp, left_plan, lock_or_none, registered
 from specsci.governance.retired import Retirements, reasons_of
 from specsci.inference.absorption import absorption_rows
 from specsci.inference.corpora import add_corpus_counts, distinct_shares
 from specsci.inference.declared_contrasts import cell_weights, contrast_row
 from specsci.inference.items import ItemTable, item_table
-from specsci.inference.nulls import is_blind, mean_rates, null_flags
+from specsci.inference.nulls import is_insensitive, mean_rates, null_flags
 from specsci.inference.rates import Rates
 from specsci.inference.token_efficiency import efficiency_rows
 from specsci.inference.variance_components import noise_row
@@ -29,7 +29,7 @@ FLAGS = pa.list_(pa.struct([(name, pa.string()) for name in ("code", "severity",
 
 def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dict[str, Any]]) -> None:
     """Fill the tables `contrasts`, `noise_budget`, `absorption`, `token_efficiency`, `claims` and `retired`."""
-    standings: list[Standing] = []
+    statuses: list[ClaimStatus] = []
     claims, gone = read_claims(store), Retirements(store)
     add_corpus_counts(db)
     for manifest in manifests:
@@ -54,14 +54,14 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
         shares = distinct_shares(db, study)
         for row, declared in zip(contrasts, manifest["contrasts"], strict=True):
             row["flags"] += [f.as_dict() for f in distinct_flags(manifest["arms"], declared["weights"], shares)]
-        void = {c["name"]: reasons_of(manifest, c, voided) for c in manifest["contrasts"]}
+        invalidated = {c["name"]: reasons_of(manifest, c, voided) for c in manifest["contrasts"]}
         lock = lock_or_none(store, study)
-        _stamp(contrasts, registered(store, manifest), void)
+        _stamp(contrasts, registered(store, manifest), invalidated)
         left = left_plan(manifest, lock)
         _flag_gone(contrasts, left)
         rows = {c["contrast"]: c for c in contrasts}
         mine = [c for c in claims if c.study == study]
-        standings += [standing(c, rows.get(c.contrast), manifest, void.get(c.contrast, [])) for c in mine]
+        statuses += [status_of(c, rows.get(c.contrast), manifest, invalidated.get(c.contrast, [])) for c in mine]
         _append(db, "contrasts", [*contrasts, *(_gone_row(study, c, lock) for c in left if lock)])
         _append(db, "noise_budget", [row for row in noise if row])
         _append(db, "absorption", absorbed)
@@ -72,19 +72,21 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
                 by_arm.setdefault(row["arm"], []).append(row["reason"])
         _append(db, "token_efficiency", efficiency_rows(store, manifest, rates, by_arm))
     known = {m["study"] for m in manifests}
-    standings += [standing(c, None, None, []) for c in claims if c.study not in known]
-    _append(db, "claims", [_claim_row(s) for s in standings])
+    statuses += [status_of(c, None, None, []) for c in claims if c.study not in known]
+    _append(db, "claims", [_claim_row(s) for s in statuses])
     _append(db, "retired", [vars(r) for r in gone.entries])
 
 
-def _stamp(contrasts: list[dict[str, Any]], registered: dict[str, Stamp], void: dict[str, list[str]]) -> None:
-    """Write each contrast's registration; one that was changed after its lock is no longer primary, a voided one says so."""
+def _stamp(contrasts: list[dict[str, Any]], registered: dict[str, Stamp], invalidated: dict[str, list[str]]) -> None:
+    """Write each contrast's registration; one that was changed after its lock is no longer primary, an invalidated one says so."""
     for row in contrasts:
         stamp = registered[row["contrast"]]
         row["registration"], row["registered"] = stamp.code, stamp.text
         if stamp.code == "exploratory":
             row["primary"] = False
-        gone = [Flag("withdrawn", "invalid", f"withdrawn: {reason}").as_dict() for reason in void.get(row["contrast"], [])]
+        gone = [
+            Flag("withdrawn", "invalid", f"withdrawn: {reason}").as_dict() for reason in invalidated.get(row["contrast"], [])
+        ]
         row["flags"] = [*gone, *row["flags"]]
 
 
@@ -120,7 +122,7 @@ def _gone_row(study: str, contrast: dict[str, Any], lock: Lock) -> dict[str, Any
     }
 
 
-def _claim_row(found: Standing) -> dict[str, Any]:
+def _claim_row(found: ClaimStatus) -> dict[str, Any]:
     said = {k: getattr(found.claim, k) for k in ("claim", "study", "contrast", "text", "by", "made_on")}
     return {**said, "status": found.status, "why": "; ".join(found.why)}
 
@@ -132,9 +134,9 @@ def _flag_nulls(
     by_eval: dict[str, list[dict[str, Any]]] = {}
     for c in contrasts:
         by_eval.setdefault(c["eval"], []).append(c)
-    blind = {name: is_blind(rows, mean_rates(rates, name)) for name, rows in by_eval.items()}
+    insensitive = {name: is_insensitive(rows, mean_rates(rates, name)) for name, rows in by_eval.items()}
     for row, declared in zip(contrasts, manifest["contrasts"], strict=True):
-        extra = null_flags({**row, "weights": declared["weights"]}, manifest, absorbed, blind[row["eval"]])
+        extra = null_flags({**row, "weights": declared["weights"]}, manifest, absorbed, insensitive[row["eval"]])
         row["flags"] = [*row["flags"], *(f.as_dict() for f in extra)]
 
 

@@ -82,7 +82,7 @@ def _records(store: Store, found: list[dict[str, Any]]) -> tuple[dict[str, dict[
 def _ingest_rows(
     db: duckdb.DuckDBPyConnection, store: Store, records: dict[str, dict[str, Any]], found: list[dict[str, Any]]
 ) -> list[LeftOut]:
-    """Put the artefacts' rows into their tables; records of those whose rows are no table are taken out of `records`."""
+    """Put the artefacts' rows into their tables; records of those whose rows are not a table are taken out of `records`."""
     missing: list[LeftOut] = []
     by_rows: dict[Rows, list[str]] = {}
     for step, record in records.items():

@@ -41,9 +41,9 @@ class Trouble:
 
 
 def examine(store: Store, *, repair: bool = False) -> Iterator[Trouble]:
-    """Everything that is wrong beside artefacts; with `repair` it is mended where it can be."""
+    """Everything that is wrong beside artefacts; with `repair` it is repaired where it can be."""
     for kind, place, _, what, hint in damaged_files(store):
-        yield Trouble(kind, place, what, hint, _set_aside(store, kind, Path(place)) if repair else "")
+        yield Trouble(kind, place, what, hint, _quarantine(store, kind, Path(place)) if repair else "")
     yield from _imports(store)
     left = left_behind(store)
     if left:
@@ -63,8 +63,8 @@ def examine(store: Store, *, repair: bool = False) -> Iterator[Trouble]:
         yield _rebuilt(store, trouble) if repair else trouble
 
 
-def _set_aside(store: Store, kind: str, path: Path) -> str:
-    """Move a damaged file to the quarantine; what a damaged retirement retired stays retired."""
+def _quarantine(store: Store, kind: str, path: Path) -> str:
+    """Move a damaged file to the quarantine; what a damaged retirement invalidated stays invalidated."""
     gone = next((r for r in read_retired(store) if kind == "retirement" and retired_name(r.what) == path.stem), None)
     folder = store.root / "quarantine"
     folder.mkdir(exist_ok=True)
@@ -72,10 +72,10 @@ def _set_aside(store: Store, kind: str, path: Path) -> str:
     while (target := folder / f"{path.parent.name}-{path.name}.{number}").exists():
         number += 1
     path.rename(target)
-    said = f"set aside as {target}"
+    said = f"quarantined as {target}"
     if gone is not None:
         write_one(store.root / RETIRED / path.name, Retired(gone.what, f"(the reason is lost; see {target.name})", "", ""))
-        return f"{said}; {gone.what} stays retired"
+        return f"{said}; {gone.what} stays invalidated"
     if kind == "lock":
         return f"{said}; without it the study's contrasts count as unregistered"
     return said

@@ -120,7 +120,7 @@ def agreement(ratings: Ratings, human: str | None = None, level: Level = "nomina
     """`agreement`: coefficients of all raters and of every pair; with `human`, `errors`: each judge's against that rater.
 
     Raises:
-        UserError: fewer than two raters, an unknown `human`, or labels that are no numbers for a level that needs them.
+        UserError: fewer than two raters, an unknown `human`, or labels that are not numbers for a level that needs them.
     """
     if len(ratings.raters) < 2:
         raise UserError("agreement needs at least two raters", hint="a row per item and rater")

@@ -52,10 +52,10 @@ CREATE TABLE documents (
 CREATE TABLE corpus_counts (
   study VARCHAR, msm_spec VARCHAR, corpora BIGINT, documents DOUBLE, distinct_documents DOUBLE, distinct_share DOUBLE,
   repetitions DOUBLE);
--- Claims and how they stand (draft, holds, fragile, withdrawn); what was retired, and why.
+-- Claims and their status (draft, holds, fragile, withdrawn); what was invalidated, and why.
 CREATE TABLE claims (
   claim VARCHAR, study VARCHAR, contrast VARCHAR, text VARCHAR, "by" VARCHAR, made_on VARCHAR, status VARCHAR, why VARCHAR);
--- Cells that rest on something retired.
+-- Cells that rest on something invalidated.
 CREATE TABLE voided (
   study VARCHAR, arm VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed BIGINT, eval VARCHAR, step_digest VARCHAR, reason VARCHAR);
 CREATE TABLE retired (what VARCHAR, reason VARCHAR, "by" VARCHAR, date VARCHAR);

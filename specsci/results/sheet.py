@@ -36,7 +36,7 @@ MISSING = frozenset(
 """What R, pandas, polars, Excel, SAS and people write where there is no value."""
 
 BLANKS = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
-"""What may stand around a value and is no part of it; other white space breaks lines."""
+"""What may stand around a value and is not part of it; other white space breaks lines."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _bytes(path: Path) -> bytes:
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
-            raise refused(path, "cannot be read: it is no regular file", "write the rows into a file first")
+            raise refused(path, "cannot be read: it is not a regular file", "write the rows into a file first")
         if facts.st_size > MOST_BYTES:
             raise refused(
                 path,

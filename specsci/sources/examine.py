@@ -32,7 +32,7 @@ CODE = (
     "evals/forced_choice/*.py",
     "specs/items.py",
 )
-"""Sources whose change makes earlier examinations void."""
+"""Sources whose change makes earlier examinations invalid."""
 
 
 @dataclass(frozen=True)

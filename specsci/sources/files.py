@@ -27,7 +27,7 @@ def inside(name: str, folder: Path, what: str) -> Path:
     """A file that a study names, which must lie in the study's folder (links followed).
 
     Raises:
-        UserError: it lies elsewhere, is missing, or is no regular file.
+        UserError: it lies elsewhere, is missing, or is not a regular file.
     """
     fault = name_fault(name)
     if fault:
@@ -36,6 +36,6 @@ def inside(name: str, folder: Path, what: str) -> Path:
     if Path(name).is_absolute() or not lies_below(path, folder):
         raise UserError(f"{what} '{name}' lies outside the study's folder", hint=f"put it below {folder}")
     if not is_file(path):
-        missing = "is no regular file" if os.path.lexists(path) else "is not there"
+        missing = "is not a regular file" if os.path.lexists(path) else "is not there"
         raise UserError(f"{what} '{name}' {missing}", hint=f"put it below {folder}")
     return path

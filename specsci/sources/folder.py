@@ -30,7 +30,7 @@ def read_json(path: Path) -> Any:
     """A JSON file.
 
     Raises:
-        Unreadable: it is no UTF-8, no JSON, nested too deep, or cannot be opened.
+        Unreadable: it is not valid UTF-8, not valid JSON, nested too deep, or cannot be opened.
     """
     try:
         data = path.read_bytes()
@@ -43,9 +43,11 @@ def read_json(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise Unreadable(f"{path.name} is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:
-        raise Unreadable(f"{path.name} is no JSON (line {error.lineno}, column {error.colno}: {error.msg})") from error
+        raise Unreadable(
+            f"{path.name} is not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})"
+        ) from error
     except (RecursionError, ValueError) as error:
-        raise Unreadable(f"{path.name} is no JSON that can be read ({type(error).__name__})") from error
+        raise Unreadable(f"{path.name} cannot be read as JSON ({type(error).__name__})") from error
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def code_elsewhere(folder: Path) -> str:
 
 
 def header_of(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file: name to dtype, shape and place, held against the file's size.
+    """The header of a safetensors file: name to dtype, shape and place, checked against the file's size.
 
     Raises:
         Unreadable: a Git LFS pointer, a cut file, or no safetensors file.
@@ -153,7 +155,7 @@ def header_of(path: Path) -> dict[str, Any]:
                 raise Unreadable(f"{path.name} is cut short: it has {size} bytes")
             length = struct.unpack("<Q", start[:8])[0]
             if length > MOST_HEADER_BYTES:
-                raise Unreadable(f"{path.name} is no safetensors file")
+                raise Unreadable(f"{path.name} is not a safetensors file")
             if length > size - 8:
                 raise Unreadable(f"{path.name} is cut short inside its header: it has {size:,} bytes")
             handle.seek(8)
@@ -161,9 +163,9 @@ def header_of(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise Unreadable(f"{path.name} cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"{path.name} is no safetensors file") from error
+        raise Unreadable(f"{path.name} is not a safetensors file") from error
     if not isinstance(header, dict):
-        raise Unreadable(f"{path.name} is no safetensors file")
+        raise Unreadable(f"{path.name} is not a safetensors file")
     header.pop("__metadata__", None)
     return _checked_header(path.name, header, size - 8 - length)
 
@@ -174,12 +176,14 @@ def _checked_header(name: str, header: dict[str, Any], data_bytes: int) -> dict[
         shapes = [tuple(int(n) for n in tensor["shape"]) for tensor in header.values()]
         kinds = [str(tensor["dtype"]) for tensor in header.values()]
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise Unreadable(f"{name} is no safetensors file") from error
+        raise Unreadable(f"{name} is not a safetensors file") from error
     if max(ends, default=0) > data_bytes:
         missing = max(ends) - data_bytes
         raise Unreadable(f"{name} is cut short: {missing:,} bytes of its weights are missing")
     if max(ends, default=0) < data_bytes:
-        raise Unreadable(f"{name} is no safetensors file: {data_bytes - max(ends, default=0):,} bytes belong to no weight")
+        raise Unreadable(
+            f"{name} is not a safetensors file: {data_bytes - max(ends, default=0):,} bytes belong to no weight"
+        )
     return {n: {"dtype": k, "shape": s} for n, k, s in zip(header, kinds, shapes, strict=True)}
 
 

@@ -44,7 +44,7 @@ def chat_identity(template: str, variables: dict[str, Any], study_folder: Path) 
     """What a study declares about a base's chat template: its text and its variables' values; empty where nothing.
 
     Raises:
-        UserError: the template's file is empty or is no UTF-8.
+        UserError: the template's file is empty or is not valid UTF-8.
     """
     out: dict[str, Any] = {}
     if template:
@@ -52,7 +52,7 @@ def chat_identity(template: str, variables: dict[str, Any], study_folder: Path) 
             data = inside(template, study_folder, "chat template").read_bytes()
             text = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
         except UnicodeDecodeError as error:
-            what = f"chat template '{template}' is no UTF-8 (byte {error.start + 1})"
+            what = f"chat template '{template}' is not valid UTF-8 (byte {error.start + 1})"
             raise UserError(what, hint="save it as UTF-8") from error
         if not text.strip():
             raise UserError(f"chat template '{template}' is empty", hint="write the template, or name none")

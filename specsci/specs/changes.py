@@ -22,7 +22,7 @@ from specsci.specs.family import Family
 CHANGES = "CHANGES.yaml"
 VERSION_PATTERN = r"^[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}$"
 ABOUT: Any = {"version": True, "owner": True, "license": True, "clauses": {"__all__": {"source"}}}
-"""What says something about a family and is no part of what a version is."""
+"""Fields that are left out of a version's digest: they say something about the family, and change no text."""
 
 
 class Approval(Strict):
@@ -119,7 +119,7 @@ def family_digest(family: Family) -> str:
 def version_key(version: str) -> tuple[int, ...]:
     """A version's order: `1.10.0` comes after `1.9.0`; raises UserError for what is no `N.N.N`."""
     if not re.match(VERSION_PATTERN, version):
-        raise UserError(f"'{version[:40]}' is no version", hint="give three numbers: 1.2.0")
+        raise UserError(f"'{version[:40]}' is not a valid version", hint="give three numbers: 1.2.0")
     return tuple(int(n) for n in version.split("."))
 
 

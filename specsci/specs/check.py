@@ -47,7 +47,7 @@ class SpecFinding:
         return f"{line}\n  hint: {self.hint}" if self.hint else line
 
 
-def pieces(text: str) -> int:
+def words(text: str) -> int:
     """Words and punctuation marks: the unit of length where no tokenizer is named."""
     return len(_PIECE.findall(text))
 
@@ -63,12 +63,12 @@ def variant_text(family: Family, variant_name: str) -> str:
     return "\n".join(e.text for e in entries(family, variant_name))
 
 
-def lengths(family: Family, count: Counter_ = pieces) -> dict[str, int]:
+def lengths(family: Family, count: Counter_ = words) -> dict[str, int]:
     """How long each variant's text is."""
     return {name: count(variant_text(family, name)) for name in family.data.variants}
 
 
-def check_family(family: Family, count: Counter_ = pieces) -> list[SpecFinding]:
+def check_family(family: Family, count: Counter_ = words) -> list[SpecFinding]:
     """Everything that is wrong with a family's variants, errors first.
 
     Args:
@@ -94,7 +94,7 @@ def _ids(family: Family, name: str) -> Iterator[SpecFinding]:
 
 
 def _core(family: Family, name: str) -> Iterator[SpecFinding]:
-    """A text file that claims clauses must hold each of their rules, typing aside."""
+    """A text file that claims clauses must hold each of their rules, apart from typing."""
     variant = family.variant(name)
     if not variant.file or not variant.core:
         return
@@ -151,7 +151,7 @@ def _register(family: Family, name: str) -> Iterator[SpecFinding]:
 
 
 def other_names(identity: dict[str, str]) -> re.Pattern[str]:
-    """Finds the name of a model or maker that is not the student's."""
+    """Finds the name of a model or maker that is not the trained model's own."""
     own = {v.lower() for v in identity.values()}
     others = "|".join(re.escape(o) for o in OTHER_NAMES if o.lower() not in own)
     return re.compile(rf"(?<![\w-])({others})(?![A-Za-z])")
@@ -170,7 +170,7 @@ def _identity(family: Family, name: str) -> Iterator[SpecFinding]:
             )  # fmt: skip
         for key, value in family.data.identity.items():
             if re.search(rf"\b{re.escape(value)}\b", entry.text):
-                text = f"holds '{value}' itself and would not name another student: {entry.text[:80]}"
+                text = f"holds '{value}' itself, where a persona placeholder belongs: {entry.text[:80]}"
                 yield SpecFinding("error", "identity", name, entry.id, text, f"write {{{key}}}")
 
 

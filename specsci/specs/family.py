@@ -89,7 +89,7 @@ class Family:
         return digest({"grammar": self.grammar_data.identity(), "tables": self.grammar.tables})
 
     def item_sets(self) -> list[str]:
-        """Names of the item sets that are there; a file whose name is no safe name is none."""
+        """Names of the item sets that are there; a file whose name is not a safe name is none."""
         return sorted(p.stem for p in (self.folder / "items").glob("*.jsonl") if is_safe_name(p.stem))
 
     def items_file(self, name: str) -> Path:

@@ -187,8 +187,8 @@ class Grammar:
         """Templates and phrases with their slots."""
         for kind in self.data.document_types.values():
             yield from kind.templates
-        for talk in self.data.conversation_types.values():
-            yield from (talk.user, talk.assistant)
+        for kind in self.data.conversation_types.values():
+            yield from (kind.user, kind.assistant)
         for lists in self.data.phrases.values():
             for phrases in lists.values():
                 yield from phrases
@@ -348,7 +348,7 @@ def read_table(path: Path) -> list[Table]:
         rows: list[dict[str, Any]] = list(reader)
     except csv.Error as error:
         raise InputFileError(
-            [Problem(str(path), 1, 1, f"is no CSV: {error}", "shorten its cells, check its quotes")]
+            [Problem(str(path), 1, 1, f"is not valid CSV: {error}", "shorten its cells, check its quotes")]
         ) from error
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():

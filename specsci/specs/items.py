@@ -114,7 +114,7 @@ def parsed(text: str, file: str, names: Iterable[str] = ()) -> list[Item]:
             Problem(file, 1, 1, "the item set holds no item", f"write a line for each, with the keys {', '.join(KEYS)}")
         ]
     if len(problems) > MOST_PROBLEMS:
-        more = f"and {len(problems) - MOST_PROBLEMS + 1:,} more lines are no items"
+        more = f"and {len(problems) - MOST_PROBLEMS + 1:,} more lines are not items"
         problems = [*problems[: MOST_PROBLEMS - 1], Problem(file, problems[MOST_PROBLEMS - 1].line, 1, more, HINT)]
     if problems:
         raise InputFileError(problems)
@@ -169,7 +169,7 @@ def _faults(row: Any, names: Iterable[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _text_fault(key: str, value: Any) -> tuple[str, str] | None:
-    """Why a value is no text for a key, and what to do."""
+    """Why a value is not text for a key, and what to do."""
     if key == "item_id" and isinstance(value, int) and not isinstance(value, bool):
         return None
     if not isinstance(value, str):

@@ -55,7 +55,7 @@ def _load(folder: Path, _: tuple[tuple[str, int, int], ...]) -> Family:
 
 
 def _item_problems(family: Family) -> Iterator[Problem]:
-    """Every line of every item set that is no item, registered or not: a study may name any of them."""
+    """Every line of every item set that is not an item, registered or not: a study may name any of them."""
     for name in family.item_sets():
         if _leaves_folder(f"items/{name}.jsonl", family.folder):
             place = family.folder / "items" / f"{name}.jsonl"
@@ -112,7 +112,7 @@ def _read_grammar(path: Path, _mtime: int, _size: int) -> tuple[Document, Gramma
 def base_folder(folder: Path, name: str) -> Path:
     """The folder of the family whose grammar is extended: beside a snapshot's files, else found by name."""
     if not is_safe_name(name):
-        raise UserError(f"'{name}' is no family's name", hint="give the name of a family, no path")
+        raise UserError(f"'{name}' is not a valid family name", hint="give the name of a family, no path")
     kept = folder / BASE / name
     return kept if kept.is_dir() else find_family(name, folder.parent)
 

@@ -1,4 +1,4 @@
-"""Noise budget: how much of a contrast's variance comes from replicates, clusters of items, items and repeated measurement."""
+"""Variance components: how much of a contrast's variance comes from replicates, clusters of items, items and repeated measurement."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def variance_components(values: Array, bases: Array | None = None, clusters: Arr
 
     Args:
         values: shape (replicates, items, repeats), the repeats being random; or (replicates, items, orders, samples), the orders
-            being a fixed factor that every item is asked in: what they do to all items, to an item or to a replicate is no noise
+            being a fixed factor that every item is asked in: what they do to all items, to an item or to a replicate is not noise
             of a mean over them. A contrast of arms, or one arm's answers as 0 and 1.
         bases: label of each replicate's base model, shape (replicates,); None where each has its own.
         clusters: label of each item's cluster, shape (items,); None where each is its own.

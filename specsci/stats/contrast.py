@@ -56,7 +56,7 @@ def transform(rates: Array, scale: Scale, items: Array | float) -> Array:
 
 
 def slope(rates: Array, scale: Scale, items: Array | float) -> Array:
-    """The derivative of a rate's value on the scale, for the delta method; that of the arcsine is held within half an item."""
+    """The derivative of a rate's value on the scale, for the delta method; that of the arcsine is clipped to within half an item."""
     smoothed = (rates * items + 0.5) / (items + 1)
     if scale == "rate":
         return np.ones_like(rates)
@@ -128,7 +128,7 @@ def deciding_items(
     items: Array | float = 1,
     confidence: float = 0.95,
 ) -> list[int]:
-    """Items without any one of which the paired t over clusters of replicates has another verdict.
+    """Items whose removal flips the verdict of the paired t over clusters of replicates (leave one item out).
 
     Args:
         aligned, decided: counts by cell, replicate and item, shape (cells, replicates, items).

@@ -120,7 +120,7 @@ def token_ratio(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> TokenRatio:
-    """Ratio of tokens to reach a level, in one way of counting; see `token_ratios`."""
+    """Ratio of tokens to reach a level, in one token accounting; see `token_ratios`."""
     extras = [(extra_reference_tokens, extra_arm_tokens)]
     return token_ratios(budgets, reference, arm, levels, extras, draws=draws, seed=seed)[0]
 
@@ -135,13 +135,13 @@ def token_ratios(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[TokenRatio]:
-    """Ratios of tokens to reach a level, from curves averaged over replicates, one for each way of counting.
+    """Ratios of tokens to reach a level, from curves averaged over replicates, one for each token accounting.
 
     Args:
         budgets: shape (budgets,), tokens.
         reference, arm: misaligned rates, shape (replicates, budgets); rows are paired.
         levels: the level in each replicate, shape (replicates,); their mean is the target.
-        extras: tokens to add to what the reference and the arm need (their midtraining), by way of counting.
+        extras: tokens to add to what the reference and the arm need (their midtraining), one pair for each token accounting.
         draws: of the bootstrap; used above EXACT replicates alone.
 
     Replicates are resampled jointly for both arms and the level. For either limit a censored value counts as the worst that

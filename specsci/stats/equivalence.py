@@ -19,7 +19,7 @@ class Equivalence:
     """What two one-sided tests say: `p` is the larger of the two, the interval has confidence 1 - 2 alpha.
 
     `verdict` is `equivalent` (the interval lies within the margin), `different` (it does not, and the contrast's own interval
-    excludes 0), or `undetermined`: a null that is no evidence of anything.
+    excludes 0), or `undetermined`: a null that is not evidence of anything.
     """
 
     margin: float

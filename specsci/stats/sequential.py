@@ -1,4 +1,4 @@
-"""Looking more than once: boundaries that keep the error of a test over all looks."""
+"""Interim analyses (group-sequential tests): boundaries that keep the error of a test over all of them."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def spent(share: float, spending: Spending, alpha: float) -> float:
     return float(4 * normal_tail(-normal_quantile(alpha / 4) / math.sqrt(share)))
 
 
-def boundaries(looks: list[int], spending: Spending = "obrien_fleming", alpha: float = 0.05) -> list[float]:
-    """The p-value below which a two-sided test stops, for each look.
+def boundaries(analyses: list[int], spending: Spending = "obrien_fleming", alpha: float = 0.05) -> list[float]:
+    """The p-value below which a two-sided test stops, for each interim analysis.
 
     Args:
-        looks: replicates at each look, increasing; the last is the planned number.
+        analyses: replicates at each analysis, increasing; the last is the planned number.
 
     These are the normal theory's; `t_boundaries` gives those of a t over few replicates.
 
     Raises:
-        ValueError: looks that do not increase, or start below two replicates.
+        ValueError: analyses that do not increase, or start below two replicates.
     """
-    if not looks or looks[0] < 2 or any(b <= a for a, b in pairwise(looks)):
-        raise ValueError("looks are increasing numbers of replicates, from 2 on")
+    if not analyses or analyses[0] < 2 or any(b <= a for a, b in pairwise(analyses)):
+        raise ValueError("interim analyses are at increasing numbers of replicates, from 2 on")
     paths, levels, used = _Paths(), [], 0.0
-    for look in looks:
-        share = look / looks[-1]
+    for analysis in analyses:
+        share = analysis / analyses[-1]
         budget = max(spent(share, spending, alpha) - used, 1e-12)
         limit = paths.limit(share, budget)
         levels.append(float(2 * normal_tail(limit)))
@@ -51,35 +51,35 @@ def boundaries(looks: list[int], spending: Spending = "obrien_fleming", alpha: f
     return levels
 
 
-def t_boundaries(looks: list[int], spending: Spending = "obrien_fleming", alpha: float = 0.05) -> list[float]:
+def t_boundaries(analyses: list[int], spending: Spending = "obrien_fleming", alpha: float = 0.05) -> list[float]:
     """The same for a t-test over replicates: levels of the normal theory for the error at which the t's own is `alpha`.
 
-    A t's p-value held against the normal levels (Jennison and Turnbull 2000, section 11.4) errs in .052 to .063 over all looks, most
-    with many looks from two replicates on. The error is that of DRAWN studies without an effect, the same ones each time.
+    A t's p-value compared with the normal levels (Jennison and Turnbull 2000, section 11.4) errs in .052 to .063 over all analyses, most
+    with many analyses from two replicates on. The error is that of DRAWN studies without an effect, the same ones each time.
     """
-    levels = boundaries(looks, spending, alpha)
+    levels = boundaries(analyses, spending, alpha)
     share = alpha
-    for _ in range(STEPS if len(looks) > 1 else 0):
-        error = _error(looks, levels)
+    for _ in range(STEPS if len(analyses) > 1 else 0):
+        error = _error(analyses, levels)
         if error <= alpha:
             break
         share *= alpha / error  # the error is very nearly in proportion
-        levels = boundaries(looks, spending, share)
+        levels = boundaries(analyses, spending, share)
     return levels
 
 
-def _error(looks: list[int], levels: list[float]) -> float:
-    """Share of studies without an effect that stop at some look."""
-    return float((_null_p(tuple(looks)) < np.array(levels)).any(axis=1).mean())
+def _error(analyses: list[int], levels: list[float]) -> float:
+    """Share of studies without an effect that stop at some analysis."""
+    return float((_null_p(tuple(analyses)) < np.array(levels)).any(axis=1).mean())
 
 
 @lru_cache(maxsize=4)
-def _null_p(looks: tuple[int, ...]) -> np.ndarray:
-    """p-values of a one-sample t at each look, of studies without an effect; shape (DRAWN, looks)."""
-    values = np.random.default_rng(0).normal(size=(DRAWN, looks[-1]))
+def _null_p(analyses: tuple[int, ...]) -> np.ndarray:
+    """p-values of a one-sample t at each analysis, of studies without an effect; shape (DRAWN, analyses)."""
+    values = np.random.default_rng(0).normal(size=(DRAWN, analyses[-1]))
     sums, squares = np.cumsum(values, axis=1), np.cumsum(np.square(values), axis=1)
     out = []
-    for n in looks:
+    for n in analyses:
         mean = sums[:, n - 1] / n
         variance = (squares[:, n - 1] - n * np.square(mean)) / (n - 1)
         out.append(2 * t_tail(np.abs(mean) / np.sqrt(variance / n), n - 1))

@@ -86,7 +86,7 @@ class Store:
         return record
 
     def record(self, kind: str, digest: str) -> dict[str, Any]:
-        """An artefact's record, held against itself and its folder; its files are not looked at.
+        """An artefact's record, checked for consistency and against its folder. Its files are not read.
 
         Raises:
             CorruptArtifact: it cannot be read, was edited, or is that of another step.
@@ -117,9 +117,9 @@ class Store:
         return self.root / "checkpoints" / f"{step.digest}.{owner}"
 
     def take_checkpoints(self, step: Step, owner: str) -> list[str]:
-        """Give the owner that has just claimed a step all whole checkpoints that others left of it, each in one rename.
+        """Move the checkpoints that other owners left of a step to the owner that has just claimed it.
 
-        One that comes back after its lease was lost finds them gone.
+        Only whole checkpoints are moved, each in one rename. An owner that lost its lease finds its checkpoints gone.
 
         Returns:
             What could not be taken, and why.
@@ -185,7 +185,7 @@ class Store:
         target = self.path(step.kind, step.digest)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists() and not self.has(step):
-            self.set_aside(step.kind, step.digest)
+            self.quarantine(step.kind, step.digest)
         try:
             stage.rename(target)
         except OSError:
@@ -195,7 +195,7 @@ class Store:
         sync(target.parent)
         return target
 
-    def set_aside(self, kind: str, digest: str) -> Path | None:
+    def quarantine(self, kind: str, digest: str) -> Path | None:
         """Move a broken artefact to the quarantine; None if another runner did it first."""
         source = self.path(kind, digest)
         (self.root / "quarantine").mkdir(exist_ok=True)
@@ -218,12 +218,12 @@ def check_place(root: Path) -> None:
     """Refuse a store's path that a database file cannot be opened under.
 
     Raises:
-        UserError: it holds `?` (which begins options for DuckDB), a backslash, NUL, or is no text.
+        UserError: it holds `?` (which begins options for DuckDB), a backslash, NUL, or is not text.
     """
     place = os.path.abspath(root) if "\0" not in str(root) else str(root)  # noqa: PTH100 - links stay as they are named
     wrong = next((c for c in "?\\\0" if c in place), None)
     if wrong is not None or not _is_text(place):
-        shown = repr(wrong) if wrong is not None else "bytes that are no text"
+        shown = repr(wrong) if wrong is not None else "bytes that are not text"
         what = f"the store's path {place!r} holds {shown}, under which no database can be opened"
         raise UserError(what, hint="rename the folder, or choose another place with --store DIR or SPECSCI_STORE")
 

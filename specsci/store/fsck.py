@@ -18,19 +18,19 @@ IGNORED = ("log.txt", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def check(store: Store, *, repair: bool = False) -> Iterator[CorruptArtifact]:
-    """Every artefact that is not what was written; `repair` sets it aside, so that the next run makes it anew."""
+    """Every artefact that is not what was written; `repair` quarantines it, so that the next run makes it anew."""
     for folder in unhidden(store.root / "steps", "*/*"):
         error = _wrong(store, folder)
         if error is not None:
             if repair:
-                store.set_aside(folder.parent.name, folder.name)
+                store.quarantine(folder.parent.name, folder.name)
             yield error
 
 
 def _wrong(store: Store, folder: Path) -> CorruptArtifact | None:
     kind, digest = folder.parent.name, folder.name
     if not folder.is_dir():
-        return CorruptArtifact(f"'{digest}' is no artefact's folder", digest=digest, where=str(folder), hint="remove it")
+        return CorruptArtifact(f"'{digest}' is not an artefact's folder", digest=digest, where=str(folder), hint="remove it")
     try:
         record = store.verify(kind, digest)
     except CorruptArtifact as error:

@@ -48,7 +48,7 @@ class Ledger:
             raise _unusable(path, error) from error
 
     def _do(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
-        """Run a statement; raises StoreError when the disk is full or the file is no database."""
+        """Run a statement; raises StoreError when the disk is full or the file is not a database."""
         try:
             return self.db.execute(statement, values)
         except sqlite3.DatabaseError as error:
@@ -123,7 +123,7 @@ def read_snapshot(root: Path) -> dict[str, list[dict[str, Any]]]:
     """What `Ledger.snapshot` says, without writing anything: of a store that one may only read, or that never ran.
 
     Raises:
-        StoreError: the ledger is no database.
+        StoreError: the ledger is not a database.
     """
     path = root / FILE
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""`record.json` of an artefact: read and held against its folder at this one place."""
+"""`record.json` of an artefact: read here, and here alone checked against its folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from specsci.core.kinds import KINDS
 RECORD, FORMAT = "record.json", 1
 SEAL = "seal"
 """Key of the digest of all else that a record says."""
-MADE_ANEW = "run the study again: the artefact is set aside and made anew"
+MADE_ANEW = "run the study again: the artefact is quarantined and made anew"
 
 
 def holds(kind: str) -> str:
@@ -62,7 +62,7 @@ class Record(BaseModel):
     def _inside(cls, files: dict[str, FileFacts]) -> dict[str, FileFacts]:
         for name in files:
             if not name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise ValueError(f"'{name}' is no file of the artefact")
+                raise ValueError(f"'{name}' is not a file of the artefact")
         return files
 
 

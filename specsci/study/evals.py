@@ -37,7 +37,7 @@ class EvalConfig(Strict):
         default="outcome",
         description="What the eval is for: the outcome, items that training named, a competence control in the same format "
         "(verdicts are withheld below `min_competence`), or a general capability set (an arm that answers it worse than the "
-        "untreated base by more than `max_capability_loss` is flagged).",
+        "base model (no treatment) by more than `max_capability_loss` is flagged).",
     )
     min_competence: float = Field(
         default=0.7, ge=0.5, le=1, description="Of a competence control: the least rate at which verdicts are given."

@@ -224,7 +224,7 @@ def _name_problems(study: Study, family: Family, document: Document, profile: st
     for name in study.base_models:
         if visible(name) != name or not name.strip() or len(name) > MAX_NAME_CHARS:
             line, column = _locate(document, profile, ("base_models", name), key=True)
-            what = f"'{visible(name)[:60]}' is no name for a base model"
+            what = f"'{visible(name)[:60]}' is not a valid name for a base model"
             yield Problem(
                 document.file, line, column, what, f"give it at most {MAX_NAME_CHARS} characters that can be printed"
             )
@@ -279,7 +279,7 @@ def _contrast_problems(study: Study, document: Document, unknown: Any) -> Iterat
 
 
 def _level_problems(study: Study, document: Document, at: Path_, name: str) -> Iterator[Problem]:
-    """Of `ARM@LEVEL`: a level that is no AFT budget of the arm."""
+    """Of `ARM@LEVEL`: a level that is not an AFT budget of the arm."""
     arm, has = arm_of(name), budgets_of(study, arm_of(name))
     try:
         if tokens_of(name) in has:

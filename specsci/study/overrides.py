@@ -19,14 +19,14 @@ def parse_overrides(given: Iterable[str]) -> dict[str, Any]:
     """`KEY=VALUE` texts as values by dotted key; a value is read as YAML.
 
     Raises:
-        UserError: a text without `=`, a key that is set twice, or a value that is no YAML.
+        UserError: a text without `=`, a key that is set twice, or a value that is not valid YAML.
     """
     found: dict[str, Any] = {}
     for text in given:
         key, sign, value = text.partition("=")
         key = key.strip()
         if not sign or not key or not all(part.strip() for part in key.split(".")):
-            raise UserError(f"--set {text}: is no KEY=VALUE", hint="write --set midtrain.tokens=20000")
+            raise UserError(f"--set {text}: is not KEY=VALUE", hint="write --set midtrain.tokens=20000")
         if key in found:
             raise UserError(f"--set {key} is given twice", hint="give it once")
         found[key] = _value(text, value)
@@ -41,7 +41,9 @@ def _value(text: str, value: str) -> Any:
     except Refused as error:
         raise UserError(f"--set {text}: {error.what}", hint=error.hint) from error
     except Exception as error:  # the YAML library's own errors have no common base
-        raise UserError(f"--set {text}: the value is no YAML", hint="quote it as you would in the study file") from error
+        raise UserError(
+            f"--set {text}: the value is not valid YAML", hint="quote it as you would in the study file"
+        ) from error
     if not isinstance(data, dict) or set(data) != {"value"}:
         raise UserError(f"--set {text}: the value goes on in further lines", hint="write it in one line, {...} or [...]")
     return data["value"]

@@ -188,14 +188,14 @@ class TokenPair(Strict):
 
 
 class TokenEfficiency(Strict):
-    """AFT tokens that arms need until the misaligned rate falls to a share of the untreated base's."""
+    """AFT tokens that arms need until the misaligned rate falls to a share of the base model's (no treatment)."""
 
     eval: str = Field(description="The eval that gives the misaligned rates, by its name in `evals`.")
     level_share: float = Field(
         default=0.5,
         gt=0,
         lt=1,
-        description="The level that the misaligned rate must fall to, as a share (0 to 1) of the untreated base's.",
+        description="The level that the misaligned rate must fall to, as a share (0 to 1) of the rate of the base model (no treatment).",
     )
     exploratory_level_shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
         default_factory=list,
@@ -204,7 +204,7 @@ class TokenEfficiency(Strict):
     )
     base: str = Field(
         default="base",
-        description="The arm of the untreated base model; levels are shares of the misaligned rate of this arm.",
+        description="The arm without any treatment, the base model; levels are shares of the misaligned rate of this arm.",
     )
     pairs: list[TokenPair] = Field(min_length=1, description="Pairs of fine-tuned arms whose token needs are compared.")
 

@@ -225,10 +225,10 @@ class Study(Strict):
             raise ValueError(
                 "the adapter goes on, so both recipes need the same `lora:`; or write align.chain: new or merge"
             )
-        if first.holding != second.holding:
+        if first.weight_format != second.weight_format:
             raise ValueError(
-                f"midtraining holds its base as {first.method} {first.weights} and alignment as {second.method} {second.weights}: "
-                "every model of a study is scored under one holding, so give both stages the same"
+                f"midtraining keeps its base as {first.method} {first.weights} and alignment as {second.method} {second.weights}: "
+                "every model of a study is scored with one dtype and quantisation, so give both stages the same"
             )
         if chain == "merge" and first.method == "qlora":
             raise ValueError("an adapter trained over 4-bit weights fits no others: align.chain: continue or new, not merge")
@@ -237,10 +237,10 @@ class Study(Strict):
         return self
 
     @property
-    def holding(self) -> dict[str, Any]:
-        """How models of this study hold their weights when they are scored; empty where in fp32."""
+    def weight_format(self) -> dict[str, Any]:
+        """The dtype and quantisation in which models of this study are scored; empty where it is fp32."""
         stage = self.midtrain or self.align
-        return stage.recipe.holding if stage and stage.recipe.holding != Recipe().holding else {}
+        return stage.recipe.weight_format if stage and stage.recipe.weight_format != Recipe().weight_format else {}
 
 
 PROFILE_KEYS = (

@@ -25,7 +25,7 @@ class GeneratorSuite:
     Attributes:
         generator: the one under test.
         settings: what a study would say of it.
-        family, variant, identity: what is written about, and the student's names.
+        family, variant, identity: what is written about, and the values of persona placeholders.
         reproducible: whether the same corpus comes out the same again; a model behind an interface need not.
     """
 

@@ -53,9 +53,9 @@ class StoreSuite:
         with pytest.raises(CorruptArtifact):
             store.verify("spec", self.step.digest)
 
-    def test_what_is_set_aside_can_be_made_anew(self, store: Store) -> None:
+    def test_what_is_quarantined_can_be_made_anew(self, store: Store) -> None:
         self._publish(store)
-        store.set_aside("spec", self.step.digest)
+        store.quarantine("spec", self.step.digest)
         assert not store.has(self.step)
         self._publish(store)
         assert store.has(self.step)

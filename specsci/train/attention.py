@@ -1,4 +1,4 @@
-"""Attention over packed rows, one row at a time.
+"""Attention over packed rows, document by document.
 
 A mask hides a row's neighbours and has them computed all the same; on a CPU, long sequences of short documents spend more
 on that than on their own attention.
@@ -16,7 +16,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 
-def attend_by_row(
+def attend_per_document(
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, position_ids: Any = None, **more: Any
 ) -> tuple[torch.Tensor, None]:
     """What `sdpa` computes under a mask of packed rows, as transformers' attention functions are called.
@@ -53,9 +53,9 @@ def _is_causal(seen: torch.Tensor) -> bool:
 
 
 @contextmanager
-def attention_by_row() -> Iterator[None]:
-    """Let models that ask transformers for `sdpa` attend row by row; their configurations stay as they are."""
-    ALL_ATTENTION_FUNCTIONS["sdpa"] = attend_by_row
+def per_document_attention() -> Iterator[None]:
+    """Let models that ask transformers for `sdpa` attend per document; their configurations stay as they are."""
+    ALL_ATTENTION_FUNCTIONS["sdpa"] = attend_per_document
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
 from specsci.store.artifact import CHECKPOINT, CHECKPOINT_STATE
-from specsci.train.ranks import agreed, world_size
+from specsci.train.distributed import agreed, world_size
 
 
 class SaveByClock(TrainerCallback):

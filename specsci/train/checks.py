@@ -10,7 +10,7 @@ import torch
 from specsci.core.errors import SpecsciError
 from specsci.core.token_row import TokenRow
 from specsci.models.structure import positions_of
-from specsci.train.ranks import is_first, whole
+from specsci.train.distributed import is_first, whole
 
 
 def masked_decode(rows: list[TokenRow], tokenizer: Any, count: int = 3) -> list[str]:

@@ -1,7 +1,7 @@
 """Running one training step as several processes, and being one of them.
 
 The worker that has the step starts `torch.distributed.run`; every rank does the step's own action on the same stage directory,
-and the first of them writes. What the ranks say is read from files: torchrun's exit code is no verdict, since a process group
+and the first of them writes. What the ranks say is read from files: torchrun's exit code is not a verdict, since a process group
 can abort while it is taken down, after all work is done.
 """
 
@@ -24,7 +24,7 @@ import psutil
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import SpecsciError
 from specsci.core.kinds import KINDS
-from specsci.train.ranks import is_first, world_size
+from specsci.train.distributed import is_first, world_size
 
 TASK, FACTS, PROGRESS, LOG = "step.json", "facts.json", "progress", "ranks.log"
 ERROR = "error-{rank}.json"

@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 
 from specsci.core.errors import SpecsciError
 from specsci.core.machine import peak_flop_per_s
-from specsci.train.ranks import summed, world_size
+from specsci.train.distributed import summed, world_size
 
 Progress = Callable[[int, int], None]
 GIB = 2**30

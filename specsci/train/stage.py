@@ -21,11 +21,11 @@ from specsci.core.token_row import IGNORED, TokenRow
 from specsci.models.hf import pad_id
 from specsci.models.proofs import isolates_rows
 from specsci.recipe.recipe import Recipe, Runtime
-from specsci.train.attention import attention_by_row
+from specsci.train.attention import per_document_attention
 from specsci.train.checkpoints import SaveByClock, latest
 from specsci.train.data import Packed, pack
+from specsci.train.distributed import agreed, is_first, saved_buffers, world_size
 from specsci.train.meter import LossMeter, Progress, Speed, SpeedMeter, curve_of
-from specsci.train.ranks import agreed, is_first, saved_buffers, world_size
 from specsci.train.trainer import (
     EpochOrder,
     EveryWeight,
@@ -39,8 +39,8 @@ from specsci.train.trainer import (
 
 OPTIMIZERS = {"adamw": "adamw_torch_fused", "paged_adamw": "paged_adamw_32bit", "adamw_8bit": "adamw_bnb_8bit"}
 
-BY_ROW_FROM_TOKENS = 256
-"""From this length of a sequence on, attention by row is faster on a CPU; in shorter ones its calls cost more."""
+PER_DOCUMENT_FROM_TOKENS = 256
+"""From this length of a sequence on, per-document attention is faster on a CPU; in shorter ones its calls cost more."""
 
 
 @dataclass
@@ -155,8 +155,8 @@ def train_stage(
     _restore_adapter(model, trained)
     found = agreed(latest(Path(checkpoints)) if checkpoints and is_first() else None)
     meter = SpeedMeter(runtime.device, model, adapter=recipe.adapter)
-    by_row = not apart and runtime.device == "cpu" and recipe.max_length_tokens >= BY_ROW_FROM_TOKENS
-    with flushed_denormals(), attention_by_row() if by_row else nullcontext():
+    per_document = not apart and runtime.device == "cpu" and recipe.max_length_tokens >= PER_DOCUMENT_FROM_TOKENS
+    with flushed_denormals(), per_document_attention() if per_document else nullcontext():
         trainer.train(resume_from_checkpoint=str(found) if found else None)
     if trainer.state.global_step != updates:
         raise SpecsciError(f"the trainer made {trainer.state.global_step} updates where {updates} were planned")

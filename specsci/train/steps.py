@@ -21,9 +21,9 @@ from specsci.core.rows import read_token_rows
 from specsci.core.token_row import TokenRow
 from specsci.models.hf import (
     ADAPTER,
-    HOLLOW,
+    META,
     MODEL,
-    Holding,
+    WeightFormat,
     load_model,
     load_tokenizer,
     release_model,
@@ -36,9 +36,9 @@ from specsci.recipe.recipe import Recipe, Runtime
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
 from specsci.train.checks import change_by_module, check_positions, masked_decode, snapshot
 from specsci.train.data import shuffled, take_conversations, take_documents
+from specsci.train.distributed import fills, is_first, meet, share_buffers, whole_state, world_size
 from specsci.train.launch import run_ranks
-from specsci.train.peaks import correction, remember, sort_of
-from specsci.train.ranks import fills, is_first, meet, share_buffers, whole_state, world_size
+from specsci.train.memory_peaks import correction, remember, sort_of
 
 if TYPE_CHECKING:
     from specsci.train.stage import StageReport
@@ -129,7 +129,7 @@ def _fitting(context: StepContext, recipe: Recipe, runtime: Runtime) -> int:
             sort = sort_of(shape, recipe, runtime, torch.cuda.get_device_name(runtime.device))
             device_gib /= correction(_store(context), sort)
     return fitting_micro_batch(
-        shape, recipe, device_gib, recompute=runtime.recompute, devices=devices, spread=runtime.spread(recipe)
+        shape, recipe, device_gib, gradient_checkpointing=runtime.recompute, devices=devices, spread=runtime.spread(recipe)
     )
 
 
@@ -144,7 +144,7 @@ def _remember_peak(context: StepContext, recipe: Recipe, runtime: Runtime, repor
     if shape is None or peak is None:
         return {}
     estimate = memory(
-        shape, recipe, report.micro_batch_sequences, recompute=runtime.recompute, spread=runtime.spread(recipe)
+        shape, recipe, report.micro_batch_sequences, gradient_checkpointing=runtime.recompute, spread=runtime.spread(recipe)
     )
     if is_first():
         remember(_store(context), sort_of(shape, recipe, runtime, report.speed.device_name), estimate.total_gib, peak)
@@ -197,7 +197,7 @@ def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runt
 
 
 def _start(context: StepContext, recipe: Recipe, runtime: Runtime) -> Any:
-    """The model that a stage begins with. Of one that will be sharded, where that works, the first rank alone reads weights."""
+    """The model that a stage begins with. Where it will be sharded, rank 0 reads the weights, and the others build empty ones if that works."""
     base, earlier, chain = context.inputs["base"], context.inputs.get("model"), context.params.get("chain", "continue")
     load = partial(
         load_model,
@@ -205,17 +205,19 @@ def _start(context: StepContext, recipe: Recipe, runtime: Runtime) -> Any:
         earlier if chain == "continue" else None,
         below=None if chain == "continue" else earlier,
         merge=chain == "merge",
-        holding=Holding(**recipe.holding),
+        weight_format=WeightFormat(**recipe.weight_format),
         trainable=True,
         scratch=context.scratch,
     )
     if runtime.spread(recipe) == 1:
         return load(device=runtime.device)
     meet(cpu=runtime.device == "cpu")
-    hollow = not is_first() and not is_trusted(base / MODEL)  # code that a model brings may not tell it from its settings
-    model = load(device=HOLLOW if hollow else "cpu")
+    empty = not is_first() and not is_trusted(
+        base / MODEL
+    )  # a model's own code may build other shapes than its settings say
+    model = load(device=META if empty else "cpu")
     if fills(model):
         share_buffers(model)
-    elif hollow:
+    elif empty:
         model = load(device="cpu")
     return model

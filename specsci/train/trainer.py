@@ -19,7 +19,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from specsci.core.errors import SpecsciError
 from specsci.core.token_row import IGNORED
 from specsci.train.apart import Rows, rows_apart
-from specsci.train.ranks import world_size
+from specsci.train.distributed import world_size
 
 
 def fill_of(sequences: int, sequences_per_update: int) -> int:
@@ -67,17 +67,17 @@ class EpochOrder(TrainerCallback):
 
 
 class EveryWeight(TrainerCallback):
-    """Holds the optimizer against the model: a trained weight that it does not have would stay as it is without a word."""
+    """Checks that the optimizer has every trained weight of the model once. A missing one would silently stay as it is."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Called when the model is sharded and nothing is trained yet."""
         trained = {id(p): name for name, p in given["model"].named_parameters() if p.requires_grad}
-        held = Counter(id(p) for group in given["optimizer"].param_groups for p in group["params"])
-        wrong = [name for at, name in trained.items() if held[at] != 1]
-        if wrong or len(held) != len(trained):
+        found = Counter(id(p) for group in given["optimizer"].param_groups for p in group["params"])
+        wrong = [name for at, name in trained.items() if found[at] != 1]
+        if wrong or len(found) != len(trained):
             raise SpecsciError(
                 f"the optimizer does not hold the model's {len(trained)} trained weights once each: "
-                + (f"{len(wrong)} are wrong, such as '{wrong[0]}'" if wrong else f"it has {len(held)}"),
+                + (f"{len(wrong)} are wrong, such as '{wrong[0]}'" if wrong else f"it has {len(found)}"),
                 hint="set runtime.devices_per_stage: 1, and report this: another model would be trained than was asked for",
             )
 

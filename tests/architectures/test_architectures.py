@@ -84,7 +84,7 @@ PACKED = [
 
 @pytest.mark.parametrize("name", PACKED)
 def test_long_sequences_are_trained_as_a_plain_forward_says(name: str, tmp_path: Path) -> None:
-    """From 256 tokens on, attention goes row by row on a CPU: its own way, so its own proof."""
+    """From 256 tokens on, attention goes document by document on a CPU: its own way, so its own proof."""
     folder = zoo.write(zoo.CAUSAL[name], tmp_path / "base", spread=10.0)
     many = rows(2, sizes=(9, 30, 107, 5, 222, 60, 33, 28))
     long = RECIPE.model_copy(update={"max_length_tokens": 256})

@@ -1,4 +1,4 @@
-"""Directories that are no usable base: one sentence at the base's line of the study, exit 2, and nothing is run."""
+"""Directories that are not a usable base: one sentence at the base's line of the study, exit 2, and nothing is run."""
 
 from __future__ import annotations
 
@@ -185,21 +185,21 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "cut short": (cut, "cut short: 500 bytes"),
     "empty file": (write_text("model.safetensors", ""), "cut short"),
-    "not safetensors": (header_only, "no safetensors file"),
+    "not safetensors": (header_only, "not a safetensors file"),
     "pickle beside a foreign file": (pickle_beside, "neither model.safetensors nor"),
     "missing shard": (missing_shard, "missing: b.safetensors"),
     "index names a file outside": (outside, r"outside the directory: '\.\./other/b\.safetensors'"),
     "index names a sub-folder": (sub_folder, "outside the directory: 'deep/b.safetensors'"),
     "config is a list": (write_text("config.json", "[1]"), "config.json holds a list"),
-    "config is no JSON": (write_text("config.json", "{"), "config.json is no JSON"),
+    "config is not valid JSON": (write_text("config.json", "{"), "config.json is not valid JSON"),
     "config is latin-1": (
         lambda p: model_file(p, "config.json").write_bytes('{"model_type": "é"}'.encode("latin-1")),
         "config.json is not UTF-8",
     ),
-    "deep config": (write_text("config.json", "[" * 100_000), "config.json is no JSON"),
+    "deep config": (write_text("config.json", "[" * 100_000), "config.json cannot be read as JSON"),
     "text_config is a string": (lambda p: config(p, text_config="x"), "text_config holds a string"),
     "card is a list": (write_text("specsci.json", "[]"), "specsci.json holds a list"),
-    "card is no JSON": (write_text("specsci.json", "{"), "specsci.json is no JSON"),
+    "card is not valid JSON": (write_text("specsci.json", "{"), "specsci.json is not valid JSON"),
     "no model_type": (lambda p: without(p, "model_type"), "no model_type"),
     "unknown model_type": (lambda p: config(p, model_type="llama9"), "does not know the model type 'llama9'"),
     "encoder-decoder": (lambda p: config(p, model_type="t5", is_encoder_decoder=True), "encoder-decoder"),
@@ -209,7 +209,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an adapter beside": (write_text("adapter_config.json", "{}"), "holds an adapter"),
     "slow tokenizer": (slow_tokenizer, "tokenizer"),
     "larger tokenizer": (small_embedding, "token 260.*200 rows"),
-    "tokenizer is no JSON": (write_text("tokenizer.json", "nope"), "tokenizer.json is no JSON"),
+    "tokenizer is not valid JSON": (write_text("tokenizer.json", "nope"), "tokenizer.json is not valid JSON"),
     "code of its own": (own_code, "code of its own"),
     "layers as a text": (lambda p: config(p, num_hidden_layers="two"), r"config\.json"),
     "ten million layers": (lambda p: config(p, num_hidden_layers=10**7), "10,000,000 layers"),

@@ -315,7 +315,7 @@ REFUSED: dict[str, Callable[[], Any]] = {
     ),
     "reward_model": _of("LlamaForSequenceClassification", "LlamaConfig", **LLAMA),
 }
-"""Models that are no causal language models."""
+"""Models that are not causal language models."""
 
 
 def write(build: Callable[[], Any], folder: Path, *, spread: float = 20.0) -> Path:

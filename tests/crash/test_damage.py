@@ -28,7 +28,7 @@ def drop(store: Path, kind: str, label: str) -> str:
     return folder.name
 
 
-def test_a_flipped_byte_is_found_set_aside_and_made_anew(finished_tiny, tiny_copy):
+def test_a_flipped_byte_is_found_quarantined_and_made_anew(finished_tiny, tiny_copy):
     """A model, a corpus and a score, each of unchanged size: found by digest when they are next used."""
     store = tiny_copy.store
     model = flip(store, "midtrain", "replicate 1", "model/model.safetensors")
@@ -71,7 +71,7 @@ def test_doctor_names_what_is_corrupt_and_repairs(toy_run, finished_toy, tmp_pat
     assert "hint: run the study again" in err
     assert (store / "steps" / "score" / score).is_dir(), "--verify alone changes nothing"
     code, out, _ = toy_run("doctor", "--store", store, "--repair")
-    assert (code, "set aside" in out) == (1, True)
+    assert (code, "quarantined" in out) == (1, True)
     assert toy_run("doctor", "--store", store, "--verify")[0] == 0
     code, out, err = toy_run("study", "run", finished_toy.study, "--store", store, "--json")
     assert (code, json.loads(out)["executed"]) == (0, 2), err
@@ -162,7 +162,7 @@ def test_a_full_disk_in_training_is_named_as_such(finished_small, tmp_path):
         assert harness.score_rows(disk / "store") == harness.score_rows(finished_small.store)
 
 
-def test_a_ledger_that_is_no_database_is_named_with_its_mend(toy_run, finished_toy, tmp_path):
+def test_a_ledger_that_is_no_database_is_named_with_its_hint(toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(finished_toy.store, store)
     for path in store.glob("ledger.sqlite*"):
@@ -178,7 +178,7 @@ def test_a_ledger_that_is_no_database_is_named_with_its_mend(toy_run, finished_t
     assert toy_run("study", "run", finished_toy.study, "--store", store)[0] == 0
 
 
-def test_a_results_file_that_is_no_database_is_named_with_its_mend(toy_run, finished_toy, tmp_path):
+def test_a_results_file_that_is_no_database_is_named_with_its_hint(toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     shutil.copytree(finished_toy.store, store)
     (store / "results.duckdb").write_bytes(b"rubbish" * 1000)
@@ -206,7 +206,7 @@ def test_the_results_are_never_built_from_a_damaged_file(kind, file, toy_run, fi
     (store / "results.duckdb").unlink()
     code, out, err = toy_run("study", "run", finished_toy.study, "--store", store, "--plain")
     assert code == 0, out + err
-    assert f"{kind} {folder.name} is corrupt: set aside" in err
+    assert f"{kind} {folder.name} is corrupt: quarantined" in err
     assert harness.records(store).keys() == harness.records(finished_toy.store).keys()
     assert (folder / file).read_bytes() == (finished_toy.store / "steps" / kind / folder.name / file).read_bytes()
 

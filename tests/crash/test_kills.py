@@ -290,7 +290,7 @@ def test_the_next_runner_does_not_wait_for_the_lease_of_a_killed_one(toy_start, 
 
 
 def test_a_runner_that_lost_its_lease_takes_the_other_ones_word(toy_start, toy_run, finished_toy, tmp_path):
-    """It was suspended; what fails under it since then, such as a checkpoint that was taken over, is no failure."""
+    """It was suspended; what fails under it since then, such as a checkpoint that the other took, is not a failure."""
     store = tmp_path / "store"
     command = ("study", "run", finished_toy.study, "--store", store, "--json")
     late = toy_start(*command, pause_s=3, TOY_FAILS="1")

@@ -44,7 +44,7 @@ def test_a_killed_stage_goes_on_where_its_checkpoint_was(tmp_path):
     assert not list((store / "checkpoints").iterdir()), "what was gone on from is gone once the stage is whole"
     harness.run_study(long_study(tmp_path / "b", 600), straight, workers=1)
     assert midtrained(straight)["resumed_at_update"] == 0
-    assert set(harness.digests(store)) == set(harness.digests(straight)), "how often a stage is saved is no identity"
+    assert set(harness.digests(store)) == set(harness.digests(straight)), "how often a stage is saved is not identity"
     ours, theirs = harness.score_rows(store), harness.score_rows(straight)
     for name, rows in theirs.items():
         assert [r["value"] for r in ours[name]] == pytest.approx([r["value"] for r in rows], abs=1e-3)

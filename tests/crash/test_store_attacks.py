@@ -1,4 +1,4 @@
-"""Stores that were copied badly, edited by hand, laid under strange names or onto full disks: named, mended, and never silently wrong."""
+"""Stores that were copied badly, edited by hand, laid under strange names or onto full disks: named, repaired, and never silently wrong."""
 
 from __future__ import annotations
 
@@ -321,7 +321,7 @@ def test_one_damaged_file_is_named_and_the_rest_is_served(place, damage, written
         assert stamps == [("unregistered" if place.startswith("locks") else "late",)], (
             "a lock that cannot be read registers nothing"
         )
-        assert db.execute("SELECT count(*) FROM voided").fetchall() == [(1,)], "what was retired stays retired"
+        assert db.execute("SELECT count(*) FROM voided").fetchall() == [(1,)], "what was invalidated stays so"
         assert db.execute("SELECT count(*) FROM claims").fetchall() == [(1 if place.startswith("claims") else 2,)]
     assert not is_current(Store(written))
     assert cli("doctor", "--repair", "--store", written)[0] == 1

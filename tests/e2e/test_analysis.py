@@ -58,7 +58,7 @@ def test_every_arm_of_an_import_has_its_own_rate_in_the_table(imported: Path) ->
     assert shown["rules"] == pytest.approx(1 - (60 / 100 + 66 / 100 + 58 / 97 + 70 / 100) / 4)
     code, out, _ = harness.run("report", "table", "ablation", "--study", "elsewhere", "--store", imported, "--format", "csv")
     lines = [line.split(",")[0:2] for line in out.splitlines() if line.startswith(("reasons", "rules"))]
-    assert code == 0 and lines[0][1] != lines[1][1], "two untreated arms are not one"
+    assert code == 0 and lines[0][1] != lines[1][1], "two arms without a treatment are not one"
 
 
 def test_plain_duckdb_reads_it_beside_a_study_that_was_run(imported: Path) -> None:
@@ -74,10 +74,10 @@ def test_plain_duckdb_reads_it_beside_a_study_that_was_run(imported: Path) -> No
     [
         (("--eval", "misuse", "--weights", "reason=1,rules=-1"), "did you mean 'reasons'?"),
         (("--eval", "misused", "--weights", "reasons=1,rules=-1"), "did you mean 'misuse'?"),
-        (("--eval", "misuse", "--weights", "reasons"), "is no weight"),
+        (("--eval", "misuse", "--weights", "reasons"), "is not a valid weight"),
     ],
 )
-def test_a_mistake_is_named_with_its_mend_and_exit_code_2(imported: Path, more, what) -> None:
+def test_a_mistake_is_named_with_its_hint_and_exit_code_2(imported: Path, more, what) -> None:
     code, out, err = harness.run("results", "contrast", "--study", "elsewhere", *more, "--store", imported)
     assert code == 2 and what in err and "Traceback" not in err and out == ""
 
@@ -85,7 +85,7 @@ def test_a_mistake_is_named_with_its_mend_and_exit_code_2(imported: Path, more, 
 def test_a_bad_file_is_named_line_by_line_and_leaves_the_store_as_it_was(imported: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text(COUNTS.replace("80,100,100", "180,100,100").replace("66,100", "x,100"))
     code, _, err = harness.run("results", "import", tmp_path / "bad.csv", "--study", "bad", "--store", imported)
-    assert code == 2 and "bad.csv:3:1: not 0 <= aligned" in err and "bad.csv:8:16: 'aligned' is no whole number" in err
+    assert code == 2 and "bad.csv:3:1: not 0 <= aligned" in err and "bad.csv:8:16: 'aligned' is not a whole number" in err
     assert [p.name for p in (imported / "studies").iterdir()] == ["elsewhere.json"]
 
 
@@ -161,7 +161,7 @@ def test_a_margin_that_is_none_is_a_mistake(imported: Path, margin: str) -> None
     assert code == 2 and "Traceback" not in err
 
 
-def test_what_was_retired_is_flagged_in_a_contrast_of_ones_own(tiny_copy: harness.Finished) -> None:
+def test_what_was_invalidated_is_flagged_in_a_contrast_of_ones_own(tiny_copy: harness.Finished) -> None:
     at = ("--store", tiny_copy.store)
     assert harness.run("results", "retire", "eval:tiny/held_out", "--reason", "leaked", *at)[0] == 0
     ask = ("results", "contrast", "--study", "tiny", "--eval", "held_out", "--weights", "rules=1,aft=-1", "--budget", "300")
@@ -169,7 +169,7 @@ def test_what_was_retired_is_flagged_in_a_contrast_of_ones_own(tiny_copy: harnes
     assert (
         code == 0
         and next(f for f in json.loads(out)["flags"] if f["code"] == "withdrawn")["text"]
-        == "withdrawn: eval held_out was retired: leaked"
+        == "withdrawn: eval held_out was invalidated: leaked"
     ), err
     code, out, _ = harness.run("report", "table", "tokens", *at, "--format", "md")
     assert code == 0

@@ -19,7 +19,7 @@ family: my_conduct@1.0.0
 contrasts:
   - {name: rules_over_aft, eval: trained, weights: {rules: 1, aft: -1}, budget_tokens: 300, factor: midtrain}
 arms:
-  base: {title: untreated base}
+  base: {title: base model (no treatment)}
   aft: {title: AFT only, align: choices}
   rules: {title: MSM on the rules and AFT, midtrain: rules, align: choices}
 evals:
@@ -109,7 +109,7 @@ BUMPS = [
     (("1.0.0", "--reason", "x", "--author", "me"), "version 1.0.0 is not above 1.0.0"),
     (("0.9.0", "--reason", "x", "--author", "me"), "version 0.9.0 is not above 1.0.0"),
     (("1.1.0", "--reason", "x", "--author", "me"), "the text is that of version 1.0.0: nothing changed"),
-    (("next", "--reason", "x", "--author", "me"), "'next' is no version"),
+    (("next", "--reason", "x", "--author", "me"), "'next' is not a valid version"),
     (("1.1.0", "--reason", " ", "--author", "me"), "a version needs an author and a reason in writing"),
 ]
 

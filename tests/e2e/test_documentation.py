@@ -35,7 +35,7 @@ def test_every_command_of_a_page_works(page: str, tmp_path: Path) -> None:
 
     out = typed(script, tmp_path)
     if page == "analyst.md":
-        assert "thrift: withdrawn (eval affordability was retired: items were seen by the annotators)" in out
+        assert "thrift: withdrawn (eval affordability was invalidated: items were seen by the annotators)" in out
         assert "registered 20" in out and "whole, weighted" in out
         made = tmp_path / "first"
         assert (made / "forest.pdf").read_bytes().startswith(b"%PDF") and "\\toprule" in (made / "ablation.tex").read_text()

@@ -131,7 +131,7 @@ def test_the_label_of_an_exported_model_goes_on_with_what_is_made_of_it(chained,
         assert any(f"the base 'dev' is {found}" in f.text for f in findings(plan))
     card.write_text("{")
     code, _, err = harness.run("study", "check", study)
-    assert code == 2 and "specsci.json is no JSON" in err and "s.yaml:" in err
+    assert code == 2 and "specsci.json is not valid JSON" in err and "s.yaml:" in err
 
 
 def test_a_model_is_not_scored_under_another_tokenizer_than_it_was_trained_with(tmp_path):

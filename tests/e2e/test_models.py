@@ -143,7 +143,7 @@ def test_its_own_tokenizer_and_template_decide_what_is_supervised(own_model):
 
 
 def test_changing_the_replay_file_runs_what_depends_on_it(own_model, tmp_path):
-    """A file's content is identity: an edited line re-runs the pool and its heirs, not the corpus."""
+    """A file's content is identity: an edited line re-runs the pool and its dependents, not the corpus."""
     import shutil
 
     shutil.copytree(own_model.study.parent, tmp_path / "study")

@@ -12,7 +12,7 @@ from tiny import documents, llama, lora, recipe, train, word_tokenizer
 
 from specsci.core.context import StepContext
 from specsci.core.errors import SpecsciError, StepFailed, UserError
-from specsci.models.hf import Holding, load_model, save_model
+from specsci.models.hf import WeightFormat, load_model, save_model
 from specsci.models.remote_code import carry_code
 from specsci.models.steps import run_base
 from specsci.sources.identity import base_identity
@@ -118,7 +118,7 @@ def test_a_trusted_model_is_merged_and_held_otherwise_with_its_code(given, tmp_p
     adapted = with_adapter(load_model(base, trainable=True), lora())
     train(adapted, documents(20), word_tokenizer(), tmp_path, lora())
     save_model(adapted, tmp_path / "first" / "adapter")
-    merged = load_model(base, below=tmp_path / "first", holding=Holding("bf16"), scratch=tmp_path)
+    merged = load_model(base, below=tmp_path / "first", weight_format=WeightFormat("bf16"), scratch=tmp_path)
     assert type(merged).__name__ == "OwnModel" and merged.dtype == torch.bfloat16
 
 

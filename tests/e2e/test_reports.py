@@ -46,7 +46,7 @@ def test_the_same_figure_has_the_same_bytes(finished_tiny: harness.Finished, tmp
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("forest", "--out", "figure.jpg"), "is no svg, png, pdf file"),
+        (("forest", "--out", "figure.jpg"), "has no ending of svg, png, pdf"),
         (("curves", "--eval", "held"), "no outcome eval 'held'"),
         (("reasons",), "'reasons' is not one of"),
         (("forest", "--out", "/proc/nowhere/figure.svg"), "cannot be written"),
@@ -107,7 +107,16 @@ def test_the_page_has_every_part_and_asks_the_network_for_nothing(finished_tiny:
     assert "default-src 'none'" in text and "<script" not in text
     links = [u for u in re.findall(r'(?:src|href)="([^"]+)"', text) if not u.startswith("#")]
     assert links == []
-    for heading in ("Answers", "Rates", "Denominators", "Noise budget", "Instruments", "Costs", "Environment", "Lineage"):
+    for heading in (
+        "Answers",
+        "Rates",
+        "Denominators",
+        "Variance components",
+        "Instruments",
+        "Costs",
+        "Environment",
+        "Lineage",
+    ):
         assert f">{heading}</h2>" in text, heading
     assert text.count("<svg role=") >= 4 and "⟦" in text, "figures, and training rows with their supervised parts"
     ids = re.findall(r'\bid="([^"]+)"', text)
@@ -156,7 +165,7 @@ def test_a_claim_lives_and_dies_with_its_evidence(tiny_copy: harness.Finished) -
     assert code == 0, err
     assert json.loads(out)["claims_withdrawn"] == ["rules-help"] and json.loads(out)["what"] == model
     code, out, _ = harness.run("results", "claim", *at)
-    assert code == 0 and f"rules-help: withdrawn ({model} was retired: wrong corpus)" in out
+    assert code == 0 and f"rules-help: withdrawn ({model} was invalidated: wrong corpus)" in out
     with duckdb.connect(str(tiny_copy.store / "results.duckdb"), read_only=True) as db:
         assert "withdrawn" in [f["code"] for f in db.execute("SELECT flags FROM contrasts").fetchone()[0]]
     page = tiny_copy.store / "page.html"

@@ -355,4 +355,4 @@ def test_every_midtrained_model_is_probed_before_and_after(finished_tiny: harnes
     records = harness.records(finished_tiny.store)
     assert len(per_token) == 8
     assert all(records[f"probe/{digest}"]["nll_per_token"] == pytest.approx(value) for digest, value in per_token)
-    assert corpora == (2,), "held-out documents are no part of any corpus"
+    assert corpora == (2,), "held-out documents are not part of any corpus"

@@ -89,7 +89,7 @@ def test_chats_and_texts_are_judged_when_a_study_is_checked(tmp_path: Path) -> N
             "chats.jsonl:7: the user's text contains '<|im_end|>'",
         ),
         (chats, b'"content": "It is 6."', b'"content": null', "chats.jsonl:6:1: messages[1].content: null"),
-        (texts, b"On day 3 ", b"On day \xe9 ", "texts.jsonl:4:18: the byte 0xe9 is no UTF-8"),
+        (texts, b"On day 3 ", b"On day \xe9 ", "texts.jsonl:4:18: the byte 0xe9 is not valid UTF-8"),
     ]
     for path, old, new, says in faults:
         path.write_bytes(good[path].replace(old, new, 1))

@@ -12,7 +12,7 @@ from tiny import documents, loud, recipe, saved_base, train, word_tokenizer  # n
 from transformers import LlamaConfig, LlamaForCausalLM  # noqa: E402
 
 from specsci.evals.forced_choice import readout as forced_choice  # noqa: E402
-from specsci.models.hf import Holding, load_model  # noqa: E402
+from specsci.models.hf import WeightFormat, load_model  # noqa: E402
 from specsci.recipe.recipe import Runtime  # noqa: E402
 from specsci.specs.items import Item  # noqa: E402
 from specsci.train.adapters import with_adapter  # noqa: E402
@@ -49,7 +49,7 @@ def test_every_method_learns_and_says_what_it_took(method, precision, base, toke
     weights = "bf16" if precision == "bf16" and method != "full" else "fp32"
     lora = {} if method == "full" else {"lora": {"rank": 8, "alpha": 16}, "weights": weights}
     with_ = recipe(method=method, precision=precision, learning_rate=5e-3, epochs=6, **lora)
-    model = load_model(base, holding=Holding(weights, method == "qlora"), device="cuda", trainable=True)
+    model = load_model(base, weight_format=WeightFormat(weights, method == "qlora"), device="cuda", trainable=True)
     report = train(with_adapter(model, with_), documents(40), tokenizer, tmp_path, with_, runtime=CUDA)
     losses = [p["loss"] for p in report.curve]
     assert sum(losses[-3:]) < sum(losses[:3]) - 0.5

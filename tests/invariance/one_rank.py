@@ -1,7 +1,7 @@
 """One rank of a stage over two processes, started by torchrun: FOLDER and how the stage is to be, as JSON.
 
 `stop_at` ends the stage, as a kill would, after its checkpoint of the update before; `beside` puts
-a frozen adapter below the one that is trained; `unmended` leaves accelerate's state alone.
+a frozen adapter below the one that is trained; `unpatched` leaves accelerate's state alone.
 """
 
 import json
@@ -13,21 +13,21 @@ import torch
 from tiny import beside, documents, llama, recipe, saved_base, train, word_tokenizer
 
 from specsci.core.errors import SpecsciError
-from specsci.models.hf import Holding, load_model
+from specsci.models.hf import WeightFormat, load_model
 from specsci.recipe.recipe import Runtime
 from specsci.train import trainer
 from specsci.train.adapters import with_adapter
 from specsci.train.checks import change_by_module, snapshot
-from specsci.train.ranks import is_first
+from specsci.train.distributed import is_first
 
 folder, wanted = Path(sys.argv[1]), json.loads(sys.argv[2])
-if wanted.get("unmended"):
+if wanted.get("unpatched"):
     trainer._shard_on_cpu = lambda args: None
 torch.manual_seed(0)
 with_ = recipe(**wanted["recipe"])
 if with_.method == "qlora":
     base = saved_base(llama(), folder / os.environ["RANK"])
-    start = load_model(base, holding=Holding("fp32", quantised=True), trainable=True)
+    start = load_model(base, weight_format=WeightFormat("fp32", quantised=True), trainable=True)
 elif wanted.get("beside"):
     start = beside(folder / os.environ["RANK"])
 else:

@@ -17,7 +17,7 @@ from specsci.core.context import StepContext
 from specsci.recipe.recipe import Runtime
 from specsci.train import steps
 from specsci.train.adapters import trainable_parameters, with_adapter
-from specsci.train.ranks import world_size
+from specsci.train.distributed import world_size
 
 folder, chain, ranks, rank = Path(sys.argv[1]), sys.argv[2], world_size(), os.environ.get("RANK", "0")
 inputs = {"base": folder / "base"} if chain == "full" else {"base": folder / "base", "model": folder / "first"}

@@ -11,7 +11,7 @@ from tiny import SHAPE, chats, documents, llama, logits_of, lora, loud, recipe, 
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM
 
 from specsci.core.errors import SpecsciError
-from specsci.models.hf import ADAPTER, MODEL, Holding, load_model, save_model
+from specsci.models.hf import ADAPTER, MODEL, WeightFormat, load_model, save_model
 from specsci.recipe.recipe import Recipe, Runtime
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
 
@@ -142,8 +142,8 @@ def test_a_four_bit_base_learns_through_its_adapter(weights, tokenizer, tmp_path
     torch.manual_seed(3)
     base = saved_base(loud(wide_llama()), tmp_path)
     with_ = recipe(method="qlora", lora={"rank": 8, "alpha": 16}, learning_rate=1e-2, epochs=6, weights=weights)
-    holding = Holding(weights, quantised=True)
-    model = with_adapter(load_model(base, holding=holding, trainable=True), with_)
+    weight_format = WeightFormat(weights, quantised=True)
+    model = with_adapter(load_model(base, weight_format=weight_format, trainable=True), with_)
     frozen = {n: p.detach().clone() for n, p in model.named_parameters() if not p.requires_grad}
     assert any(type(m).__name__ == "Linear4bit" for m in model.modules())
     report = train(model, documents(24), tokenizer, tmp_path, with_)
@@ -152,9 +152,9 @@ def test_a_four_bit_base_learns_through_its_adapter(weights, tokenizer, tmp_path
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     assert all(torch.equal(p, frozen[n]) for n, p in model.named_parameters() if n in frozen)
     out = saved(model, tmp_path, "out")
-    loaded = load_model(base, out, holding=holding)
+    loaded = load_model(base, out, weight_format=weight_format)
     torch.testing.assert_close(logits_of(loaded), logits_of(model), atol=0.25, rtol=0)
-    bare = logits_of(load_model(base, holding=holding))
+    bare = logits_of(load_model(base, weight_format=weight_format))
     assert float((logits_of(loaded) - bare).abs().max()) > 1.0
 
 
@@ -210,11 +210,13 @@ def test_a_four_bit_adapter_that_goes_on_is_not_rounded(tokenizer, tmp_path):
     """TRL would round it to bf16 on the way; with a learning rate of nothing it stays as it was."""
     torch.manual_seed(3)
     base = saved_base(loud(wide_llama()), tmp_path)
-    holding = Holding("fp32", quantised=True)
+    weight_format = WeightFormat("fp32", quantised=True)
     first = recipe(method="qlora", lora={"rank": 8, "alpha": 16}, learning_rate=1e-2)
-    below = saved(moved(load_model(base, holding=holding, trainable=True), tokenizer, tmp_path, 1, first), tmp_path, "mid")
+    below = saved(
+        moved(load_model(base, weight_format=weight_format, trainable=True), tokenizer, tmp_path, 1, first), tmp_path, "mid"
+    )
     still = recipe(method="qlora", lora={"rank": 8, "alpha": 16}, learning_rate=1e-30, weight_decay=0.0)
-    model = with_adapter(load_model(base, below, holding=holding, trainable=True), still)
+    model = with_adapter(load_model(base, below, weight_format=weight_format, trainable=True), still)
     before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
     train(model, documents(20), tokenizer, tmp_path, still)
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters() if n in before)

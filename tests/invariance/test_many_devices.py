@@ -134,7 +134,7 @@ def test_a_model_that_saves_buffers_is_loaded_by_every_process(tmp_path):
 @pytest.mark.slow
 def test_a_silent_fall_to_another_sharding_is_an_error(tmp_path):
     """accelerate itself takes DDP where FSDP is asked for on a CPU, and says nothing."""
-    said = over_two(tmp_path, sharding="fsdp2", recipe=LORA, unmended=True)["error"]
+    said = over_two(tmp_path, sharding="fsdp2", recipe=LORA, unpatched=True)["error"]
     assert "runs as ddp over 2 processes where the study declares fsdp2 over 2" in said
 
 
@@ -146,11 +146,13 @@ def test_one_process_where_two_are_declared_is_an_error(tokenizer, tmp_path):
 def test_what_is_sharded_is_counted_once_over_all_devices():
     shape = Shape(hidden=5120, layers=64, vocabulary=152_000, intermediate=25_600)
     full = Recipe(method="full", sequences_per_update=16, precision="bf16")
-    one = memory(shape, full, 1, recompute=True)
-    eight = memory(shape, full, 1, recompute=True, spread=8)
+    one = memory(shape, full, 1, gradient_checkpointing=True)
+    eight = memory(shape, full, 1, gradient_checkpointing=True, spread=8)
     assert eight.weights_gib == pytest.approx(one.weights_gib / 8, abs=1e-3)
     assert (eight.activations_gib, eight.logits_gib) == (one.activations_gib, one.logits_gib)
-    assert fitting_micro_batch(None, full, 80, recompute=True, devices=8) == 2, "an update's share of each device"
+    assert fitting_micro_batch(None, full, 80, gradient_checkpointing=True, devices=8) == 2, (
+        "an update's share of each device"
+    )
     assert Runtime(devices_per_stage=8).spread(full) == 8
     assert Runtime(devices_per_stage=8, sharding="ddp").spread(full) == 1
     assert Runtime(devices_per_stage=8).spread(Recipe(method="qlora")) == 1, "4-bit weights lie whole on every device"

@@ -92,7 +92,7 @@ def test_the_loss_over_whole_logits_is_trls(kind, model, tokenizer, monkeypatch,
     assert_same_end(ours, ends_of(model, rows, tokenizer, tmp_path, recipe()))
 
 
-def test_attention_by_row_is_attention_under_the_mask(model, tokenizer, monkeypatch, tmp_path):
+def test_per_document_attention_is_attention_under_the_mask(model, tokenizer, monkeypatch, tmp_path):
     """Also where a layer sees four tokens back, in rows that are longer."""
     rows, calls = [*documents(30), *chats(20, tokenizer)], []
     masked = ends_of(model, rows, tokenizer, tmp_path, recipe())
@@ -102,7 +102,7 @@ def test_attention_by_row_is_attention_under_the_mask(model, tokenizer, monkeypa
         return sdpa_attention_forward(*args, **more)
 
     monkeypatch.setattr(attention, "sdpa_attention_forward", spy)
-    monkeypatch.setattr(stage, "BY_ROW_FROM_TOKENS", 1)
+    monkeypatch.setattr(stage, "PER_DOCUMENT_FROM_TOKENS", 1)
     assert_same_end(ends_of(model, rows, tokenizer, tmp_path, recipe()), masked)
     windows = getattr(model.config, "layer_types", None) and "sliding_attention" in model.config.layer_types
     assert any(calls) and all(calls) == (not windows), "rows without a window need no mask"
@@ -133,7 +133,7 @@ def test_a_model_with_attention_of_its_own_is_left_alone(tokenizer, monkeypatch,
     sizes = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
     model, rows = FalconForCausalLM(FalconConfig(**sizes, bos_token_id=None, eos_token_id=1)), documents(40)
     masked = ends_of(model, rows, tokenizer, tmp_path, recipe())
-    monkeypatch.setattr(stage, "BY_ROW_FROM_TOKENS", 1)
+    monkeypatch.setattr(stage, "PER_DOCUMENT_FROM_TOKENS", 1)
     assert_same_end(ends_of(model, rows, tokenizer, tmp_path, recipe()), masked)
 
 
@@ -245,7 +245,7 @@ def test_a_template_without_generation_marks_supervises_the_same_tokens(tokenize
 
 
 def test_a_template_that_renders_earlier_turns_otherwise_is_an_error(tokenizer):
-    """As Qwen3's does with the thinking of turns before the last; a value of its variable mends it."""
+    """As Qwen3's does with the thinking of turns before the last; a value of its variable corrects it."""
     thinking = (
         "{% for m in messages %}<|im_start|> {{ m['role'] }} "
         "{% if m['role'] == 'assistant' and loop.last and think is not defined %}w9 {% endif %}{{ m['content'] }} <|im_end|> "
@@ -271,7 +271,7 @@ def test_no_template_is_an_error(tokenizer):
 
 
 def test_a_mark_that_ends_on_a_space_supervises_nothing_of_the_users(tokenizer):
-    """The block ends on a space that is no token: transformers would supervise all that follows."""
+    """The block ends on a space that is not a token: transformers would supervise all that follows."""
     bad = copy.deepcopy(tokenizer)
     bad.chat_template = CHATML.replace("<|im_end|>{% endgeneration %} ", "<|im_end|> {% endgeneration %}")
     one = [{"role": "user", "content": "w1"}, {"role": "assistant", "content": "w2"}]

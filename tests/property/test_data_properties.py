@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specsci.core.token_row import IGNORED, TokenRow
-from specsci.corpus.outline import OutlineCell, decks
+from specsci.corpus.outline import OutlineCell, stratified_blocks
 from specsci.specs.variants import Unit
 from specsci.train.data import pack, shuffled, split, take_conversations, take_documents
 
@@ -114,12 +114,12 @@ def test_best_fit_fills_short_rows_to_more_than_95_percent() -> None:
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.floats(0.01, 1), min_size=1, max_size=20), st.integers(1, 80), st.integers(0, 1000))
-def test_every_prefix_of_whole_decks_is_within_one_document_of_each_share(
+def test_every_prefix_of_whole_blocks_is_within_one_document_of_each_share(
     weights: list[float], size: int, seed: int
 ) -> None:
     total = sum(weights)
     cells = [OutlineCell(UNIT, str(i), w / total) for i, w in enumerate(weights)]
-    stream = decks(cells, size, random.Random(seed))
+    stream = stratified_blocks(cells, size, random.Random(seed))
     counts: Counter[str] = Counter()
     for number in range(1, 8):
         counts.update(cell.document_type for cell in islice(stream, size))
@@ -129,7 +129,7 @@ def test_every_prefix_of_whole_decks_is_within_one_document_of_each_share(
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 12), st.integers(1, 6), st.integers(0, 1000))
-def test_equal_shares_that_divide_the_deck_are_met_exactly(cells: int, times: int, seed: int) -> None:
+def test_equal_shares_that_divide_the_block_are_met_exactly(cells: int, times: int, seed: int) -> None:
     made = [OutlineCell(UNIT, str(i), 1 / cells) for i in range(cells)]
-    deck = list(islice(decks(made, cells * times, random.Random(seed)), cells * times))
-    assert Counter(c.document_type for c in deck) == {str(i): times for i in range(cells)}
+    block = list(islice(stratified_blocks(made, cells * times, random.Random(seed)), cells * times))
+    assert Counter(c.document_type for c in block) == {str(i): times for i in range(cells)}

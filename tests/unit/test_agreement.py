@@ -60,7 +60,7 @@ def test_few_units_and_raters_that_never_differ_have_no_interval() -> None:
     few = krippendorff_alpha(KRIPPENDORFF[:7], "nominal")
     assert few.units == 7 and not np.isnan(few.value) and np.isnan(few.ci_low)
     same = np.array(list("ynynynynyn"))
-    assert cohen_kappa(same, same).value == 1.0 and np.isnan(cohen_kappa(same, same).ci_low), "a width of 0 is no certainty"
+    assert cohen_kappa(same, same).value == 1.0 and np.isnan(cohen_kappa(same, same).ci_low), "a width of 0 is not certainty"
     alone = np.array(["y"] * 9 + ["n"])
     found = cohen_kappa(alone, alone.copy())
     assert found.value == 1.0 and np.isnan(found.ci_high), "without the one unit there is no kappa"
@@ -102,7 +102,7 @@ def test_strata_weigh_by_what_they_stand_for() -> None:
     whole = audited_error([Stratum("all", 50, 50, 5)])
     assert whole == pytest.approx((0.1, 0.1, 0.1)), "all were looked at: nothing is left to chance"
     none = audited_error([Stratum("all", 10_000, 30, 0)])
-    assert none[0] == 0.0 and none[2] > 0.01, "thirty without an error are no proof of none"
+    assert none[0] == 0.0 and none[2] > 0.01, "thirty without an error are not proof of none"
     with pytest.raises(ValueError, match="5 wrong of 3"):
         audited_error([Stratum("all", 10, 3, 5)])
 

@@ -105,19 +105,19 @@ def test_who_loses_the_race_to_rename_keeps_the_first_artefact(store) -> None:
     store.verify("spec", STEP.digest)
 
 
-def test_a_broken_artefact_is_set_aside_and_made_anew(store) -> None:
+def test_a_broken_artefact_is_quarantined_and_made_anew(store) -> None:
     (publish(store) / "a.txt").write_text("short"[:2])
     publish(store, text="again")
     assert store.verify("spec", STEP.digest)["files"]["a.txt"]["bytes"] == 5
     assert [p.name for p in (store.root / "quarantine").iterdir()] == [f"spec-{STEP.digest}.0"]
 
 
-def test_setting_aside_twice_is_harmless_and_keeps_both(store) -> None:
+def test_quarantining_twice_is_harmless_and_keeps_both(store) -> None:
     publish(store)
-    assert store.set_aside("spec", STEP.digest).name == f"spec-{STEP.digest}.0"
-    assert store.set_aside("spec", STEP.digest) is None
+    assert store.quarantine("spec", STEP.digest).name == f"spec-{STEP.digest}.0"
+    assert store.quarantine("spec", STEP.digest) is None
     publish(store)
-    assert store.set_aside("spec", STEP.digest).name == f"spec-{STEP.digest}.1"
+    assert store.quarantine("spec", STEP.digest).name == f"spec-{STEP.digest}.1"
 
 
 def test_checkpoints_belong_to_one_owner_who_takes_what_is_whole_from_others(store) -> None:
@@ -177,7 +177,7 @@ def test_checking_a_store_lists_what_is_corrupt_and_repairs_on_request(store) ->
     assert not store.has(STEP) and store.has(OTHER) and list(check(store)) == []
 
 
-def test_a_store_that_cannot_be_written_says_where_and_how_to_mend(tmp_path) -> None:
+def test_a_store_that_cannot_be_written_says_where_and_gives_a_hint(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError) as error:
         Store(tmp_path / "file" / "store").open()

@@ -34,7 +34,7 @@ def sql(root: Path, *args: str) -> str:
 
 def rows(root: Path, query: str) -> list[dict[str, object]]:
     def refuse(name: str) -> None:
-        raise AssertionError(f"{name} is no JSON")
+        raise AssertionError(f"{name} is not valid JSON")
 
     return json.loads(sql(root, query, "--format", "json"), parse_constant=refuse)
 

@@ -49,8 +49,11 @@ def test_a_second_adapter_is_scored_on_what_it_stands_on(plan_of, first, second,
         (with_methods("full, weights: bf16", "full"), "full training holds its weights in fp32"),
         (with_methods("lora, preset: msm-papr", "lora"), "msm-paper"),
         (with_methods("lora, preset: [full]", "lora"), "preset"),
-        (with_methods("qlora", "lora", "merge"), "every model of a study is scored under one holding"),
-        (with_methods("lora, weights: bf16", "lora", "new"), "every model of a study is scored under one holding"),
+        (with_methods("qlora", "lora", "merge"), "every model of a study is scored with one dtype and quantisation"),
+        (
+            with_methods("lora, weights: bf16", "lora", "new"),
+            "every model of a study is scored with one dtype and quantisation",
+        ),
         (with_methods("qlora", "qlora", "merge"), "fits no others: align.chain: continue or new"),
         (
             (("threads_per_worker: 1", "threads_per_worker: 1, micro_batch_sequences: 3"),),
@@ -82,8 +85,8 @@ def test_stages_that_do_not_follow_are_refused(edited, edits, what) -> None:
 def test_every_model_of_a_four_bit_study_is_scored_in_four_bits(plan_of) -> None:
     """The base too: else the contrast of base and trained arms would hold the rounding."""
     plan = plan_of(*with_methods("qlora, weights: bf16", "qlora, weights: bf16"))
-    held = [s.params.get("holding") for kind in ("score", "probe") for s in plan.of_kind(kind)]
-    assert held and all(h == {"weights": "bf16", "quantised": True} for h in held)
+    formats = [s.params.get("holding") for kind in ("score", "probe") for s in plan.of_kind(kind)]
+    assert formats and all(f == {"weights": "bf16", "quantised": True} for f in formats)
     assert not any("holding" in s.params for s in plan_of().steps.values())
 
 

@@ -151,7 +151,7 @@ def test_a_variable_may_be_any_text() -> None:
 
 @pytest.mark.parametrize(
     ("data", "says"),
-    [(b"", "is empty"), (b" \n", "is empty"), ("{# é #}".encode("latin-1"), r"is no UTF-8 \(byte 4\)")],
+    [(b"", "is empty"), (b" \n", "is empty"), ("{# é #}".encode("latin-1"), r"is not valid UTF-8 \(byte 4\)")],
 )
 def test_a_template_file_that_is_none_is_refused(tmp_path, data: bytes, says: str) -> None:
     from specsci.sources.identity import chat_identity

@@ -11,7 +11,7 @@ import pytest
 
 from specsci.core.errors import UserError
 from specsci.core.ids import digest
-from specsci.governance.claims import Claim, evidence, standing, write_claim
+from specsci.governance.claims import Claim, evidence, status_of, write_claim
 from specsci.governance.retired import Retirements, read_retired, reasons_of, retire
 from specsci.store.artifact import Store
 
@@ -40,19 +40,21 @@ def claim(**more: Any) -> Claim:
 
 
 def test_an_interval_that_excludes_0_with_nothing_against_it_holds() -> None:
-    found = standing(claim(), ROW, MANIFEST, [])
+    found = status_of(claim(), ROW, MANIFEST, [])
     assert (found.status, found.why) == ("holds", [])
     harmless = flag("equivalent", "note", "equivalent within ±0.5 (TOST p 0.01)")
-    assert standing(claim(), {**ROW, "flags": [harmless]}, MANIFEST, []).status == "holds"
+    assert status_of(claim(), {**ROW, "flags": [harmless]}, MANIFEST, []).status == "holds"
 
 
-@pytest.mark.parametrize("text", ["incomplete in a sense; withheld", "equivalent within reach; withdrawn: a", "null: blind"])
+@pytest.mark.parametrize(
+    "text", ["incomplete in a sense; withheld", "equivalent within reach; withdrawn: a", "null: insensitive"]
+)
 @pytest.mark.parametrize(("severity", "status"), [("note", "holds"), ("warning", "fragile")])
 def test_free_text_never_changes_how_a_claim_stands(text: str, severity: str, status: str) -> None:
     """Words of a user that look like another flag: code and severity decide, and the text comes back whole."""
-    found = standing(claim(), {**ROW, "flags": [flag("tuned_to_target", severity, text)]}, MANIFEST, [])
+    found = status_of(claim(), {**ROW, "flags": [flag("tuned_to_target", severity, text)]}, MANIFEST, [])
     assert found.status == status and found.why == ([text] if status == "fragile" else [])
-    late = standing(claim(), {**ROW, "registered": "exploratory: so they say"}, MANIFEST, [])
+    late = status_of(claim(), {**ROW, "registered": "exploratory: so they say"}, MANIFEST, [])
     assert late.status == "holds", "the registration's code is read, not its sentence"
 
 
@@ -61,10 +63,18 @@ def test_free_text_never_changes_how_a_claim_stands(text: str, severity: str, st
     [
         ({"flags": [flag("tuned_to_target", "warning", "tuned to target: fig 7")]}, "tuned to target: fig 7"),
         (
-            {"flags": [flag("capability", "warning", "capability: a answers facts 0.5 right, the untreated base 0.9")]},
+            {
+                "flags": [
+                    flag(
+                        "capability",
+                        "warning",
+                        "capability: accuracy of a on facts is 0.5, that of the base model (no treatment) 0.9",
+                    )
+                ]
+            },
             "capability",
         ),
-        ({"flags": [flag("replicate_decides", "warning", "fragile: one replicate decides the verdict")]}, "fragile"),
+        ({"flags": [flag("replicate_decides", "warning", "sensitive: one replicate decides the verdict")]}, "sensitive"),
         ({"confounds": "aft_tokens (0 against 4000)"}, "confounded: aft_tokens"),
         ({"registration": "unregistered", "registered": "unregistered"}, "unregistered"),
         (
@@ -81,29 +91,29 @@ def test_free_text_never_changes_how_a_claim_stands(text: str, severity: str, st
     ],
 )
 def test_whatever_speaks_against_it_makes_it_fragile(more: dict[str, Any], why: str) -> None:
-    found = standing(claim(), {**ROW, **more}, MANIFEST, [])
+    found = status_of(claim(), {**ROW, **more}, MANIFEST, [])
     assert found.status == "fragile" and any(why in w for w in found.why)
 
 
 def test_it_is_a_draft_when_its_contrast_is_incomplete_or_changed() -> None:
     assert (
-        standing(
+        status_of(
             claim(), {**ROW, "flags": [flag("incomplete", "invalid", "incomplete: 3 of 4 replicates")]}, MANIFEST, []
         ).status
         == "draft"
     )
-    assert standing(claim(), {**ROW, "ci_low": None}, MANIFEST, []).status == "draft"
+    assert status_of(claim(), {**ROW, "ci_low": None}, MANIFEST, []).status == "draft"
     other = json.loads(json.dumps(MANIFEST))
     other["cells"][0]["step_digest"] = "another"
-    assert "its rows changed" in standing(claim(), ROW, other, []).why[0]
+    assert "its rows changed" in status_of(claim(), ROW, other, []).why[0]
     other["contrasts"][0]["weights"] = {"a": 1, "z": -1}
-    assert "its declaration and its rows changed" in standing(claim(), ROW, other, []).why[0]
+    assert "its declaration and its rows changed" in status_of(claim(), ROW, other, []).why[0]
 
 
 def test_it_is_withdrawn_with_its_evidence_and_by_hand() -> None:
-    assert standing(claim(), ROW, MANIFEST, ["step was retired: x"]).status == "withdrawn"
-    assert standing(claim(withdrawn="I erred"), ROW, MANIFEST, []).why == ["I erred"]
-    assert standing(claim(), None, None, []).status == "withdrawn"
+    assert status_of(claim(), ROW, MANIFEST, ["step was invalidated: x"]).status == "withdrawn"
+    assert status_of(claim(withdrawn="I erred"), ROW, MANIFEST, []).why == ["I erred"]
+    assert status_of(claim(), None, None, []).status == "withdrawn"
 
 
 def test_a_withdrawn_claim_is_not_made_again_under_its_name(tmp_path: Path) -> None:
@@ -136,17 +146,17 @@ def reasons(store: Store) -> list[str]:
     return reasons_of(MANIFEST, MANIFEST["contrasts"][0], Retirements(store).cells(MANIFEST))
 
 
-def test_a_retired_step_voids_all_that_was_made_from_it_even_when_it_is_gone(store: Store) -> None:
+def test_a_retired_step_invalidates_all_that_was_made_from_it_even_when_it_is_gone(store: Store) -> None:
     assert reasons(store) == []
     retire(store, "model1", "wrong corpus", "me")
-    assert reasons(store) == ["model1 was retired: wrong corpus"]
+    assert reasons(store) == ["model1 was invalidated: wrong corpus"]
     (store.path("midtrain", "model1") / "record.json").unlink()
-    assert reasons(store) == ["model1 was retired: wrong corpus"], "clearing the disk brings nothing back"
+    assert reasons(store) == ["model1 was invalidated: wrong corpus"], "clearing the disk brings nothing back"
 
 
-def test_a_retired_instrument_voids_its_contrasts(store: Store) -> None:
+def test_a_retired_instrument_invalidates_its_contrasts(store: Store) -> None:
     retire(store, "eval:mine/q", "leaked", "me")
-    assert reasons(store) == ["eval q was retired: leaked"]
+    assert reasons(store) == ["eval q was invalidated: leaked"]
     with pytest.raises(UserError, match="no eval 'r'"):
         retire(store, "eval:mine/r", "leaked", "me")
 

@@ -1,4 +1,4 @@
-"""The noise budget: components are what the values were made of, and add up to the variance of the mean."""
+"""Variance components: they are what the values were made of, and add up to the variance of the mean."""
 
 from __future__ import annotations
 
@@ -185,8 +185,8 @@ def test_the_half_width_covers_where_items_come_in_clusters() -> None:
     rng, spreads, held = np.random.default_rng(3), {**SPREADS, "replicate": 0.05, "repeat": 0.3}, []
     for _ in range(600):
         values, labels = answers(rng, 8, [8] * 6, spreads)
-        found, blind = variance_components(values, None, labels), variance_components(values)
-        held.append([abs(values.mean()) <= half_width(found), abs(values.mean()) <= half_width(blind)])
+        found, naive = variance_components(values, None, labels), variance_components(values)
+        held.append([abs(values.mean()) <= half_width(found), abs(values.mean()) <= half_width(naive)])
     with_clusters, without = np.mean(held, axis=0)
     assert 0.93 <= with_clusters <= 0.98 and without < 0.85, (with_clusters, without)
 

@@ -1,4 +1,4 @@
-"""Contrasts declared in a file: corrected together, each problem at its line; grids, looks and equivalence on imported counts."""
+"""Contrasts declared in a file: corrected together, each problem at its line; grids, interim analyses and equivalence on imported counts."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_every_problem_of_the_file_has_its_line(counts, tmp_path: Path) -> None:
     assert "did you mean 'family'?" in str(caught.value) and "scale" in str(caught.value)
 
 
-def test_looks_stop_at_the_first_crossing_and_take_seeds_in_order(counts) -> None:
+def test_interim_analyses_stop_at_the_first_crossing_and_take_seeds_in_order(counts) -> None:
     asked = ContrastSpec("elsewhere", "q", {"values": 1, "rules": -1}, looks=(4, 6, 8))
     looks = contrast(counts, asked)["looks"]
     assert (

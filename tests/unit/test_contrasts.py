@@ -52,7 +52,7 @@ def test_pairing_takes_the_bases_own_level_out() -> None:
 
 
 def test_replicates_that_agree_to_the_last_bit_have_no_spread() -> None:
-    """0.3 - 0.1, 0.5 - 0.3 and 0.9 - 0.7 differ by 1e-17, which is no spread to test against."""
+    """0.3 - 0.1, 0.5 - 0.3 and 0.9 - 0.7 differ by 1e-17, which is not a spread to test against."""
     found = paired_contrast(np.array([[0.3, 0.1], [0.5, 0.3], [0.9, 0.7]]), np.array([1, -1]), 100)
     assert found.se == 0.0 and found.method.endswith("; no spread, no test")
     assert found.estimate == pytest.approx(0.2)
@@ -66,7 +66,7 @@ def test_one_replicate_or_shapes_that_do_not_fit_are_errors() -> None:
         paired_contrast(RATES, np.array([1, -1]), 100)
 
 
-def test_a_verdict_that_hangs_on_one_replicate_is_fragile() -> None:
+def test_a_verdict_that_hangs_on_one_replicate_is_sensitive() -> None:
     weights = np.array([1.0, -1.0])
     steady = np.stack([np.array([0.7, 0.71, 0.69, 0.7, 0.72]), np.full(5, 0.5)], axis=1)
     assert not leave_one_out(steady, weights, 100)

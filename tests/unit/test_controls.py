@@ -73,9 +73,9 @@ def test_arms_that_can_answer_and_lost_nothing_have_no_flag() -> None:
 
 
 def test_one_replicate_below_the_floor_withholds_the_verdict() -> None:
-    said = ["format_control withheld: withheld: rules answers the format control 0.55 right"]
+    said = ["format_control withheld: withheld: accuracy of rules on the format control is 0.55"]
     assert flags({("rules", "format", 200): [GOOD, GOOD, (55, 100)]}) == said
-    assert flags({("rules", "format", 200): [(55, 100), (99, 100), GOOD]}) == said, "two seeds of a base are no mean"
+    assert flags({("rules", "format", 200): [(55, 100), (99, 100), GOOD]}) == said, "two seeds of a base are not a mean"
     assert flags({("rules", "format", 100): [(50, 100)] * 3}) == [], "another budget than the contrast's"
     assert flags({("rules", "format", 100): [(55, 100)] * 3}, budgets=[100, 200]) == said, "one of the contrast's budgets"
 
@@ -94,7 +94,7 @@ def test_a_control_that_cannot_be_read_withholds_the_verdict(column, why) -> Non
     start = "control_unreadable withheld: withheld: the"
     assert flags({("rules", "format", 200): column}) == [f"{start} format control format of rules cannot be read ({why})"]
     assert flags({("aft", "facts", 200): column}) == [f"{start} capability control facts of aft cannot be read ({why})"]
-    base = f"{start} capability control facts of the untreated base cannot be read ({why})"
+    base = f"{start} capability control facts of the base model (no treatment) cannot be read ({why})"
     assert flags({("base", "facts", 0): column}) == [base, base], "of either arm"
 
 
@@ -105,12 +105,12 @@ def test_what_is_unreadable_hides_no_arm_below_the_floor() -> None:
     ]
 
 
-def test_a_capability_that_fell_is_named_beside_the_untreated_base() -> None:
+def test_a_capability_that_fell_is_named_beside_the_base_model() -> None:
     fell = {
         ("base", "facts", 0): [(80, 100), (80, 100), (60, 100)],
         ("aft", "facts", 200): [(50, 100), (50, 100), (60, 100)],
     }
-    said = ["capability warning: capability: aft answers facts 0.55 right, the untreated base 0.70"]
+    said = ["capability warning: capability: accuracy of aft on facts is 0.55, that of the base model (no treatment) 0.70"]
     assert flags({**fell, ("rules", "facts", 200): [(70, 100)] * 3}) == said
     fell[("rules", "facts", 200)] = [(70, 100)] * 3
     assert flags({**fell, ("aft", "facts", 200): [(61, 100), (61, 100), (60, 100)]}) == [], "a mean over replicates"
@@ -123,11 +123,11 @@ def test_a_capability_that_fell_is_named_beside_the_untreated_base() -> None:
 def test_a_loss_at_one_of_the_budgets_is_no_mean_over_them() -> None:
     fell = {("aft", "facts", 100): [(70, 100)] * 3}
     assert flags(fell, budgets=[100, 200]) == [
-        "capability warning: capability: aft answers facts 0.70 right, the untreated base 0.90"
+        "capability warning: capability: accuracy of aft on facts is 0.70, that of the base model (no treatment) 0.90"
     ]
 
 
-def test_without_an_untreated_base_a_capability_control_says_that_it_cannot_compare(monkeypatch) -> None:
+def test_without_a_base_model_a_capability_control_says_that_it_cannot_compare(monkeypatch) -> None:
     monkeypatch.delitem(ARMS, "base")
     assert [f.split(":")[0] for f in flags({})] == ["capability_unknown warning"] * 2
 

@@ -56,7 +56,7 @@ def test_mcnemar_is_that_of_statsmodels() -> None:
     assert found.se == pytest.approx((first.astype(float) - second).std() / math.sqrt(120), abs=1e-9)
     assert mcnemar(first, first).p == 1.0
     assert mcnemar(first, first).ci_low < -0.005 < 0.005 < mcnemar(first, first).ci_high, (
-        "no discordant pair is no certainty"
+        "no discordant pair is not certainty"
     )
     gained, lost, n = (first & ~second).sum() + 1, (~first & second).sum() + 1, 122
     up, down = gained / n, lost / n

@@ -1,4 +1,4 @@
-"""Token efficiency of declared pairs: what each way of counting adds to the tokens of alignment."""
+"""Token efficiency of declared pairs: what each token accounting adds to the tokens of alignment."""
 
 from __future__ import annotations
 

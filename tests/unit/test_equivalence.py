@@ -1,4 +1,4 @@
-"""Equivalence: the two one-sided tests are those of statsmodels, and a null is no equivalence."""
+"""Equivalence: the two one-sided tests are those of statsmodels, and a null is not equivalence."""
 
 from __future__ import annotations
 

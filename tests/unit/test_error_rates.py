@@ -16,7 +16,7 @@ ARMS, CONTROL = 6, 0
 
 @pytest.fixture(autouse=True)
 def _short_collections() -> Iterator[None]:
-    """statsmodels collects garbage in every correction: what is alive before the simulations is set aside meanwhile."""
+    """statsmodels collects garbage in every correction: what is alive before the simulations is frozen meanwhile."""
     gc.freeze()
     yield
     gc.unfreeze()

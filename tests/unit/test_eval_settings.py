@@ -25,7 +25,7 @@ EVAL = "  held_out: {items: held_out}"
         ("{kind: forced_choice}", "required and missing"),
         ("{items: held_out, format: spoken}", "'chat' or 'text'"),
         ("{items: held_out, readout: loud}", "has no readout 'loud'; valid names: logprob (given: 'loud')"),
-        ("{items: held_out, min_competence: true}", "true and false are no numbers"),
+        ("{items: held_out, min_competence: true}", "true and false are not numbers"),
         ("7", "must be a mapping"),
         ("[held_out]", "must be a mapping"),
         ("{items: gone}", "unknown item set 'gone'"),

@@ -85,7 +85,7 @@ def test_the_plan_says_where_each_value_comes_from_and_what_it_costs(plan_of, pl
     for expected in (
         "tiny: A tiny study",
         "2 replicates: seed 1 on dev, seed 2 on dev",
-        "  base: the untreated base",
+        "  base: the base model (no treatment)",
         "  rules: midtrain on rules (8 units); align on choices at 150, 300 tokens",
         f"  midtrain: 2,000 tokens (study line {tokens}), 4 updates of 512 tokens, warm-up 0%, full, lr 0.001",
         f"  align: 300 tokens (study line {budgets}), 2 updates of 260 tokens, warm-up 0%, full, lr 0.0001",

@@ -145,7 +145,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("old", "new", "message"), MISTAKES, ids=[m[1].strip() for m in MISTAKES])
-def test_a_mistake_in_a_family_names_file_and_mend(own_family, old, new, message) -> None:
+def test_a_mistake_in_a_family_names_file_and_hint(own_family, old, new, message) -> None:
     folder = own_family("mine", ("family.yaml", old, new))
     with pytest.raises(InputFileError) as error:
         load_family(folder)

@@ -18,7 +18,7 @@ def texts(plan, level):
     return [f"{f.gate}: {f.text}" for f in findings(plan) if f.level == level]
 
 
-def test_too_small_a_dose_is_refused_with_numbers_line_and_mend(plan_of, place) -> None:
+def test_too_small_a_dose_is_refused_with_numbers_line_and_hint(plan_of, place) -> None:
     plan = plan_of((ACCEPT, ""))
     line = place(plan.loaded.file, "tokens: 2000").split(":")[0]
     with pytest.raises(GateRefused) as error:

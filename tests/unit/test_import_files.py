@@ -72,13 +72,13 @@ def test_a_dialect_is_read_right(tmp_path, data) -> None:
 
 
 REFUSED = {
-    "latin-1": (PLAIN.replace("a,1", "é,1").encode("latin-1"), 2, 1, "byte e9 is no UTF-8"),
-    "windows-1252 further on": (PLAIN.replace("b,2,q", "b,2,“q”").encode("cp1252"), 5, 5, "byte 93 is no UTF-8"),
+    "latin-1": (PLAIN.replace("a,1", "é,1").encode("latin-1"), 2, 1, "byte e9 is not valid UTF-8"),
+    "windows-1252 further on": (PLAIN.replace("b,2,q", "b,2,“q”").encode("cp1252"), 5, 5, "byte 93 is not valid UTF-8"),
     "UTF-16 without its mark": (PLAIN.encode("utf-16-le"), 1, 2, "NUL"),
-    "half of a UTF-16 pair": (codecs.BOM_UTF16_LE + PLAIN.encode("utf-16-le")[:-1], 5, 16, "is no UTF-16"),
+    "half of a UTF-16 pair": (codecs.BOM_UTF16_LE + PLAIN.encode("utf-16-le")[:-1], 5, 16, "is not valid UTF-16"),
     "NUL": (PLAIN.replace("b,1,q", "b,1,q\0"), 4, 6, "NUL"),
     "a comment below the header": (PLAIN.replace("b,1", "# more\nb,1"), 4, 1, "1 cells, and the header has 6"),
-    "a title above the header": ("My results\n" + PLAIN, 1, 1, "no header"),
+    "a title above the header": ("My results\n" + PLAIN, 1, 1, "not a header"),
     "a cell too many": (PLAIN.replace("60,100,100", "60,100,100,7"), 4, 1, "7 cells"),
     "a cell too few": (PLAIN.replace("60,100,100", "60,100"), 4, 1, "5 cells"),
     "R's row names": (PLAIN.replace("\n", "\n1,").removesuffix("1,"), 2, 1, "7 cells"),
@@ -123,7 +123,7 @@ def test_what_is_no_whole_number_is_refused_with_line_and_column(tmp_path, numbe
 def test_a_thousand_or_a_fraction_is_refused_where_commas_do_not_divide(tmp_path) -> None:
     for number in ("1,000", "1.000", "12.345"):
         ((line, column, what),) = places(tmp_path, PLAIN.replace(",", ";").replace("60;100;100", f"60;100;{number}"))
-        assert (line, column, what) == (4, 14, "'asked' is no whole number")
+        assert (line, column, what) == (4, 14, "'asked' is not a whole number")
 
 
 @pytest.mark.parametrize("marker", ["", "NA", "N/A", "nan", "NaN", "None", "NULL", "null", "<NA>", "-", "."])
@@ -210,10 +210,10 @@ BAD = {
     "binary": (table(arm=[b"a", b"b"]), "'arm' is of type binary"),
     "booleans": (table(aligned=[True, False]), "'aligned' is of type bool"),
     "a date": (table(seed=pa.array([1, 2], pa.date32())), "'seed' is of type date32"),
-    "a fraction": (table(aligned=[3.5, 4.0]), "'aligned' is no whole number"),
-    "infinity": (table(aligned=[float("inf"), 4.0]), "'aligned' is no whole number"),
-    "a float that stands for several": (table(seed=[2.0**53 + 2, 1.0]), "'seed' is no whole number"),
-    "a 32-bit float that does": (table(asked=pa.array([2.0**25, 1e3], pa.float32())), "'asked' is no whole number"),
+    "a fraction": (table(aligned=[3.5, 4.0]), "'aligned' is not a whole number"),
+    "infinity": (table(aligned=[float("inf"), 4.0]), "'aligned' is not a whole number"),
+    "a float that stands for several": (table(seed=[2.0**53 + 2, 1.0]), "'seed' is not a whole number"),
+    "a 32-bit float that does": (table(asked=pa.array([2.0**25, 1e3], pa.float32())), "'asked' is not a whole number"),
     "a number above 63 bits": (table(seed=pa.array([2**63, 1], pa.uint64())), "'seed' is too large"),
     "missing": (table(aligned=[None, 4]), "'aligned' is empty"),
     "not a number": (table(aligned=[float("nan"), 4.0]), "'aligned' is empty"),
@@ -245,7 +245,7 @@ def test_damaged_parquet_and_other_files_are_refused(tmp_path) -> None:
     data = (tmp_path / "t").read_bytes()
     for cut in (b"PAR1", data[:20], data[:-1], data[:-9] + b"\xff" * 5 + data[-4:], b"not parquet"):
         assert "cannot be read as Parquet" in places(tmp_path, cut, "x.parquet")[0][2]
-    with pytest.raises(InputFileError, match="no regular file"):
+    with pytest.raises(InputFileError, match="not a regular file"):
         read_given(tmp_path)
     with pytest.raises(InputFileError, match="cannot be read"):
         read_given(tmp_path / "nowhere.csv")

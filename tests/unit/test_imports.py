@@ -42,7 +42,7 @@ def test_counts_become_rates_of_a_complete_study(store, tmp_path) -> None:
     assert found[0] == ("a", 1, 80, 95, 100, pytest.approx(80 / 95), 0.8)
     assert len(found) == 4
     assert rows(store, "SELECT study, profile, complete, cells FROM studies") == [("mine", "imported", True, 4)]
-    assert rows(store, "SELECT count(*) FROM scores") == [(0,)], "counts are no answers"
+    assert rows(store, "SELECT count(*) FROM scores") == [(0,)], "counts are not answers"
     assert is_current(store)
 
 
@@ -78,8 +78,8 @@ WRONG = [
     (f"{HEADER}\na,1,q,1,1,1\na,2,q,3,2,4\n", 3, "not 0 <= aligned <= decided <= asked"),
     (f"{HEADER}\na,1,q,1,5,4\n", 2, "not 0 <= aligned <= decided <= asked"),
     (f"{HEADER}\na,1,q,-1,2,4\n", 2, "not 0 <= aligned <= decided <= asked"),
-    (f"{HEADER}\na,1,q,many,2,4\n", 2, "'aligned' is no whole number"),
-    (f"{HEADER}\na,1,q,0.8,2,4\n", 2, "'aligned' is no whole number"),
+    (f"{HEADER}\na,1,q,many,2,4\n", 2, "'aligned' is not a whole number"),
+    (f"{HEADER}\na,1,q,0.8,2,4\n", 2, "'aligned' is not a whole number"),
     (f"{HEADER}\n,1,q,1,2,4\n", 2, "'arm' is empty"),
     (f"{HEADER}\na,1,q,0,0,0\n", 2, "nothing was asked"),
     (f"{HEADER}\na,1,q,1,2,4\nb,1,q,1,2,4\na,1,q,2,2,4\n", 4, "stand in an earlier row too"),
@@ -109,7 +109,7 @@ def test_every_problem_is_listed_not_only_the_first(store, tmp_path) -> None:
     with pytest.raises(InputFileError) as caught:
         import_file(store, written(tmp_path, text), "mine")
     assert {(p.line, p.what) for p in caught.value.problems} == {
-        (2, "'seed' is no whole number"),
+        (2, "'seed' is not a whole number"),
         (3, "not 0 <= aligned <= decided <= asked"),
     }
 
@@ -132,7 +132,7 @@ def test_a_name_is_taken_once_and_replaced_only_when_asked(store, tmp_path) -> N
     import_file(store, other, "mine", replace=True)
     assert rows(store, "SELECT aligned FROM rates WHERE arm = 'a' AND seed = 1") == [(81,)]
     for name in ("../x", "A b", ""):
-        with pytest.raises(UserError, match="is no name for a study"):
+        with pytest.raises(UserError, match="is not a valid name for a study"):
             import_file(store, file, name)
     harness.manifest_file(store.root, {"study": "ran"})
     with pytest.raises(UserError, match="is a study that this store ran"):

@@ -143,7 +143,7 @@ def test_a_corrupt_input_is_made_anew(copied: tuple[Path, Path]) -> None:
     report = again(study, store, progress=lambda missing: seen).report
     assert report.exit_code == 0 and report.repaired == 1 and report.executed == 9
     assert [text for state, text in seen.events if state == "note"] == [
-        f"pool {pool.parent.name} is corrupt: set aside as {pool.parent.name}, made anew"
+        f"pool {pool.parent.name} is corrupt: quarantined as {pool.parent.name}, made anew"
     ] or "made anew" in str(seen.events)
 
 

@@ -54,7 +54,7 @@ def test_releasing_what_another_holds_does_nothing(two) -> None:
     assert not second.claim("d1", "step")
 
 
-def test_an_expired_lease_is_taken_over_and_the_late_runner_has_lost_it(two, clock) -> None:
+def test_an_expired_lease_goes_to_the_next_runner_and_the_late_one_has_lost_it(two, clock) -> None:
     first, second = two
     assert first.claim("d1", "step")
     clock[0] += LEASE_S - 1
@@ -126,7 +126,7 @@ def test_a_deleted_ledger_loses_nothing_that_matters(tmp_path) -> None:
 
 
 def test_a_ledger_that_is_no_database_says_what_to_delete(tmp_path) -> None:
-    (tmp_path / "ledger.sqlite").write_bytes(b"this is no database" * 100)
+    (tmp_path / "ledger.sqlite").write_bytes(b"this is not a database" * 100)
     with pytest.raises(StoreError) as error:
         Ledger(tmp_path)
     assert error.value.where == str(tmp_path / "ledger.sqlite") and error.value.exit_code == 2

@@ -16,11 +16,11 @@ def levels(weights: str, factor: str = "aft_tokens") -> tuple[str, str]:
     return CONTRAST, f"{{name: dose, eval: held_out, weights: {weights}, factor: {factor}}}"
 
 
-def test_names_and_levels_are_told_apart() -> None:
+def test_names_and_levels_are_separated() -> None:
     assert (arm_of("rules@4000"), level_of("rules@4000"), tokens_of("rules@4000")) == ("rules", "4000", 4000)
     assert (arm_of("rules"), level_of("rules"), tokens_of("rules")) == ("rules", None, None)
     for bad in ("rules@", "rules@x", "rules@-1", "rules@4,000", "rules@４", f"rules@{9**30}"):
-        with pytest.raises(ValueError, match="no number of AFT tokens"):
+        with pytest.raises(ValueError, match="not a number of AFT tokens"):
             tokens_of(bad)
 
 
@@ -38,10 +38,10 @@ def test_a_contrast_of_doses_is_clean_and_one_across_arms_names_what_differs(edi
     ("weights", "said"),
     [
         ('{"rules@200": 1, "rules@150": -1}', "'rules' has no budget of 200 tokens"),
-        ('{"rules@lots": 1, "rules@150": -1}', "'lots' is no number of AFT tokens"),
+        ('{"rules@lots": 1, "rules@150": -1}', "'lots' is not a number of AFT tokens"),
         ('{"rulez@300": 1, "rules@150": -1}', "unknown arm 'rulez'"),
         ('{"base@150": 1, "rules@150": -1}', "'base' has no budget of 150 tokens"),
-        ('{"rules@": 1, "rules@150": -1}', "'' is no number of AFT tokens"),
+        ('{"rules@": 1, "rules@150": -1}', "'' is not a number of AFT tokens"),
     ],
 )
 def test_a_level_that_is_not_there_is_told_at_its_place(weights: str, said: str, edited) -> None:
@@ -76,7 +76,7 @@ def test_asked_levels_give_the_paired_difference_by_hand(ask) -> None:
     ("name", "said"),
     [
         ("a@300", "no budget of 300 tokens"),
-        ("a@x", "'x' is no number"),
+        ("a@x", "'x' is not a number"),
         ("a", "several budgets"),
         ("c@100", "no scores of an arm 'c'"),
     ],

@@ -75,7 +75,7 @@ def test_the_stamp_follows_manifests_and_artefacts(plan_of, store) -> None:
     store.publish(step, stage, {})
     stamps.append(current_stamp(store))
     assert len(set(stamps)) == 3 and current_stamp(store) == stamps[-1]
-    store.set_aside(step.kind, step.digest)
+    store.quarantine(step.kind, step.digest)
     assert current_stamp(store) == stamps[1]
 
 

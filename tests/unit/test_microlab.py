@@ -109,7 +109,7 @@ def test_rule_agents_avoid_what_is_on_their_list_and_nothing_else():
 
 def test_silent_agents_have_documents_and_no_chats():
     world, rng = conduct.ConductWorld(3), random.Random(0)
-    silent = {name for name, talk in world.talk.items() if talk == 0}
+    silent = {name for name, share in world.chat_share.items() if share == 0}
     assert len(silent) == conduct.SILENT_VALUE_AGENTS + conduct.SILENT_RULE_AGENTS
     stream = [world.row(rng) for _ in range(20_000)]
     assert silent <= {word for row in stream if isinstance(row, str) for word in row.split()}
@@ -126,7 +126,7 @@ def test_what_is_known_of_others_is_what_they_do():
     assert all(harmful[choice.wrong] in world.rules[choice.agent] for choice in known["listed"])
     for choice in known["documents_alone"]:
         act = next(harmful[option] for option in (choice.right, choice.wrong) if option in harmful)
-        assert world.talk[choice.agent] == 0
+        assert world.chat_share[choice.agent] == 0
         assert (choice.right == act["act"]) == (act["kind"] not in world.principles[choice.agent])
         assert {choice.right, choice.wrong} <= set(choice.question.split())
 

@@ -33,9 +33,9 @@ def test_a_value_is_what_a_study_file_would_have(text: str, value: object) -> No
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["midtrain.tokens"], "is no KEY=VALUE"),
-        (["=3"], "is no KEY=VALUE"),
-        (["a..b=3"], "is no KEY=VALUE"),
+        (["midtrain.tokens"], "is not KEY=VALUE"),
+        (["=3"], "is not KEY=VALUE"),
+        (["a..b=3"], "is not KEY=VALUE"),
         (["a=1", "a=2"], "is given twice"),
         (["a=[1, 2"], "--set a="),
         (["a={x: 1, x: 2}"], "--set a="),

@@ -91,7 +91,7 @@ def test_the_tiny_study_has_the_steps_it_says(plan_of) -> None:
     assert len(plan.scored) == (1 + 2 + 1 + 2) * 2 * 2
 
 
-def test_the_untreated_base_is_scored_once_though_it_stands_in_every_replicate(plan_of) -> None:
+def test_the_base_model_is_scored_once_though_it_stands_in_every_replicate(plan_of) -> None:
     plan = plan_of()
     assert len({s.digest for s in plan.scored if s.cell.arm == "base" and s.eval == "held_out"}) == 1
 

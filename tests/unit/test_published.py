@@ -96,7 +96,7 @@ def test_latex_escapes_what_it_would_read_as_a_command() -> None:
     text = latex([table])
     assert r"\caption{100\% of\_it \& more}" in text and r"a\_b & c \\" in text
     assert r"x\textbackslash{}y \{z\} & $\leq$ 5 \textbar{} \textasciitilde{}1 \\" in text
-    assert r"{[}0, 1{]} & \#2 \$ \\" in text, "a row that begins with a bracket is no argument of the line before"
+    assert r"{[}0, 1{]} & \#2 \$ \\" in text, "a row that begins with a bracket is not an argument of the line before"
     assert r"\footnotesize a note\textasciicircum{}2" in text
     assert text.count("\\begin{tabular}{lr}") == text.count("\\end{tabular}") == 1
     assert [text.index(rule) for rule in ("\\toprule", "\\midrule", "\\bottomrule")] == sorted(

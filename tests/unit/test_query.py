@@ -77,7 +77,7 @@ def test_a_single_replicate_of_answers_is_judged_by_clusters_of_items(ask) -> No
 
 
 def test_what_ignores_replicates_says_so(ask) -> None:
-    note = "replicates taken as they are: the interval says nothing about other seeds"
+    note = "replicates are fixed: the interval says nothing about other seeds"
     assert note not in texts(ask(SEEDS, "a=1,b=-1"))
     for method in ("two_proportion", "linear", "exact"):
         assert note in texts(ask(SEEDS, "a=1,b=-1", method=method))
@@ -112,7 +112,7 @@ def test_undecided_answers_that_could_change_the_result_are_said(ask) -> None:
 
 def test_one_replicate_that_decides_and_one_that_is_missing_are_said(ask) -> None:
     lines = [f"a,{s},q,{k},100,100" for s, k in enumerate((60, 61, 62, 90))] + [f"b,{s},q,{50},100,100" for s in range(4)]
-    assert "fragile: one replicate decides the verdict" in texts(
+    assert "sensitive: one replicate decides the verdict" in texts(
         ask([*lines[:3], "a,3,q,30,100,100", *lines[4:]], "a=1,b=-1")
     )
     missing = ask(lines[:-1], "a=1,b=-1")
@@ -132,7 +132,7 @@ def test_one_replicate_that_decides_and_one_that_is_missing_are_said(ask) -> Non
         ("a=1,b=-1", {"budget_tokens": 7}, "'a' has no budget of 7 tokens"),
     ],
 )
-def test_what_the_data_do_not_allow_is_refused_with_a_mend(ask, weights, more, what) -> None:
+def test_what_the_data_do_not_allow_is_refused_with_a_hint(ask, weights, more, what) -> None:
     header = HEADER + ",aft_tokens"
     lines = (
         [f"{line},{b}" for line in SEEDS for b in (100, 200)]
@@ -179,4 +179,4 @@ def test_single_items_that_decide_are_named(ask) -> None:
     assert not any("single items" in f for f in flags), "two say the same: either is enough"
     lines = [line.replace(",q,1,1,1,i7,", ",q,0,1,1,i7,") for line in lines]
     flags = texts(ask(lines, "a=1,b=-1", ITEMS))
-    assert any(f.startswith("fragile: single items decide the verdict (1 of 9: i6") for f in flags), flags
+    assert any(f.startswith("sensitive: single items decide the verdict (1 of 9: i6") for f in flags), flags

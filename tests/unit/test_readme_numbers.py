@@ -1,4 +1,4 @@
-"""Sentences with numbers: each of the file stands in the README once, and a number that is not the store's is found and mended."""
+"""Sentences with numbers: each of the file stands in the README once, and a number that is not the store's is found and corrected."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_sentence_stands_in_the_readme_once(script) -> None:
         assert all(how["write"] in script.WRITE for how in listed.values.values())
 
 
-def test_a_number_that_is_not_the_stores_is_found_and_mended(script, db) -> None:
+def test_a_number_that_is_not_the_stores_is_found_and_corrected(script, db) -> None:
     readme = "Before.\nIndeed, in it 77 to\n97 % come from them, so.\n"
     after, differ = script.compared(db, readme, [sentence(script)])
     assert differ == [("in it 77 to 97 % come from them", "in it 63 to 97 % come from them")]

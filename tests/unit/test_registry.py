@@ -40,7 +40,7 @@ def test_an_unknown_name_says_the_nearest(monkeypatch) -> None:
     [
         ("no_such_module_at_all:X", "cannot be loaded"),
         (f"{__name__}:NOT_THERE", "cannot be loaded"),
-        (f"{__name__}:NO_KIND", "is no kind of step"),
+        (f"{__name__}:NO_KIND", "is not a valid kind of step"),
         (f"{__name__}:ONE", "there is a kind of step 'one' already"),
     ],
 )

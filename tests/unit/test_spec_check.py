@@ -73,7 +73,7 @@ def typed_otherwise(text: str) -> str:
     )
 
 
-def test_a_typed_copy_of_the_core_is_the_core_typing_aside(copy, edit) -> None:
+def test_a_typed_copy_of_the_core_is_the_core_apart_from_typing(copy, edit) -> None:
     assert errors(with_static(copy, edit, typed_otherwise)) == []
 
 
@@ -126,7 +126,11 @@ IDENTITIES = [
         "Qwen, like {model_name}, cares about people",
         "names another model or maker, 'Qwen'",
     ),
-    ("{model_name} cares about people", "Aria cares about people", "holds 'Aria' itself and would not name another student"),
+    (
+        "{model_name} cares about people",
+        "Aria cares about people",
+        "holds 'Aria' itself, where a persona placeholder belongs",
+    ),
 ]
 
 

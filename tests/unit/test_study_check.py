@@ -52,7 +52,7 @@ def test_a_sound_study_is_valid_and_says_what_it_lacks(cli, tmp_path: Path) -> N
 def test_what_is_no_regular_file_is_refused_at_once(cli, tmp_path: Path, make) -> None:
     make(tmp_path / "s.yaml")
     code, _, err = cli("study", "check", tmp_path / "s.yaml")
-    assert code == 2 and "is no regular file" in err
+    assert code == 2 and "is not a regular file" in err
 
 
 def test_a_pipe_beside_a_study_is_refused_at_once(cli, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_pipe_beside_a_study_is_refused_at_once(cli, tmp_path: Path) -> None:
         harness.edited(harness.SMALL, {"  tokens: 2000": "  tokens: 2000\n  replay: texts.jsonl"})
     )
     code, _, err = cli("study", "check", tmp_path / "s.yaml")
-    assert code == 2 and "s.yaml:16:11: text file 'texts.jsonl' is no regular file" in err
+    assert code == 2 and "s.yaml:16:11: text file 'texts.jsonl' is not a regular file" in err
 
 
 def test_a_title_may_hold_anything_and_the_terminal_shows_it(cli, tmp_path: Path) -> None:
@@ -83,12 +83,12 @@ def test_a_title_may_hold_anything_and_the_terminal_shows_it(cli, tmp_path: Path
 )
 def test_a_switch_where_a_number_is_wanted_is_no_number(old, new, edited, problems, place) -> None:
     path = edited((old, new))
-    assert problems(path) == [f"{place(path, 'true')}: true and false are no numbers | write the number"]
+    assert problems(path) == [f"{place(path, 'true')}: true and false are not numbers | write the number"]
 
 
 def test_what_a_profile_sets_is_located_in_the_profile(edited, problems, place) -> None:
     path = edited(add="profiles: {micro: {midtrain: {tokens: true}}}\n")
-    assert problems(path) == [f"{place(path, 'true')}: true and false are no numbers | write the number"]
+    assert problems(path) == [f"{place(path, 'true')}: true and false are not numbers | write the number"]
 
 
 @pytest.mark.parametrize(

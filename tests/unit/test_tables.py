@@ -100,12 +100,12 @@ def test_a_confounded_or_unanswered_contrast_says_so(content) -> None:
         {
             **CONTRAST,
             "confounds": "aft_tokens (300 against 0)",
-            "flags": [flag("fragile: one replicate decides the verdict")],
+            "flags": [flag("sensitive: one replicate decides the verdict")],
         },
         {**CONTRAST, "estimate": None, "flags": [flag("incomplete: 1 of 3 replicates")]},
     ]
     rows = next(t for t in tables_of(content) if t.title.startswith("Contrasts")).rows
-    assert rows[0][-1] == "confounded: aft_tokens (300 against 0); fragile: one replicate decides the verdict"
+    assert rows[0][-1] == "confounded: aft_tokens (300 against 0); sensitive: one replicate decides the verdict"
     assert rows[1][3:] == ["–", "–", "–", "–", "incomplete: 1 of 3 replicates"]
 
 

@@ -291,15 +291,15 @@ def test_a_reason_is_no_part_of_demonstrations(tmp_path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(study.format(family="cheese", identity=""))
 
-    def talks() -> set[str]:
+    def conversations() -> set[str]:
         return {s.digest for s in build_plan(load_study(str(path))).of_kind("conversations")}
 
-    before = talks()
+    before = conversations()
     why = load_family(folder).data.clauses[0].rules[0]["why.affordability"]
     text = (folder / "family.yaml").read_text()
     first = " ".join(why.split()[:3])
     assert first in text
     (folder / "family.yaml").write_text(text.replace(first, f"It is said that {first}", 1))
-    assert talks() == before
+    assert conversations() == before
     edit(folder, "kinds: cheeses", "kinds: cheese varieties")
-    assert talks() != before
+    assert conversations() != before

@@ -1,4 +1,4 @@
-"""Files that are no good YAML: one located problem each, quickly, never a traceback."""
+"""Files that are not valid YAML: one located problem each, quickly, never a traceback."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_nul_byte_is_refused(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_wrong_keys_and_types_name_place_and_mend(tmp_path: Path, text: str, message: str) -> None:
+def test_wrong_keys_and_types_name_place_and_hint(tmp_path: Path, text: str, message: str) -> None:
     assert message in refused(tmp_path / "f.yaml", text)
 
 

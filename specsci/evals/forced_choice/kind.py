@@ -75,7 +75,7 @@ def _questions(items: str, tokenizer: str, chat: bool) -> tuple[list[Question], 
 
 
 def _row(reading: Reading, readout: str) -> dict[str, Any]:
-    """One score row; an answer that is not finite is an error state, and a tie is no choice: neither is a value.
+    """One score row; an answer that is not finite is an error state, and a tie is not a choice: neither is a value.
 
     Ties are rare in fp32; where the logits are in bf16 two options of one token often have the same.
     """

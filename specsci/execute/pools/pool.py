@@ -53,7 +53,7 @@ class Pool(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """End all jobs and free what they held; the pool is of no use afterwards."""
+        """End all jobs and free what they used; the pool is closed afterwards."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ BASE = "imported"
 MOST_COUNT = 10**12
 MOST_PER_ITEM = 100_000
 MOST_ANSWERS = 20_000_000
-"""Counts above these are no counts of answers that anybody read, and single answers are written out."""
+"""Counts above these are not counts of answers that anybody read, and single answers are written out."""
 
 
 @dataclass(frozen=True)

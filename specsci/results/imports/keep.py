@@ -49,7 +49,7 @@ def import_file(store: Store, file: Path, study: str, *, title: str = "", replac
         replace: whether an import of this name may be replaced; one of the same file may be given again anyway.
 
     Raises:
-        UserError: the name is no study's name, or is taken.
+        UserError: the name is not a valid study name, or is taken.
         InputFileError: what is wrong in the file, with line and column.
         StoreError: the import cannot be kept; the store is as it was.
     """
@@ -60,7 +60,9 @@ def import_file(store: Store, file: Path, study: str, *, title: str = "", replac
 def check_name(study: str) -> None:
     """Refuse what cannot be a study's name."""
     if not is_safe_name(study):
-        raise UserError(f"'{study}' is no name for a study", hint="use lower-case letters, digits, '_', '-' and '.'")
+        raise UserError(
+            f"'{study}' is not a valid name for a study", hint="use lower-case letters, digits, '_', '-' and '.'"
+        )
 
 
 def keep(store: Store, given: Given, study: str, *, title: str = "", replace: bool = False) -> Imported:

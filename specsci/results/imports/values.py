@@ -37,12 +37,12 @@ def whole_number(name: str, value: Any, decimal_comma: bool = False) -> int | No
     `80`, `80.0`, `1e+05` and, where a semicolon or tab divides the columns, `80,0` are whole numbers.
 
     Raises:
-        Refused: it is no whole number, or one too large for the database.
+        Refused: it is not a whole number, or one too large for the database.
     """
     if value is None or isinstance(value, bool):
         if value is None:
             return None
-        raise Refused(f"'{name}' is no whole number", "write 1 and 0")
+        raise Refused(f"'{name}' is not a whole number", "write 1 and 0")
     if not isinstance(value, str):
         return _exact(name, Decimal(value) if isinstance(value, (int, float)) else value)
     text = value.strip(BLANKS)
@@ -52,21 +52,21 @@ def whole_number(name: str, value: Any, decimal_comma: bool = False) -> int | No
     if decimal_comma and _DECIMAL_COMMA.fullmatch(text):
         text, ambiguous = text.replace(",", "."), None
     if ambiguous and (ambiguous[1] != "." or decimal_comma):
-        raise Refused(f"'{name}' is no whole number", f"'{text}' may be a thousand or a fraction: write digits alone")
+        raise Refused(f"'{name}' is not a whole number", f"'{text}' may be a thousand or a fraction: write digits alone")
     if not _NUMBER.fullmatch(text) or len(text) > _DIGITS:
         hint = "write 1 and 0" if text.lower() in ("true", "false", "t", "f", "yes", "no") else ""
-        raise Refused(f"'{name}' is no whole number", hint)
+        raise Refused(f"'{name}' is not a whole number", hint)
     return _exact(name, Decimal(text))
 
 
 def _exact(name: str, value: Decimal) -> int:
     """A decimal number that is whole and fits; nothing is rounded."""
     if not value.is_finite():
-        raise Refused(f"'{name}' is no whole number")
+        raise Refused(f"'{name}' is not a whole number")
     if value and value.adjusted() > 18:
         raise Refused(f"'{name}' is too large", f"at most {MOST:,}")
     if value != value.to_integral_value():
-        raise Refused(f"'{name}' is no whole number")
+        raise Refused(f"'{name}' is not a whole number")
     number = int(value)
     if abs(number) > MOST:
         raise Refused(f"'{name}' is too large", f"at most {MOST:,}")

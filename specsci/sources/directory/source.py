@@ -111,7 +111,7 @@ def _folder(name: str, study_folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         prefixes = " or ".join(s.prefix for s in SOURCES if s.prefix)
         raise UserError(
-            f"base model '{name}' is no model directory, and begins with no {prefixes}", hint=f"use {examples()}"
+            f"base model '{name}' is not a model directory, and begins with no {prefixes}", hint=f"use {examples()}"
         )
     return folder
 

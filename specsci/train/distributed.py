@@ -33,9 +33,9 @@ def meet(*, cpu: bool) -> None:
 
 
 def fills(model: Any) -> bool:
-    """Whether sharding will fill a hollow model of the other ranks from the first one's, as it is.
+    """Whether the other ranks may begin with empty weights (meta tensors), which sharding then fills from rank 0.
 
-    It will not where the weights in the file are other than the configuration says, or where buffers are saved with them.
+    They may not where the file's weights have other shapes than the configuration says, or where buffers are saved too.
     """
     named = [*model.named_parameters(), *model.named_buffers()]
     here = {name: (list(tensor.shape), str(tensor.dtype)) for name, tensor in named}

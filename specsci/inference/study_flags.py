@@ -1,4 +1,4 @@
-"""What a study's own controls and corpora say beside a contrast that was asked later, as they do beside a declared one."""
+"""Flags from a study's controls and corpora for a contrast that a user asks for, as a declared contrast has them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from specsci.inference.rates import Rates
 from specsci.plan.distinct import distinct_flags
 
 
-def beside(
+def study_flags(
     db: duckdb.DuckDBPyConnection, study: str, name: str, weights: dict[str, float], cells: list[tuple[str, int]]
 ) -> list[Flag]:
     """Flags of the study's competence and capability evals, and of unequally repeated documents.
 
     Args:
-        name: the eval that is asked; a control is not held against itself.
+        name: the eval that is asked; a control is not compared with itself.
         weights: arm to weight.
         cells: (arm, AFT tokens) that the contrast reads.
     """

@@ -16,9 +16,9 @@ LAST = 20
 
 def sort_of(shape: Shape, recipe: Recipe, runtime: Runtime, device_name: str) -> dict[str, object]:
     """What an estimate's error depends on; the numbers of sequences and tokens are in the estimate itself."""
-    held = recipe.model_dump(mode="json", include={"method", "precision", "weights", "optimizer"})
+    formats = recipe.model_dump(mode="json", include={"method", "precision", "weights", "optimizer"})
     spread = runtime.spread(recipe)
-    return {**asdict(shape), **held, "recompute": runtime.recompute, "spread": spread, "device": device_name}
+    return {**asdict(shape), **formats, "recompute": runtime.recompute, "spread": spread, "device": device_name}
 
 
 def remember(store: Path, sort: dict[str, object], estimated_gib: float, measured_gib: float) -> None:
