@@ -19,6 +19,8 @@ from unittest import mock
 
 import pyarrow.parquet as pq
 
+from specsci.database.manifest import Manifest
+
 MARK = "SPECSCI_TEST_RUN"
 SCALE = """\
 midtrain:
@@ -249,22 +251,31 @@ def edited(text: str, changes: dict[str, str]) -> str:
     return text
 
 
-def manifest_file(store: Path, part: dict[str, Any]) -> dict[str, Any]:
-    """Write the manifest of a study of which a test says only what it is about; returns it whole."""
+def manifest(part: dict[str, Any]) -> Manifest:
+    """The manifest of a study of which a test says only what it is about."""
     cell = {"arm": "a", "base_model": "m", "msm_spec": None, "aft_spec": None, "aft_tokens": 0, "midtrain_tokens": 0, "seed": 1,
-            "eval": "q", "model_digest": None}  # fmt: skip
+            "eval": "q", "step_digest": "0", "model_digest": None}  # fmt: skip
+    contrast = {"family": "main", "primary": False, "scale": "rate", "question": "", "confounds": []}
     cells = [{**cell, **c} for c in part.get("cells", [])]
-    contrasts = part.get("contrasts", [])
-    whole = {
-        "manifest": 1, "title": "", "hypothesis": "", "profile": "micro", "family": "f", "family_version": "1", "file": "s.yaml",
-        "correction": "holm", "token_efficiency": None, "replicates": [], "steps": {},
-        "arms": {a: {} for a in [*(c["arm"] for c in cells), *(a for c in contrasts for a in c["weights"])]},
-        "evals": {c["eval"]: {} for c in cells}, **part, "cells": cells, "contrasts": contrasts,
-    }  # fmt: skip
-    path = store / "studies" / f"{whole['study']}.json"
+    contrasts = [{**contrast, **c} for c in part.get("contrasts", [])]
+    named = [*(c["arm"] for c in cells), *(a for c in contrasts for a in c["weights"])]
+    arms = part.get("arms") or {name: {} for name in named}
+    efficiency = part.get("token_efficiency")
+    return Manifest.model_validate({
+        "manifest": 1, "study": "mine", "title": "", "hypothesis": "", "profile": "micro", "family": "f", "family_version": "1",
+        "file": "s.yaml", "correction": "holm", "steps": {}, "evals": {c["eval"]: {} for c in cells}, **part,
+        "arms": {name: {"title": name, "midtrain": None, "align": None, **arm} for name, arm in arms.items()},
+        "replicates": [{"seed": 1, "base_model": "m", **r} for r in part.get("replicates", [])],
+        "token_efficiency": {"eval": "q", "level_share": 0.5, "base": "a", "pairs": [], **efficiency} if efficiency else None,
+        "cells": cells, "contrasts": contrasts,
+    })  # fmt: skip
+
+
+def manifest_file(store: Path, whole: Manifest) -> None:
+    """Write a manifest where its store has it."""
+    path = store / "studies" / f"{whole.study}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(whole))
-    return whole
+    path.write_text(json.dumps(whole.plain()))
 
 
 TINY = (

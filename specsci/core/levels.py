@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from typing import Any
+from collections.abc import Collection, Container, Iterable
 
 AT = "@"
 
@@ -33,7 +32,7 @@ def tokens_of(name: str) -> int | None:
     return int(level)
 
 
-def reads(contrast: Mapping[str, Any], arm: str, aft_tokens: int) -> bool:
-    """Whether a contrast, with its `weights` and `budgets`, is of an arm's cell at so many AFT tokens."""
-    levels = [tokens_of(name) for name in contrast["weights"] if arm_of(name) == arm]
-    return any(aft_tokens in (0, *contrast["budgets"]) if level is None else level == aft_tokens for level in levels)
+def reads(names: Iterable[str], budgets: Collection[int], arm: str, aft_tokens: int) -> bool:
+    """Whether a contrast of the named arms, at its budgets, is of an arm's cell at so many AFT tokens."""
+    levels = [tokens_of(name) for name in names if arm_of(name) == arm]
+    return any(aft_tokens in (0, *budgets) if level is None else level == aft_tokens for level in levels)

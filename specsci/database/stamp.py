@@ -40,9 +40,9 @@ class BuiltFrom:
 def current_stamp(store: Store) -> str:
     """A digest of everything that the database is built from: manifests, what people wrote, and the artefacts that are there."""
     found = manifests(store)
-    wanted = {kind for m in found for kind in m["steps"].values()}
+    wanted = {kind for m in found for kind in m.steps.values()}
     listing = {kind: set(_listdir(store.root / "steps" / kind)) for kind in wanted}
-    have = sorted(d for m in found for d, kind in m["steps"].items() if d in listing[kind])
+    have = sorted(d for m in found for d, kind in m.steps.items() if d in listing[kind])
     said = {f"{p.parent.name}/{p.name}": _sha256(p) for pattern in WRITTEN for p in unhidden(store.root, pattern)}
     return digest({"have": have, "said": said, "format": FORMAT})
 

@@ -10,7 +10,7 @@ from typing import Any
 from specsci.core.errors import UserError, nearest
 from specsci.core.findings import Flag
 from specsci.core.ids import digest, is_safe_name
-from specsci.core.levels import reads
+from specsci.database.manifest import Manifest
 from specsci.governance.json_records import read_all, read_one, write_one
 from specsci.governance.retired import manifest_named
 from specsci.store.artifact import Store
@@ -86,23 +86,19 @@ def make_claim(store: Store, row: dict[str, Any], name: str, text: str, by: str)
     return Claim(name, row["study"], row["contrast"], text, by, today, declared, digest(rows), **ends)
 
 
-def evidence(manifest: dict[str, Any], contrast: str) -> tuple[str, list[str]]:
+def evidence(manifest: Manifest, contrast: str) -> tuple[str, list[str]]:
     """A contrast's digest, and the score steps that it rests on."""
-    found = next((c for c in manifest["contrasts"] if c["name"] == contrast), None)
+    found = next((c for c in manifest.contrasts if c.name == contrast), None)
     if found is None:
         raise UserError(
-            f"'{manifest['study']}' declares no contrast '{contrast}'",
-            hint=nearest(contrast, [c["name"] for c in manifest["contrasts"]]),
+            f"'{manifest.study}' declares no contrast '{contrast}'",
+            hint=nearest(contrast, [c.name for c in manifest.contrasts]),
         )
-    rows = [
-        c["step_digest"] for c in manifest["cells"] if c["eval"] == found["eval"] and reads(found, c["arm"], c["aft_tokens"])
-    ]
-    return digest(found), sorted(rows)
+    rows = [c.step_digest for c in manifest.cells if c.eval == found.eval and found.reads(c.arm, c.aft_tokens)]
+    return digest(found.plain()), sorted(rows)
 
 
-def status_of(
-    claim: Claim, row: dict[str, Any] | None, manifest: dict[str, Any] | None, invalidated: list[str]
-) -> ClaimStatus:
+def status_of(claim: Claim, row: dict[str, Any] | None, manifest: Manifest | None, invalidated: list[str]) -> ClaimStatus:
     """The status of a claim, by the results as they are now.
 
     Args:

@@ -11,7 +11,7 @@ from specsci.core.errors import GateRefused, StoreError
 from specsci.core.ids import digest
 from specsci.core.levels import arm_of
 from specsci.core.user_files import unhidden
-from specsci.database.manifest import damaged_manifests, manifests
+from specsci.database.manifest import Manifest, damaged_manifests, manifests
 from specsci.governance.json_records import read_one, write_one
 from specsci.store.artifact import Store
 
@@ -83,7 +83,7 @@ def read_lock(store: Store, study: str) -> Lock | None:
     return lock
 
 
-def lock_study(store: Store, manifest: dict[str, Any]) -> tuple[Lock, bool]:
+def lock_study(store: Store, manifest: Manifest) -> tuple[Lock, bool]:
     """Freeze a study's analysis plan; the same plan again changes nothing. Returns the lock, and whether it is new.
 
     A plan may be frozen anew for as long as nothing is scored.
@@ -91,7 +91,7 @@ def lock_study(store: Store, manifest: dict[str, Any]) -> tuple[Lock, bool]:
     Raises:
         GateRefused: another plan is frozen and scores exist.
     """
-    study, scored = manifest["study"], scored_cells(store, manifest)
+    study, scored = manifest.study, scored_cells(store, manifest)
     before = read_lock(store, study)
     lock = Lock(study, datetime.date.today().isoformat(), scored, plan_of(manifest))
     if before and before.edited and scored:
@@ -115,37 +115,39 @@ def lock_study(store: Store, manifest: dict[str, Any]) -> tuple[Lock, bool]:
     return lock, True
 
 
-def plan_of(manifest: dict[str, Any]) -> dict[str, Any]:
+def plan_of(manifest: Manifest) -> dict[str, Any]:
     """What a lock freezes of a study."""
-    return {**{k: manifest[k] for k in FROZEN}, CELLS: digest(sorted(c["step_digest"] for c in manifest["cells"]))}
+    said = manifest.model_dump(include=set(FROZEN), exclude_unset=True)
+    return {**{k: said[k] for k in FROZEN}, CELLS: digest(sorted(c.step_digest for c in manifest.cells))}
 
 
-def scored_cells(store: Store, manifest: dict[str, Any]) -> int:
+def scored_cells(store: Store, manifest: Manifest) -> int:
     """Cells that the store has scores of: of the study as it is handed in, and as it was run under this name before.
 
     Raises:
         StoreError: a manifest of the study cannot be read, so that what it scored is not known.
     """
     for error in damaged_manifests(store):
-        if Path(error.where).name.partition(".")[0] == manifest["study"].partition(".")[0]:
+        if Path(error.where).name.partition(".")[0] == manifest.study.partition(".")[0]:
             raise error
-    same = [m for m in manifests(store, superseded=True) if m["study"] == manifest["study"]]
-    steps = {c["step_digest"] for m in (manifest, *same) for c in m["cells"]}
+    same = [m for m in manifests(store, superseded=True) if m.study == manifest.study]
+    steps = {c.step_digest for m in (manifest, *same) for c in m.cells}
     return sum(store.path("score", step).is_dir() for step in steps)
 
 
-def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, Stamp]:
+def stamps(manifest: Manifest, lock: Lock | None) -> dict[str, Stamp]:
     """Each contrast's registration: `unregistered`, `registered DATE`, `late: ...`, or `exploratory: ...` with what changed."""
-    names = [c["name"] for c in manifest["contrasts"]]
+    names = [c.name for c in manifest.contrasts]
     if lock is None:
         return dict.fromkeys(names, Stamp("unregistered", "unregistered"))
     if lock.edited:
         said = f"unregistered: the lock of {lock.date} does not count, {lock.edited}"
         return dict.fromkeys(names, Stamp("unregistered", said))
-    whole = _changed_for_all(manifest, lock)
+    now = plan_of(manifest)
+    whole = _changed_for_all(now, lock.plan)
     found: dict[str, Stamp] = {}
-    for contrast in manifest["contrasts"]:
-        changed = [*whole, *_changes(contrast, manifest, lock)]
+    for contrast in now["contrasts"]:
+        changed = [*whole, *_changes(contrast, now, lock.plan)]
         if changed:
             said = f"exploratory: changed after the lock of {lock.date}: {', '.join(changed)}"
             found[contrast["name"]] = Stamp("exploratory", said)
@@ -157,11 +159,11 @@ def stamps(manifest: dict[str, Any], lock: Lock | None) -> dict[str, Stamp]:
     return found
 
 
-def left_plan(manifest: dict[str, Any], lock: Lock | None) -> list[dict[str, Any]]:
+def left_plan(manifest: Manifest, lock: Lock | None) -> list[dict[str, Any]]:
     """Contrasts of the locked plan, of whatever family, that the study no longer declares."""
     if lock is None:
         return []
-    now = {c["name"] for c in manifest["contrasts"]}
+    now = {c.name for c in manifest.contrasts}
     return [c for c in lock.plan["contrasts"] if c["name"] not in now]
 
 
@@ -189,39 +191,36 @@ def lock_or_none(store: Store, study: str) -> Lock | None:
         return None
 
 
-def registered(store: Store, manifest: dict[str, Any]) -> dict[str, Stamp]:
+def registered(store: Store, manifest: Manifest) -> dict[str, Stamp]:
     """The stamps of a study by the lock that the store has of it; with one that cannot be read, nothing is registered."""
     try:
-        return stamps(manifest, read_lock(store, manifest["study"]))
+        return stamps(manifest, read_lock(store, manifest.study))
     except StoreError as error:
         said = f"unregistered: its lock cannot be read ({error.what})"
-        return dict.fromkeys([c["name"] for c in manifest["contrasts"]], Stamp("unregistered", said))
+        return dict.fromkeys([c.name for c in manifest.contrasts], Stamp("unregistered", said))
 
 
-def _changed_for_all(manifest: dict[str, Any], lock: Lock) -> list[str]:
-    """What was changed that every contrast rests on."""
-    changed = [k for k in ("hypothesis", "correction", "replicates", "token_efficiency") if manifest[k] != lock.plan[k]]
-    controls = {n for n, e in {**lock.plan["evals"], **manifest["evals"]}.items() if e.get("role") != "outcome"}
-    changed += [f"control {n}" for n in sorted(controls) if manifest["evals"].get(n) != lock.plan["evals"].get(n)]
-    if plan_of(manifest)[CELLS] != lock.plan[CELLS]:
+def _changed_for_all(now: dict[str, Any], locked: dict[str, Any]) -> list[str]:
+    """What was changed, of a plan that was locked, that every contrast rests on."""
+    changed = [k for k in ("hypothesis", "correction", "replicates", "token_efficiency") if now[k] != locked[k]]
+    controls = {n for n, e in {**locked["evals"], **now["evals"]}.items() if e.get("role") != "outcome"}
+    changed += [f"control {n}" for n in sorted(controls) if now["evals"].get(n) != locked["evals"].get(n)]
+    if now[CELLS] != locked[CELLS]:
         changed.append("what is trained or asked (step digests)")
     return changed
 
 
-def _changes(contrast: dict[str, Any], manifest: dict[str, Any], lock: Lock) -> list[str]:
+def _changes(contrast: dict[str, Any], now: dict[str, Any], locked: dict[str, Any]) -> list[str]:
     """What of a contrast, its family, its eval or its arms is otherwise than it was locked."""
-    before = {c["name"]: c for c in lock.plan["contrasts"]}.get(contrast["name"])
+    before = {c["name"]: c for c in locked["contrasts"]}.get(contrast["name"])
     if before is None:
         return ["the contrast is new"]
     changed = [k for k in contrast if contrast[k] != before.get(k)]
-    now = {c["name"] for c in manifest["contrasts"]}
-    gone = [c["name"] for c in lock.plan["contrasts"] if c.get("family") == before.get("family") and c["name"] not in now]
+    names = {c["name"] for c in now["contrasts"]}
+    gone = [c["name"] for c in locked["contrasts"] if c.get("family") == before.get("family") and c["name"] not in names]
     if gone:
         changed.append(f"its family lost {', '.join(gone)}")
-    if manifest["evals"][contrast["eval"]] != lock.plan["evals"].get(contrast["eval"]):
+    if now["evals"][contrast["eval"]] != locked["evals"].get(contrast["eval"]):
         changed.append(f"eval {contrast['eval']}")
-    return changed + [
-        f"arm {a}"
-        for a in dict.fromkeys(map(arm_of, contrast["weights"]))
-        if manifest["arms"][a] != lock.plan["arms"].get(a)
-    ]
+    arms = dict.fromkeys(map(arm_of, contrast["weights"]))
+    return changed + [f"arm {a}" for a in arms if now["arms"][a] != locked["arms"].get(a)]

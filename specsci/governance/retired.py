@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from specsci.core.errors import UserError, nearest
-from specsci.core.levels import reads
 from specsci.core.user_files import unhidden
-from specsci.database.manifest import manifests
+from specsci.database.manifest import Manifest, manifests
+from specsci.database.manifest_parts import Contrast
 from specsci.governance.json_records import damaged, read_all, write_one
 from specsci.store.artifact import Store, read_record
 
@@ -45,8 +45,8 @@ def _unreadable(store: Store) -> list[Retired]:
     if not stems:
         return []
     steps = [p.name for p in unhidden(store.root, "steps/*/*")]
-    instruments = [f"{EVAL}{m['study']}/{name}" for m in manifests(store) for name in m["evals"]]
-    named = {d for m in manifests(store) for d in m["steps"]}
+    instruments = [f"{EVAL}{m.study}/{name}" for m in manifests(store) for name in m.evals]
+    named = {d for m in manifests(store) for d in m.steps}
     known = {retired_name(what): what for what in {*steps, *named, *instruments}}
     return [Retired(known[s], f"(the reason cannot be read: {e.what})", "", "") for s, e in stems.items() if s in known]
 
@@ -71,7 +71,7 @@ def retire(store: Store, what: str, reason: str, by: str) -> Retired:
 def _target(store: Store, what: str) -> str:
     if what.startswith(EVAL):
         study, _, name = what.removeprefix(EVAL).partition("/")
-        evals = manifest_named(store, study)["evals"]
+        evals = manifest_named(store, study).evals
         if name not in evals:
             raise UserError(f"'{study}' has no eval '{name}'", hint=nearest(name, evals))
         return what
@@ -82,9 +82,9 @@ def _target(store: Store, what: str) -> str:
     return found[0]
 
 
-def manifest_named(store: Store, study: str) -> dict[str, Any]:
+def manifest_named(store: Store, study: str) -> Manifest:
     """The manifest of a study of the store; raises UserError with the nearest name."""
-    known = {m["study"]: m for m in manifests(store)}
+    known = {m.study: m for m in manifests(store)}
     if study not in known:
         raise UserError(f"no study '{study}' in {store.root}", hint=nearest(study, known))
     return known[study]
@@ -100,19 +100,19 @@ class Retirements:
         self._below: dict[str, frozenset[str]] = {}
         self._folders = {p.name: p for p in unhidden(store.root, "steps/*/*")} if self._steps else {}
 
-    def cells(self, manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    def cells(self, manifest: Manifest) -> list[dict[str, Any]]:
         """Rows of the table `voided`: every cell that rests on something invalidated, with the reason."""
         out = []
-        for cell in manifest["cells"] if self.entries else []:
+        for cell in manifest.cells if self.entries else []:
             reasons = [
                 f"{w} was invalidated: {self._steps[w].reason}"
-                for w in sorted(self._named(cell["step_digest"]) & self._steps.keys())
+                for w in sorted(self._named(cell.step_digest) & self._steps.keys())
             ]
-            instrument = self._evals.get(f"{manifest['study']}/{cell['eval']}")
+            instrument = self._evals.get(f"{manifest.study}/{cell.eval}")
             if instrument:
-                reasons.append(f"eval {cell['eval']} was invalidated: {instrument.reason}")
+                reasons.append(f"eval {cell.eval} was invalidated: {instrument.reason}")
             keys = ("arm", "aft_tokens", "base_model", "seed", "eval", "step_digest")
-            out += [{"study": manifest["study"], **{k: cell[k] for k in keys}, "reason": r} for r in reasons]
+            out += [{"study": manifest.study, **{k: getattr(cell, k) for k in keys}, "reason": r} for r in reasons]
         return out
 
     def _named(self, step: str) -> frozenset[str]:
@@ -127,7 +127,7 @@ class Retirements:
         return self._below[step]
 
 
-def reasons_of(manifest: dict[str, Any], contrast: dict[str, Any], invalidated: list[dict[str, Any]]) -> list[str]:
+def reasons_of(contrast: Contrast, invalidated: list[dict[str, Any]]) -> list[str]:
     """Why a contrast rests on something invalidated; empty where it does not."""
-    mine = (r for r in invalidated if r["eval"] == contrast["eval"] and reads(contrast, r["arm"], r["aft_tokens"]))
+    mine = (r for r in invalidated if r["eval"] == contrast.eval and contrast.reads(r["arm"], r["aft_tokens"]))
     return list(dict.fromkeys(r["reason"] for r in mine))

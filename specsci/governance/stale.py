@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from specsci.core.levels import arm_of
-from specsci.database.manifest import family_parts, manifests
+from specsci.database.manifest import Manifest, family_parts, manifests
+from specsci.database.manifest_parts import FamilyParts
 from specsci.specs.changes import read_changes
 from specsci.specs.load import load_family
 from specsci.store.artifact import Store
@@ -45,24 +46,24 @@ def stale_studies(store: Store, family_name: str, home: Path) -> list[Stale]:
     written = {a.study: f"{a.reason} ({a.by}, {a.date})" for a in entry.acknowledged} if entry else {}
     found = []
     for manifest in manifests(store):
-        if manifest["family"] != family_name or "family_parts" not in manifest:
+        then = manifest.family_parts
+        if manifest.family != family_name or then is None:
             continue
-        stale = _stale(manifest, now, family.data.version, written.get(manifest["study"], ""))
+        stale = _stale(manifest, then, now, family.data.version, written.get(manifest.study, ""))
         if stale:
             found.append(stale)
     return found
 
 
-def _stale(manifest: dict[str, Any], now: dict[str, Any], version: str, acknowledged: str) -> Stale | None:
-    then = manifest["family_parts"]
-    arms = manifest["arms"]
-    grammar = then["grammar"] != now["grammar"]
-    variants = {v for a in arms.values() for v in _of(a["midtrain"])}
-    changed = {v for v in variants if then["variants"].get(v) != now["variants"].get(v)}
-    conversations = {s for a in arms.values() for s in _of(a["align"])} & then["conversations"].keys()
-    retold = {t for t in conversations if then["conversations"][t] != now["conversations"].get(t)}
-    items = {e["items"] for e in manifest["evals"].values() if e.get("items")}
-    asked = {i for i in items if then["items"].get(i) != now["items"].get(i)}
+def _stale(manifest: Manifest, then: FamilyParts, now: FamilyParts, version: str, acknowledged: str) -> Stale | None:
+    arms = manifest.arms
+    grammar = then.grammar != now.grammar
+    variants = {v for a in arms.values() for v in _of(a.midtrain)}
+    changed = {v for v in variants if then.variants.get(v) != now.variants.get(v)}
+    conversations = {s for a in arms.values() for s in _of(a.align)} & then.conversations.keys()
+    retold = {t for t in conversations if then.conversations[t] != now.conversations.get(t)}
+    items = {e.items for e in manifest.evals.values() if e.items}
+    asked = {i for i in items if then.items.get(i) != now.items.get(i)}
     parts = [f"spec {v}" for v in sorted(changed)] + ["grammar"] * grammar
     parts += [f"conversations {t}" for t in sorted(retold)] + [f"items {i}" for i in sorted(asked)]
     if not parts:
@@ -70,14 +71,12 @@ def _stale(manifest: dict[str, Any], now: dict[str, Any], version: str, acknowle
     moved = {
         name
         for name, a in arms.items()
-        if changed & _of(a["midtrain"]) or retold & _of(a["align"]) or (grammar and (a["midtrain"] or a["align"]))
+        if changed & _of(a.midtrain) or retold & _of(a.align) or (grammar and (a.midtrain or a.align))
     }
-    evals = {name for name, e in manifest["evals"].items() if e.get("items") in asked}
-    models = {c["model_digest"] for c in manifest["cells"] if c["arm"] in moved}
-    claims = [c["name"] for c in manifest["contrasts"] if c["eval"] in evals or moved & set(map(arm_of, c["weights"]))]
-    return Stale(
-        manifest["study"], manifest["family"], manifest["family_version"], version, parts, len(models), claims, acknowledged
-    )
+    evals = {name for name, e in manifest.evals.items() if e.items in asked}
+    models = {c.model_digest for c in manifest.cells if c.arm in moved}
+    claims = [c.name for c in manifest.contrasts if c.eval in evals or moved & set(map(arm_of, c.weights))]
+    return Stale(manifest.study, manifest.family, manifest.family_version, version, parts, len(models), claims, acknowledged)
 
 
 def _of(joined: str | None) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -11,6 +10,7 @@ import duckdb
 
 from specsci.core.errors import UserError, nearest
 from specsci.core.levels import arm_of, tokens_of
+from specsci.database.manifest import study_manifest
 from specsci.inference.denominator import Denominator
 from specsci.inference.design import Design, read_design
 from specsci.stats.contrast import Scale
@@ -136,8 +136,8 @@ def read_answers(db: duckdb.DuckDBPyConnection, asked: ContrastSpec) -> Design:
 
 def _declared(db: duckdb.DuckDBPyConnection, study: str) -> int | None:
     """How many replicates a study declares; None for imported results, which declare none."""
-    [(profile, manifest)] = db.execute("SELECT profile, manifest FROM studies WHERE study = ?", [study]).fetchall()
-    return None if profile == IMPORTED else len(json.loads(manifest)["replicates"])
+    manifest = study_manifest(db, study)
+    return None if manifest is None or manifest.profile == IMPORTED else len(manifest.replicates)
 
 
 def _budget(name: str, budgets: dict[str, set[int]], wanted: int | None) -> int:

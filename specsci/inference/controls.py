@@ -13,27 +13,27 @@ import numpy as np
 
 from specsci.core.findings import Flag
 from specsci.core.levels import arm_of, tokens_of
+from specsci.database.manifest import Manifest
 from specsci.inference.rates import Pair, Rates
-from specsci.study.evals import MAX_CAPABILITY_LOSS
 
 
-def budgets_of(manifest: dict[str, Any], name: str, wanted: list[int]) -> list[int]:
+def budgets_of(manifest: Manifest, name: str, wanted: list[int]) -> list[int]:
     """The budgets that an arm is read at: the level that it is named with, its own 0 where it does not align, else the contrast's."""
     tokens, arm = tokens_of(name), arm_of(name)
     if tokens is not None:
         return [tokens]
-    has = {c["aft_tokens"] for c in manifest["cells"] if c["arm"] == arm}
+    has = {c.aft_tokens for c in manifest.cells if c.arm == arm}
     return [b if b in has else 0 for b in wanted] if has == {0} else list(wanted)
 
 
-def control_flags(manifest: dict[str, Any], rates: Rates, arms: list[str], budgets: list[int]) -> list[Flag]:
+def control_flags(manifest: Manifest, rates: Rates, arms: list[str], budgets: list[int]) -> list[Flag]:
     """Flags of a contrast from the study's competence and capability evals, arm by arm and budget by budget.
 
     `arms` may name a level each: `rules@4000`.
     """
     flags: list[Flag] = []
-    for name, spec in manifest["evals"].items():
-        check = {"competence": _competence, "capability": _capability}.get(spec["role"])
+    for name, spec in manifest.evals.items():
+        check = {"competence": _competence, "capability": _capability}.get(spec.role)
         if check is None:
             continue
         read: dict[str, dict[int, None]] = {}
@@ -45,9 +45,9 @@ def control_flags(manifest: dict[str, Any], rates: Rates, arms: list[str], budge
     return flags
 
 
-def pairs_of(manifest: dict[str, Any]) -> list[Pair]:
+def pairs_of(manifest: Manifest) -> list[Pair]:
     """The replicates that a study declares."""
-    return [(r["base_model"], r["seed"]) for r in manifest["replicates"]]
+    return [(r.base_model, r.seed) for r in manifest.replicates]
 
 
 Columns = dict[int, dict[Pair, float | None]]
@@ -67,34 +67,29 @@ def _unreadable(what: str, columns: Columns) -> list[Flag]:
     return []
 
 
-def _competence(manifest: dict[str, Any], rates: Rates, name: str, arm: str, columns: Columns) -> list[Flag]:
+def _competence(manifest: Manifest, rates: Rates, name: str, arm: str, columns: Columns) -> list[Flag]:
     """An arm below the floor in any replicate does not understand the format: its verdict is withheld."""
     flags = _unreadable(f"the format control {name} of {arm}", columns)
     known = [v for by_pair in columns.values() for v in by_pair.values() if v is not None and not math.isnan(v)]
-    if known and min(known) < manifest["evals"][name]["min_competence"]:
+    if known and min(known) < manifest.evals[name].min_competence:
         said = f"withheld: accuracy of {arm} on the format control is {min(known):.2f}"
         flags.append(Flag("format_control", "withheld", said))
     return flags
 
 
-def _capability(manifest: dict[str, Any], rates: Rates, name: str, arm: str, columns: Columns) -> list[Flag]:
+def _capability(manifest: Manifest, rates: Rates, name: str, arm: str, columns: Columns) -> list[Flag]:
     """An arm that lost more than is allowed against the base model, as a mean over replicates, paid for its behaviour."""
-    bases = [a for a, spec in manifest["arms"].items() if not spec["midtrain"] and not spec["align"]]
+    bases = [a for a, spec in manifest.arms.items() if not spec.midtrain and not spec.align]
     if not bases:
-        return [
-            Flag(
-                "capability_unknown", "warning", f"capability: no base model (no treatment) to compare {arm} with on {name}"
-            )
-        ]
+        return [Flag("capability_unknown", "warning", f"capability: no base model (no treatment) to compare {arm} with on {name}")]
     before = rates.by_replicate(bases[0], name, 0, pairs_of(manifest))
     flags = _unreadable(f"the capability control {name} of {arm}", columns)
     if arm != bases[0]:
         flags += _unreadable(f"the capability control {name} of the base model (no treatment)", {0: before})
     if flags:
         return flags
-    allowed = manifest["evals"][name].get("max_capability_loss", MAX_CAPABILITY_LOSS)  # stored before it was written down
     was, now = _mean(rates, before), min(_mean(rates, by_pair) for by_pair in columns.values())
-    if was - now > allowed:
+    if was - now > manifest.evals[name].max_capability_loss:
         said = f"capability: accuracy of {arm} on {name} is {now:.2f}, that of the base model (no treatment) {was:.2f}"
         return [Flag("capability", "warning", said)]
     return []

@@ -10,6 +10,8 @@ import duckdb
 
 from specsci.core.findings import Flag
 from specsci.core.levels import arm_of
+from specsci.database.manifest import Manifest
+from specsci.database.manifest_parts import Contrast
 from specsci.inference.contrast_spec import ContrastSpec
 from specsci.inference.controls import budgets_of, control_flags
 from specsci.inference.design import read_design
@@ -22,29 +24,29 @@ NOTHING = dict.fromkeys(("estimate", "se", "statistic", "ci_low", "ci_high", "p"
 
 
 def contrast_row(
-    db: duckdb.DuckDBPyConnection, manifest: dict[str, Any], contrast: dict[str, Any], rates: Rates, items: ItemTable | None
+    db: duckdb.DuckDBPyConnection, manifest: Manifest, contrast: Contrast, rates: Rates, items: ItemTable | None
 ) -> dict[str, Any]:
     """A row of the table `contrasts`, but for what its family and the registration add.
 
     A study's arms are of the same replicates by design, so that only those that all arms have are counted.
     """
-    weights = {arm: float(w) for arm, w in contrast["weights"].items() if w}
-    cells = {a: [(arm_of(a), b) for b in budgets_of(manifest, a, contrast["budgets"])] for a in weights}
-    expected = len(manifest["replicates"])
-    whole = read_design(db, manifest["study"], contrast["eval"], weights, cells, expected)
+    weights = {arm: float(w) for arm, w in contrast.weights.items() if w}
+    cells = {a: [(arm_of(a), b) for b in budgets_of(manifest, a, contrast.budgets)] for a in weights}
+    expected = len(manifest.replicates)
+    whole = read_design(db, manifest.study, contrast.eval, weights, cells, expected)
     design = whole.only_shared("decided")
-    margin = contrast.get("equivalence_margin")
+    margin = contrast.equivalence_margin
     row: dict[str, Any] = {
-        "study": manifest["study"],
-        "contrast": contrast["name"],
-        "eval": contrast["eval"],
-        "budget_tokens": ",".join(str(b) for b in contrast["budgets"]),
-        "weights": json.dumps(contrast["weights"]),
-        "question": contrast["question"],
-        "primary": contrast["primary"],
-        "family": contrast["family"],
-        "scale": contrast["scale"],
-        "confounds": "; ".join(contrast["confounds"]),
+        "study": manifest.study,
+        "contrast": contrast.name,
+        "eval": contrast.eval,
+        "budget_tokens": ",".join(str(b) for b in contrast.budgets),
+        "weights": json.dumps(contrast.weights),
+        "question": contrast.question,
+        "primary": contrast.primary,
+        "family": contrast.family,
+        "scale": contrast.scale,
+        "confounds": "; ".join(contrast.confounds),
         "equivalence_margin": margin,
         "p_adj": None,
     }
@@ -54,17 +56,17 @@ def contrast_row(
             Flag("no_replicate", "warning", "an interval needs two replicates"),
         ]
         return {**row, **NOTHING, "n": 0, "method": "none", "flags": [f.as_dict() for f in nothing], "per_replicate": []}
-    asked = ContrastSpec(manifest["study"], contrast["eval"], weights, scale=contrast["scale"])
+    asked = ContrastSpec(manifest.study, contrast.eval, weights, scale=contrast.scale)
     found = estimate(design, asked)
     flags = [*doubts(design, asked, found)]
     if found.method == "paired_t" and not found.item_level:
-        flags += item_flags(items, design.unit, contrast["scale"])
+        flags += item_flags(items, design.unit, contrast.scale)
     equal = equivalence(found, margin) if margin else None
     if equal:
         flags.append(Flag(equal.code, "note", str(equal)))
     flags += turned(design, asked, found)
-    flags += control_flags(manifest, rates, list(weights), contrast["budgets"])
-    tuned = contrast.get("tuned_to_target") or manifest.get("tuned_to_target")
+    flags += control_flags(manifest, rates, list(weights), contrast.budgets)
+    tuned = contrast.tuned_to_target or manifest.tuned_to_target
     if tuned:
         flags.append(Flag("tuned_to_target", "warning", f"tuned to target: {tuned}"))
     result = found.result
@@ -80,11 +82,11 @@ def contrast_row(
     }
 
 
-def cell_weights(manifest: dict[str, Any], contrast: dict[str, Any]) -> CellWeights:
+def cell_weights(manifest: Manifest, contrast: Contrast) -> CellWeights:
     """Each cell's weight in a declared contrast: an arm's weight, shared out over its budgets."""
     weights: CellWeights = {}
-    for arm, weight in contrast["weights"].items():
-        budgets = budgets_of(manifest, arm, contrast["budgets"])
+    for arm, weight in contrast.weights.items():
+        budgets = budgets_of(manifest, arm, contrast.budgets)
         for budget in budgets:
             key = (arm_of(arm), budget)
             weights[key] = weights.get(key, 0.0) + weight / len(budgets)

@@ -9,6 +9,7 @@ import numpy as np
 
 from specsci.core.findings import Flag
 from specsci.core.levels import arm_of
+from specsci.database.manifest import Manifest
 from specsci.inference.rates import Rates
 from specsci.plan.texts import NEUTRAL
 from specsci.stats.laws import t_quantile
@@ -20,7 +21,7 @@ equivalence margin of its own. On the other scales it is what .1 is at a rate of
 
 
 def null_flags(
-    contrast: dict[str, Any], manifest: dict[str, Any], absorbed: list[dict[str, Any]], insensitive: bool = False
+    contrast: dict[str, Any], manifest: Manifest, absorbed: list[dict[str, Any]], insensitive: bool = False
 ) -> list[Flag]:
     """What the null of a contrast may mean; empty where its interval does not cover 0, or is none.
 
@@ -36,7 +37,8 @@ def null_flags(
     if detects is not None and detects > _margin(contrast):
         shown = "nothing" if contrast["scale"] == "rate" and detects > 1 else f"{detects:.2f}"
         flags.append(Flag("null_too_few", "warning", f"null: too few replicates to tell (detects {shown})"))
-    specs = sorted({manifest["arms"][arm_of(name)]["midtrain"] for name in contrast["weights"]} - {None, NEUTRAL})
+    told = (manifest.arms[arm_of(name)].midtrain for name in contrast["weights"])
+    specs = sorted({spec for spec in told if spec is not None and spec != NEUTRAL})
     found = {spec: [row["installed"] for row in absorbed if row["msm_spec"] == spec] for spec in specs}
     missing = [spec for spec, known in found.items() if False in known]
     unknown = [spec for spec, known in found.items() if not known or None in known]

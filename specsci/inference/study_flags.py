@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import duckdb
 
 from specsci.core.findings import Flag
+from specsci.database.manifest import study_manifest
 from specsci.inference.controls import control_flags
 from specsci.inference.corpora import distinct_shares
 from specsci.inference.rates import Rates
@@ -23,15 +22,12 @@ def study_flags(
         weights: arm to weight.
         cells: (arm, AFT tokens) that the contrast reads.
     """
-    row = db.execute("SELECT manifest FROM studies WHERE study = ?", [study]).fetchone()
-    if row is None:
-        return []
-    manifest = json.loads(row[0])
-    if manifest["evals"].get(name, {}).get("role", "outcome") != "outcome":
+    manifest = study_manifest(db, study)
+    if manifest is None or (name in manifest.evals and manifest.evals[name].role != "outcome"):
         return []
     flags: list[Flag] = []
-    if {e.get("role") for e in manifest["evals"].values()} & {"competence", "capability"}:
+    if {e.role for e in manifest.evals.values()} & {"competence", "capability"}:
         rates = Rates(db, study)
         for arm in dict.fromkeys(arm for arm, _ in cells):
             flags += control_flags(manifest, rates, [arm], [budget for a, budget in cells if a == arm])
-    return flags + distinct_flags(manifest["arms"], weights, distinct_shares(db, study))
+    return flags + distinct_flags(manifest.midtrained_on, weights, distinct_shares(db, study))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from specsci.core.findings import Flag
+from specsci.database.manifest import Manifest
 from specsci.inference.rates import Rates
 from specsci.provenance.lineage import ancestors
 from specsci.stats.efficiency import EXACT, Bound, TokenRatio, fall_at_crossing, token_ratios
@@ -34,39 +35,35 @@ NO_INTERVAL = {
 }
 
 
-def efficiency_rows(
-    store: Store, manifest: dict[str, Any], rates: Rates, invalidated: dict[str, list[str]]
-) -> list[dict[str, Any]]:
+def efficiency_rows(store: Store, manifest: Manifest, rates: Rates, invalidated: dict[str, list[str]]) -> list[dict[str, Any]]:
     """Ratios of every declared pair at every level; `invalidated` is what of a pair's arms was invalidated, by `arm`.
 
     A pair that no replicate has whole keeps its row, without numbers.
     """
-    declared = manifest["token_efficiency"]
+    declared = manifest.token_efficiency
     if not declared:
         return []
-    arms = {arm for pair in declared["pairs"] for arm in (pair["arm"], pair["reference"])}
+    arms = {arm for pair in declared.pairs for arm in (pair.arm, pair.reference)}
     accountings = _token_accountings(store, manifest, arms)
     rows = []
-    for pair in declared["pairs"]:
-        arm, reference = pair["arm"], pair["reference"]
-        shared = [sorted({c["aft_tokens"] for c in manifest["cells"] if c["arm"] == a}) for a in (arm, reference)]
+    for pair in declared.pairs:
+        arm, reference = pair.arm, pair.reference
+        shared = [sorted({c.aft_tokens for c in manifest.cells if c.arm == a}) for a in (arm, reference)]
         budgets = [b for b in shared[0] if b in shared[1] and b > 0]
         if not budgets:
             continue
-        cells = [(declared["base"], 0), *((a, b) for a in (reference, arm) for b in budgets)]
-        table, pairs = rates.paired(declared["eval"], [[cell] for cell in cells])
-        gone = dict.fromkeys(reason for a in (declared["base"], reference, arm) for reason in invalidated.get(a, []))
+        cells = [(declared.base, 0), *((a, b) for a in (reference, arm) for b in budgets)]
+        table, pairs = rates.paired(declared.eval, [[cell] for cell in cells])
+        gone = dict.fromkeys(reason for a in (declared.base, reference, arm) for reason in invalidated.get(a, []))
         flags = [Flag("withdrawn", "invalid", f"withdrawn: {reason}") for reason in gone]
-        if len(pairs) < len(manifest["replicates"]):
-            flags.append(
-                Flag("incomplete", "invalid", f"incomplete: {len(pairs)} of {len(manifest['replicates'])} replicates")
-            )
-        for share in (declared["level_share"], *declared.get("exploratory_level_shares", [])):
+        if len(pairs) < len(manifest.replicates):
+            flags.append(Flag("incomplete", "invalid", f"incomplete: {len(pairs)} of {len(manifest.replicates)} replicates"))
+        for share in (declared.level_share, *declared.exploratory_level_shares):
             said = {
-                "study": manifest["study"],
-                **pair,
+                "study": manifest.study,
+                **pair.plain(),
                 "level_share": share,
-                "exploratory": share != declared["level_share"],
+                "exploratory": share != declared.level_share,
             }
             if not len(table):
                 rows.append({**said, **NOTHING, "counting": AFT_TOKENS, "flags": [f.as_dict() for f in flags]})
@@ -104,9 +101,9 @@ def _open(result: TokenRatio) -> list[Flag]:
     return [Flag(code, "note" if because == "undetermined" else "warning", NO_INTERVAL[because])]
 
 
-def _token_accountings(store: Store, manifest: dict[str, Any], arms: set[str]) -> TokenAccountings:
+def _token_accountings(store: Store, manifest: Manifest, arms: set[str]) -> TokenAccountings:
     """AFT tokens alone; with those midtrained on; with those written for it as well, where the corpora are in the store."""
-    midtrain = {cell["arm"]: float(cell["midtrain_tokens"]) for cell in manifest["cells"]}
+    midtrain = {cell.arm: float(cell.midtrain_tokens) for cell in manifest.cells}
     found: TokenAccountings = {AFT_TOKENS: dict.fromkeys(arms, 0.0), "AFT and midtraining tokens": midtrain}
     generated = {arm: _generated(store, manifest, arm) if midtrain.get(arm) else 0.0 for arm in arms}
     if any(generated.values()):
@@ -114,10 +111,10 @@ def _token_accountings(store: Store, manifest: dict[str, Any], arms: set[str]) -
     return found
 
 
-def _generated(store: Store, manifest: dict[str, Any], arm: str) -> float:
+def _generated(store: Store, manifest: Manifest, arm: str) -> float:
     """Tokens that were written for an arm's corpora, mean over its replicates; a corpus that several models share counts in each."""
-    cells = sorted((c for c in manifest["cells"] if c["arm"] == arm), key=lambda c: -c["aft_tokens"])
-    models = {cell["seed"]: cell["model_digest"] for cell in cells}  # of each the one that was aligned least
+    cells = sorted((c for c in manifest.cells if c.arm == arm), key=lambda c: -c.aft_tokens)
+    models = {cell.seed: cell.model_digest for cell in cells}  # of each the one that was aligned least
     written = [
         sum(step.get("tokens", 0) for step in ancestors(store, model) if step["kind"] == "corpus")
         for model in models.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from specsci.core.findings import Flag
@@ -15,11 +16,11 @@ Shares = dict[str, tuple[float, float]]
 """Spec to its distinct documents and their share of all, means over its corpora."""
 
 
-def distinct_flags(arms: dict[str, dict[str, Any]], weights: dict[str, float], shares: Shares) -> list[Flag]:
+def distinct_flags(midtrained_on: Mapping[str, str | None], weights: dict[str, float], shares: Shares) -> list[Flag]:
     """A flag where documents are repeated far more often on one side of a contrast than on the other.
 
     Args:
-        arms: the study's, each with the spec that it was midtrained on (`midtrain`).
+        midtrained_on: each of the study's arms to its spec.
         weights: of the contrast; a side is the arms of one sign.
     """
     sides = [
@@ -27,7 +28,7 @@ def distinct_flags(arms: dict[str, dict[str, Any]], weights: dict[str, float], s
             {
                 spec
                 for name, w in weights.items()
-                if w * sign > 0 and (spec := arms[arm_of(name, arms)]["midtrain"]) in shares
+                if w * sign > 0 and (spec := midtrained_on[arm_of(name, midtrained_on)]) in shares
             }
         )
         for sign in (1, -1)
@@ -58,7 +59,7 @@ def distinct_findings(plan: Plan, records: dict[str, dict[str, Any] | None]) -> 
         spec: (sum(d for d, _ in found) / len(found), sum(d / n for d, n in found) / len(found))
         for spec, found in counts.items()
     }
-    arms = {name: {"midtrain": arm.midtrain} for name, arm in plan.loaded.study.arms.items()}
+    arms = {name: arm.midtrain for name, arm in plan.loaded.study.arms.items()}
     return [
         Finding("warn", "distinct documents", f"contrast {c.name}: {flag.text}")
         for c in plan.loaded.study.contrasts

@@ -12,6 +12,7 @@ import duckdb
 from specsci.core.ids import digest
 from specsci.database.connection import rows
 from specsci.database.manifest import family_parts, manifests
+from specsci.database.manifest_parts import Cell
 from specsci.database.parquet import SOURCE, escaped
 from specsci.provenance.lineage import ancestors
 from specsci.specs.diff import Change
@@ -68,10 +69,10 @@ def moved(store: Store, first: Side, second: Side, changes: Sequence[Change]) ->
     Models are paired within study, base model, seed, AFT conversations and budget.
     """
     cells_a, cells_b = _cells(store, first), _cells(store, second)
-    out = Moved(also_differs=_also_differs(first.family, second.family, {c["aft_spec"] for c in (*cells_a, *cells_b)}))
+    out = Moved(also_differs=_also_differs(first.family, second.family, {c.aft_spec for _, c in (*cells_a, *cells_b)}))
     touched = {e.about for c in changes for e in (c.old, c.new) if e}
     for side, cells in (("documents_a", cells_a), ("documents_b", cells_b)):
-        setattr(out, side, _documents(store, {c["spec_digest"] for c in cells}, touched))
+        setattr(out, side, _documents(store, {c.spec_digest for _, c in cells}, touched))
     keyed_a, keyed_b = _by_pair(cells_a), _by_pair(cells_b)
     pairs = sorted(keyed_a.keys() & keyed_b.keys())
     present = [p for p in pairs if all(_file(store, k[p]).is_file() for k in (keyed_a, keyed_b))]
@@ -91,28 +92,28 @@ def _also_differs(first: Family, second: Family, aligned_on: set[str | None]) ->
     if first is second:
         return []
     one, two = family_parts(first), family_parts(second)
-    found = ["the grammar"] if one["grammar"] != two["grammar"] else []
-    both = one["conversations"].keys() & two["conversations"].keys()
+    found = ["the grammar"] if one.grammar != two.grammar else []
+    both = one.conversations.keys() & two.conversations.keys()
     used = both & aligned_on if aligned_on else both
-    retold = sorted(n for n in used if one["conversations"][n] != two["conversations"][n])
-    sets = one["items"].keys() & two["items"].keys()
-    other = sorted(n for n in sets if one["items"][n] != two["items"][n])
+    retold = sorted(n for n in used if one.conversations[n] != two.conversations[n])
+    sets = one.items.keys() & two.items.keys()
+    other = sorted(n for n in sets if one.items[n] != two.items[n])
     return found + [f"the demonstrations '{n}'" for n in retold] + [f"the items '{n}'" for n in other]
 
 
-def _recipes_differ(store: Store, pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
+def _recipes_differ(store: Store, pairs: list[tuple[Cell, Cell]]) -> list[str]:
     """Training settings that the models of a pair do not share: doses, recipes, bases."""
     found: set[str] = set()
-    for models in {(a["model_digest"], b["model_digest"]) for a, b in pairs}:
+    for models in {(a.model_digest, b.model_digest) for a, b in pairs}:
         one, two = (_settings(store, m) for m in models)
         found |= {" ".join(key) for key in one.keys() | two.keys() if one.get(key) != two.get(key)}
     return sorted(found)
 
 
-def _settings(store: Store, model: str) -> dict[tuple[str, str], Any]:
+def _settings(store: Store, model: str | None) -> dict[tuple[str, str], Any]:
     """(kind, field) to the declared values of a model's training steps, its seeds left out."""
     out: dict[tuple[str, str], Any] = {}
-    for record in ancestors(store, model):
+    for record in ancestors(store, model) if model else []:
         if record["kind"] in ("midtrain", "align"):
             out |= {(record["kind"], k): v for k, v in record["identity"]["params"].items() if k != "seed"}
         elif record["kind"] == "base":
@@ -120,35 +121,35 @@ def _settings(store: Store, model: str) -> dict[tuple[str, str], Any]:
     return out
 
 
-def _cells(store: Store, side: Side) -> list[dict[str, Any]]:
-    """The cells of all manifests, superseded ones too, whose models were midtrained on a variant's very text."""
+def _cells(store: Store, side: Side) -> list[tuple[str, Cell]]:
+    """The cells, each with its study, of all manifests, superseded ones too, whose models were midtrained on a variant's very text."""
     found = []
     for manifest in manifests(store, superseded=True):
-        known = manifest.get("family_parts", {}).get("variants", {})
-        if manifest["family"] != side.family.name or known.get(side.variant) != side.part:
+        known = manifest.family_parts.variants if manifest.family_parts else {}
+        if manifest.family != side.family.name or known.get(side.variant) != side.part:
             continue
-        found += [{"study": manifest["study"], **c} for c in manifest["cells"] if c["msm_spec"] == side.variant]
+        found += [(manifest.study, c) for c in manifest.cells if c.msm_spec == side.variant]
     return found
 
 
-def _by_pair(cells: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
+def _by_pair(cells: list[tuple[str, Cell]]) -> dict[tuple[Any, ...], Cell]:
     """Cells by what a pair shares; the current manifest's cell stands before a superseded one's."""
-    keys = ("study", "base_model", "seed", "aft_spec", "aft_tokens", "eval")
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for cell in cells:
-        found.setdefault(tuple("" if cell[k] is None else cell[k] for k in keys), cell)
+    found: dict[tuple[Any, ...], Cell] = {}
+    for study, cell in cells:
+        key = (study, cell.base_model, cell.seed, cell.aft_spec or "", cell.aft_tokens, cell.eval)
+        found.setdefault(key, cell)
     return found
 
 
-def _file(store: Store, cell: dict[str, Any]) -> Any:
-    return _absolute(store, "score", cell["step_digest"]) / "scores.parquet"
+def _file(store: Store, cell: Cell) -> Path:
+    return _absolute(store, "score", cell.step_digest) / "scores.parquet"
 
 
 def _absolute(store: Store, kind: str, step: str) -> Path:
     return store.path(kind, step).absolute()
 
 
-def _documents(store: Store, specs: set[str], units: set[str]) -> list[dict[str, Any]]:
+def _documents(store: Store, specs: set[str | None], units: set[str]) -> list[dict[str, Any]]:
     corpora = [r for r in store.records("corpus") if r["identity"]["inputs"]["spec"] in specs]
     if not corpora or not units:
         return []
@@ -161,8 +162,8 @@ def _documents(store: Store, specs: set[str], units: set[str]) -> list[dict[str,
 
 def _items(
     store: Store,
-    first: dict[tuple[Any, ...], dict[str, Any]],
-    second: dict[tuple[Any, ...], dict[str, Any]],
+    first: dict[tuple[Any, ...], Cell],
+    second: dict[tuple[Any, ...], Cell],
     pairs: list[tuple[Any, ...]],
 ) -> list[dict[str, Any]]:
     import pyarrow as pa
@@ -173,7 +174,7 @@ def _items(
         for number, pair in numbered
         for side, keyed in (("a", first), ("b", second))
     ]
-    for step in {keyed[pair]["step_digest"] for pair in pairs for keyed in (first, second)}:
+    for step in {keyed[pair].step_digest for pair in pairs for keyed in (first, second)}:
         store.verify("score", step, "scores.parquet")
     files = escaped(sorted({str(c["file"]) for c in cells}))
     with duckdb.connect() as db:

@@ -95,21 +95,21 @@ def lineage(store: Store, model: str, family_folder: Any = None) -> dict[str, An
 
 def _uses(store: Store, digest: str) -> Iterator[dict[str, Any]]:
     """The arms of studies that the model is, one row per arm and budget."""
-    current = {m["study"] for m in manifests(store)}
+    current = {m.study for m in manifests(store)}
     seen = set()
     for number, manifest in enumerate(manifests(store, superseded=True)):
-        for cell in manifest["cells"]:
+        for cell in manifest.cells:
             row = {
-                "study": manifest["study"],
-                "arm": cell["arm"],
-                "aft_tokens": cell["aft_tokens"],
-                "seed": cell["seed"],
-                "base_model": cell["base_model"],
-                "family": manifest["family"],
-                "family_version": manifest["family_version"],
+                "study": manifest.study,
+                "arm": cell.arm,
+                "aft_tokens": cell.aft_tokens,
+                "seed": cell.seed,
+                "base_model": cell.base_model,
+                "family": manifest.family,
+                "family_version": manifest.family_version,
                 "superseded": number >= len(current),
             }
-            if cell["model_digest"] == digest and tuple(row.values()) not in seen:
+            if cell.model_digest == digest and tuple(row.values()) not in seen:
                 seen.add(tuple(row.values()))
                 yield row
 

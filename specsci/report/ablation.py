@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,8 @@ import numpy as np
 
 from specsci.core.errors import UserError, nearest
 from specsci.database.connection import rows
+from specsci.database.manifest import Manifest, study_manifest
+from specsci.database.manifest_parts import Arm
 from specsci.inference.controls import pairs_of
 from specsci.inference.rates import Rates
 from specsci.stats.intervals import Interval, mean_interval, rate_interval
@@ -63,8 +64,7 @@ class Ablation:
     budgets: list[int]
     cells: dict[str, dict[tuple[str, int], RateCell]] = field(default_factory=dict)
     """Outcome eval to (arm, budget) to rate."""
-    arms: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Arm to `title`, `midtrain` and `align`."""
+    arms: dict[str, Arm] = field(default_factory=dict)
     controls: list[Control] = field(default_factory=list)
     contrasts: list[dict[str, Any]] = field(default_factory=list)
     efficiency: list[dict[str, Any]] = field(default_factory=list)
@@ -86,44 +86,53 @@ def study_names(db: duckdb.DuckDBPyConnection) -> list[str]:
     return [name for (name,) in db.execute("SELECT study FROM studies ORDER BY study").fetchall()]
 
 
+def chosen_study(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Manifest:
+    """The manifest of one study of a database; of its only one if none is named.
+
+    Raises:
+        UserError: there is no such study, or none is named of several.
+    """
+    names = study_names(db)
+    if study is None and len(names) != 1:
+        raise UserError(
+            "the store has several studies" if names else "the store has no study",
+            hint=f"name one with --study: {', '.join(names)}",
+        )
+    wanted = names[0] if study is None else study
+    found = study_manifest(db, wanted)
+    if found is None:
+        raise UserError(f"no study '{wanted}' in the results", hint=nearest(wanted, names))
+    return found
+
+
 def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablation:
     """The content for one study; the only one of the store if none is named."""
-    names = study_names(db)
-    if study is None and len(names) == 1:
-        study = names[0]
-    if study not in names:
-        if study is None:
-            raise UserError(
-                "the store has several studies" if names else "the store has no study",
-                hint=f"name one with --study: {', '.join(names)}",
-            )
-        raise UserError(f"no study '{study}' in the results", hint=nearest(study, names))
-    (text,) = db.execute("SELECT manifest FROM studies WHERE study = ?", [study]).fetchone() or ("{}",)
-    manifest = json.loads(text)
+    manifest = chosen_study(db, study)
+    study = manifest.study
     rates = Rates(db, study)
-    budgets = sorted({c["aft_tokens"] for c in manifest["cells"]})
+    budgets = sorted({c.aft_tokens for c in manifest.cells})
     out = Ablation(
         study=study,
-        title=manifest["title"],
-        hypothesis=manifest["hypothesis"],
-        notes=manifest["notes"],
-        family=f"{manifest['family']} {manifest['family_version']}",
+        title=manifest.title,
+        hypothesis=manifest.hypothesis,
+        notes=manifest.notes,
+        family=f"{manifest.family} {manifest.family_version}",
         unit="base model" if rates.unit == "base_model" else "seed",
         budgets=budgets,
-        arms=manifest["arms"],
-        correction=manifest["correction"],
-        access=manifest.get("access", "public"),
-        disclaimers=manifest.get("disclaimers", []),
-        cells_total=len(manifest["cells"]),
+        arms=manifest.arms,
+        correction=manifest.correction,
+        access=manifest.access,
+        disclaimers=manifest.disclaimers,
+        cells_total=len(manifest.cells),
     )
     (out.cells_scored,) = db.execute("SELECT cells_scored FROM studies WHERE study = ?", [study]).fetchone() or (0,)
-    for name, spec in manifest["evals"].items():
-        if manifest.get("readouts", {}).get(name, {}).get("outcome", "binary") != "binary":
+    for name, spec in manifest.evals.items():
+        if manifest.readout_of(name).outcome != "binary":
             out.means[name] = _outcome(manifest, rates, name, budgets, binary=False)
-        elif spec["role"] == "outcome":
+        elif spec.role == "outcome":
             out.cells[name] = _outcome(manifest, rates, name, budgets)
         else:
-            out.controls += _controls(manifest, rates, name, spec["role"], budgets)
+            out.controls += _controls(manifest, rates, name, spec.role, budgets)
     out.contrasts = rows(db, "SELECT * FROM contrasts WHERE study = ?", [study])
     out.absorption = rows(db, "SELECT * FROM absorption WHERE study = ? ORDER BY msm_spec, seed", [study])
     out.noise = rows(db, "SELECT * FROM noise_budget WHERE study = ?", [study])
@@ -134,11 +143,11 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
 
 
 def _outcome(
-    manifest: dict[str, Any], rates: Rates, name: str, budgets: list[int], *, binary: bool = True
+    manifest: Manifest, rates: Rates, name: str, budgets: list[int], *, binary: bool = True
 ) -> dict[tuple[str, int], RateCell]:
     """Misaligned rates by arm and budget; means of values where answers are not binary."""
     cells = {}
-    for arm in manifest["arms"]:
+    for arm in manifest.arms:
         for budget in budgets:
             if (arm, name, budget) not in rates.counts:
                 continue
@@ -154,12 +163,12 @@ def _outcome(
     return cells
 
 
-def _controls(manifest: dict[str, Any], rates: Rates, name: str, role: str, budgets: list[int]) -> list[Control]:
+def _controls(manifest: Manifest, rates: Rates, name: str, role: str, budgets: list[int]) -> list[Control]:
     """A row for every arm and budget that the study has a control cell of, scored or not."""
     pairs = pairs_of(manifest)
-    there = {(c["arm"], c["aft_tokens"]) for c in manifest["cells"] if c["eval"] == name}
+    there = {(c.arm, c.aft_tokens) for c in manifest.cells if c.eval == name}
     found = []
-    for arm in manifest["arms"]:
+    for arm in manifest.arms:
         for budget in budgets:
             if (arm, budget) not in there:
                 continue

@@ -11,6 +11,7 @@ import duckdb
 
 from specsci.core.kinds import KINDS
 from specsci.database.connection import rows
+from specsci.database.manifest import Manifest
 from specsci.report.tables import NOTHING, Table, rate, tokens
 
 
@@ -69,7 +70,7 @@ def _span(values: list[int]) -> str:
     return tokens(values[0]) if min(values) == max(values) else f"{tokens(min(values))} to {tokens(max(values))}"
 
 
-def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: dict[str, Any]) -> Table:
+def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest) -> Table:
     """One row per eval: what it asks, of how many items, in which format, and how stable its answers are."""
     header = ["eval", "role", "kind", "items", "models", "asked", "decided", "agreement of option orders", "item set"]
     table = Table("What each eval asks", header)
@@ -86,14 +87,15 @@ def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: dict[s
     agreed = dict(
         db.execute("SELECT eval, avg(agreement) FROM order_agreement WHERE study = ? GROUP BY eval", [study]).fetchall()
     )
-    digests = manifest.get("family_parts", {}).get("items", {})
-    for name, spec in manifest["evals"].items():
+    digests = manifest.family_parts.items if manifest.family_parts else {}
+    for name, spec in manifest.evals.items():
         c = by_eval.get(name)
+        how = [said for said in (spec.kind, spec.settings.get("format")) if said is not None]
         table.rows.append(
             [
-                name, spec["role"], ", ".join(spec[k] for k in ("kind", "format") if k in spec) or "imported", str(items.get(name, NOTHING)), str(c["m"]) if c else "0",
+                name, spec.role, ", ".join(how) or "imported", str(items.get(name, NOTHING)), str(c["m"]) if c else "0",
                 tokens(int(c["a"])) if c else "0", tokens(int(c["d"])) if c else "0",
-                rate(agreed[name]) if name in agreed else NOTHING, digests.get(spec.get("items"), NOTHING)[:12],
+                rate(agreed[name]) if name in agreed else NOTHING, digests.get(spec.items or "", NOTHING)[:12],
             ]
         )  # fmt: skip
     table.note = "An answer is the option that the model finds more probable; undecided ones are never counted as either."

@@ -37,11 +37,11 @@ def curves(content: Ablation, name: str | None = None) -> Figure:
     import seaborn as sns
 
     cells = _outcome(content, name)
-    arms = [a for a, spec in content.arms.items() if spec["align"] and any(k[0] == a for k in cells)]
+    arms = [a for a, spec in content.arms.items() if spec.align and any(k[0] == a for k in cells)]
     budgets = [b for b in content.budgets if b]
     if not arms or not budgets:
         raise UserError("no aligned arm is scored yet", hint="run the study, then draw it")
-    reference = next((a for a in arms if not content.arms[a]["midtrain"] and content.arms[a]["align"] != "it_mix"), None)
+    reference = next((a for a in arms if not content.arms[a].midtrain and content.arms[a].align != "it_mix"), None)
     columns = min(4, len(arms))
     rows = math.ceil(len(arms) / columns)
     figure, axes = _panels(plt, len(arms), rows, columns)
@@ -84,8 +84,8 @@ def _before_aft(content: Ablation) -> dict[str | None, str]:
     """What an arm was midtrained on, to the first arm that is only that."""
     found: dict[str | None, str] = {}
     for arm, spec in content.arms.items():
-        if not spec["align"]:
-            found.setdefault(spec["midtrain"], arm)
+        if not spec.align:
+            found.setdefault(spec.midtrain, arm)
     return found
 
 
@@ -94,7 +94,7 @@ def _line(
     content: Ablation, colour: Any, *, band: bool = True, replicates: bool = True,
 ) -> None:  # fmt: skip
     """An arm's mean over budgets, with its interval and its replicates; before AFT it is the arm that is only midtrained."""
-    start = starts.get(content.arms[arm]["midtrain"])
+    start = starts.get(content.arms[arm].midtrain)
     points = [(budgets[0] * NO_AFT, cells.get((start, 0)) if start else None), *((b, cells.get((arm, b))) for b in budgets)]
     known = [(x, c) for x, c in points if c is not None]
     if not known:
@@ -170,14 +170,14 @@ def heat_map(content: Ablation, name: str | None = None) -> Figure:
     import seaborn as sns
 
     cells = _outcome(content, name)
-    rows = list(dict.fromkeys(s["midtrain"] for s in content.arms.values() if s["align"] and s["align"] != "it_mix"))
-    columns = list(dict.fromkeys(s["align"] for s in content.arms.values() if s["align"] and s["align"] != "it_mix"))
+    rows = list(dict.fromkeys(s.midtrain for s in content.arms.values() if s.align and s.align != "it_mix"))
+    columns = list(dict.fromkeys(s.align for s in content.arms.values() if s.align and s.align != "it_mix"))
     if not rows or not columns:
         raise UserError(
             "the study has no aligned arm: there is no grid to draw", hint="`report plot forest` draws its contrasts"
         )
     top = max(content.budgets)
-    by_pair = {(s["midtrain"], s["align"]): cells.get((a, top)) for a, s in content.arms.items() if s["align"]}
+    by_pair = {(s.midtrain, s.align): cells.get((a, top)) for a, s in content.arms.items() if s.align}
     values = [[c.interval.estimate if (c := by_pair.get((r, k))) else math.nan for k in columns] for r in rows]
     texts = [[_cell_text(by_pair.get((r, k))) for k in columns] for r in rows]
     figure, axis = plt.subplots(figsize=(min(WIDTH, 1.8 + 1.5 * len(columns)), 0.8 + 0.55 * len(rows)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 
 import duckdb
@@ -10,7 +9,7 @@ from markupsafe import Markup
 
 from specsci.core.errors import UserError
 from specsci.report import audit_tables
-from specsci.report.ablation import Ablation, ablation
+from specsci.report.ablation import Ablation, ablation, chosen_study
 from specsci.report.claims import claim_tables
 from specsci.report.html import page
 from specsci.report.lineage_graph import lineage_svg
@@ -49,9 +48,8 @@ class Section:
 
 def study_page(db: duckdb.DuckDBPyConnection, study: str | None) -> str:
     """The page as HTML. It is made to be given away: it names no host and no path of the machine that made it."""
-    content = ablation(db, study)
-    (text,) = db.execute("SELECT manifest FROM studies WHERE study = ?", [content.study]).fetchone() or ("{}",)
-    manifest = json.loads(text)
+    manifest = chosen_study(db, study)
+    content = ablation(db, manifest.study)
     tables = tables_of(content)
     sections = [
         Section("answers", "Answers", _registration(content), _figures(content, "forest"), _titled(tables, "Contrasts")),

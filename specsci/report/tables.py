@@ -116,13 +116,13 @@ def _mean_shown(cell: RateCell | None) -> str:
 
 def _rows_of(content: Ablation) -> list[tuple[str, tuple[str, str]]]:
     """Rows of a table by budget: the arm that names the row, and the arms of its column without AFT and of the others."""
-    untrained = {arm["midtrain"]: key for key, arm in content.arms.items() if not arm["align"]}
-    aligned = {arm["midtrain"] for arm in content.arms.values() if arm["align"]}
+    untrained = {arm.midtrain: key for key, arm in content.arms.items() if not arm.align}
+    aligned = {arm.midtrain for arm in content.arms.values() if arm.align}
     out = []
     for key, arm in content.arms.items():
-        if arm["align"]:
-            out.append((key, (untrained.get(arm["midtrain"], key), key)))
-        elif arm["midtrain"] not in aligned:
+        if arm.align:
+            out.append((key, (untrained.get(arm.midtrain, key), key)))
+        elif arm.midtrain not in aligned:
             out.append((key, (key, key)))
     return out
 

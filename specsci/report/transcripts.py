@@ -12,6 +12,7 @@ from specsci.core.errors import SpecsciError
 from specsci.core.ids import derive_seed
 from specsci.core.shipped import find_family
 from specsci.database.connection import rows
+from specsci.database.manifest import Manifest
 from specsci.specs.items import Item, read_items
 from specsci.specs.versions import load_version
 
@@ -30,14 +31,13 @@ class Transcript:
     """(arm at its budget, aligned, decided, asked)."""
 
 
-def transcripts(
-    db: duckdb.DuckDBPyConnection, study: str, manifest: dict[str, Any], name: str
-) -> tuple[list[Transcript], str]:
+def transcripts(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest, name: str) -> tuple[list[Transcript], str]:
     """Sample questions of an eval, chosen by a fixed draw and not by their answers; and why there are none, if so."""
-    if not manifest["evals"][name].get("items"):
+    wanted = manifest.evals[name].items
+    if not wanted:
         return [], "imported answers come without their questions"
     try:
-        items = _items(db, study, manifest, name)
+        items = _items(db, study, manifest, wanted)
     except SpecsciError as error:
         return [], error.what
     if items is None:
@@ -47,7 +47,7 @@ def transcripts(
     for number, item in enumerate(chosen):
         questions = list(item.questions())
         variant, question = questions[number % len(questions)]
-        answers = _answers(db, study, name, item, variant, list(manifest["arms"]))
+        answers = _answers(db, study, name, item, variant, list(manifest.arms))
         out.append(Transcript(item.item_id, question, item.aligned, item.misaligned, answers))
     return out, ""
 
@@ -66,11 +66,11 @@ def _label(row: dict[str, Any]) -> str:
     return f"{row['arm']}, {row['aft_tokens']:,}" if row["aft_tokens"] else str(row["arm"])
 
 
-def _items(db: duckdb.DuckDBPyConnection, study: str, manifest: dict[str, Any], name: str) -> dict[str, Item] | None:
-    """The eval's items by id, in the name that the model was asked under; None where the family has others by now."""
-    wanted = manifest["evals"][name]["items"]
-    family = load_version(find_family(manifest["family"]), manifest["family_version"])
-    if family.items_digest(wanted) != manifest.get("family_parts", {}).get("items", {}).get(wanted):
+def _items(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest, wanted: str) -> dict[str, Item] | None:
+    """An item set by id, in the name that the model was asked under; None where the family has others by now."""
+    family = load_version(find_family(manifest.family), manifest.family_version)
+    then = manifest.family_parts
+    if then is None or family.items_digest(wanted) != then.items.get(wanted):
         return None
     query = "SELECT any_value(identity->'$.params.identity') FROM steps WHERE study = ? AND kind IN ('items', 'score')"
     (found,) = db.execute(query, [study]).fetchone() or (None,)

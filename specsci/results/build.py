@@ -19,7 +19,7 @@ import duckdb
 from specsci.core.errors import SpecsciError, StoreError
 from specsci.core.files import leftovers, remove, sync, temporary_beside, unwritable
 from specsci.database.connection import first_line
-from specsci.database.manifest import manifests
+from specsci.database.manifest import Manifest, manifests
 from specsci.database.stamp import DATABASE, current_stamp, say
 from specsci.results.derived_tables import add_answers
 from specsci.results.fill import LeftOut, damaged_files, fill
@@ -103,19 +103,19 @@ def _write_whole_ones(store: Store, folder: Path, study: str | None) -> list[Lef
     except Exception as error:
         if _is_of_the_machine(error):
             raise unwritable(store.root / DATABASE, error, "the results") from error
-        bad = {m["study"]: why for m in found if (why := _alone_fails(store, m))}
+        bad = {m.study: why for m in found if (why := _alone_fails(store, m))}
         if study in bad:
             raise _as_store_error(bad[study]) from bad[study]
         if len(bad) in (0, len(found)):
             raise _as_store_error(error) from error
     remove(folder / DATABASE)
     remove(folder / f"{DATABASE}.wal")
-    whole = [m for m in found if m["study"] not in bad]
+    whole = [m for m in found if m.study not in bad]
     missing = [*damaged_files(store), *(("study", name, name, *_said(why)) for name, why in bad.items())]
     return _write(store, folder / DATABASE, whole, stamp, missing)
 
 
-def _write(store: Store, path: Path, found: list[dict[str, Any]], stamp: str, missing: list[LeftOut]) -> list[LeftOut]:
+def _write(store: Store, path: Path, found: list[Manifest], stamp: str, missing: list[LeftOut]) -> list[LeftOut]:
     """Write one database, and read it back."""
     with duckdb.connect(str(path), config={"temp_directory": str(path.with_name("spill"))}) as db:
         _limit_memory(db)
@@ -132,7 +132,7 @@ def _write(store: Store, path: Path, found: list[dict[str, Any]], stamp: str, mi
     return missing
 
 
-def _populate(db: duckdb.DuckDBPyConnection, store: Store, found: list[dict[str, Any]]) -> list[LeftOut]:
+def _populate(db: duckdb.DuckDBPyConnection, store: Store, found: list[Manifest]) -> list[LeftOut]:
     db.execute((SQL / "schema.sql").read_text(encoding="utf-8"))
     missing = fill(db, store, found)
     db.execute((SQL / "views.sql").read_text(encoding="utf-8"))
@@ -140,7 +140,7 @@ def _populate(db: duckdb.DuckDBPyConnection, store: Store, found: list[dict[str,
     return missing
 
 
-def _alone_fails(store: Store, manifest: dict[str, Any]) -> Exception | None:
+def _alone_fails(store: Store, manifest: Manifest) -> Exception | None:
     """Why one study cannot be built by itself; None where it can."""
     try:
         with duckdb.connect() as db:

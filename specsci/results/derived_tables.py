@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from specsci.core.findings import Flag
+from specsci.database.manifest import Manifest
 from specsci.governance.claims import ClaimStatus, read_claims, status_of
 from specsci.governance.registration import Lock, Stamp, left_plan, lock_or_none, registered
 from specsci.governance.retired import Retirements, reasons_of
@@ -27,34 +28,34 @@ from specsci.store.artifact import Store
 FLAGS = pa.list_(pa.struct([(name, pa.string()) for name in ("code", "severity", "text")]))
 
 
-def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dict[str, Any]]) -> None:
+def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[Manifest]) -> None:
     """Fill the tables `contrasts`, `noise_budget`, `absorption`, `token_efficiency`, `claims` and `retired`."""
     statuses: list[ClaimStatus] = []
     claims, gone = read_claims(store), Retirements(store)
     add_corpus_counts(db)
     for manifest in manifests:
-        study, rates = manifest["study"], Rates(db, manifest["study"])
+        study, rates = manifest.study, Rates(db, manifest.study)
         voided = gone.cells(manifest)
         _append(db, "voided", voided)
         contrasts, noise = [], []
         tables: dict[Any, ItemTable | None] = {}
-        for declared in manifest["contrasts"]:
-            key = (declared["eval"], *sorted(cell_weights(manifest, declared).items()))
+        for declared in manifest.contrasts:
+            key = (declared.eval, *sorted(cell_weights(manifest, declared).items()))
             if key not in tables:  # a contrast and its twin on another scale read the same answers
-                tables[key] = item_table(db, study, declared["eval"], cell_weights(manifest, declared))
+                tables[key] = item_table(db, study, declared.eval, cell_weights(manifest, declared))
             items = tables[key]
             contrasts.append(contrast_row(db, manifest, declared, rates, items))
-            noise.append(noise_row(study, declared["name"], items) if items else None)
+            noise.append(noise_row(study, declared.name, items) if items else None)
         for family in {c["family"] for c in contrasts}:
             members = [c for c in contrasts if c["family"] == family]
-            for row, p in zip(members, adjust([c["p"] for c in members], manifest["correction"]), strict=True):
+            for row, p in zip(members, adjust([c["p"] for c in members], manifest.correction), strict=True):
                 row["p_adj"] = p
         absorbed = absorption_rows(db, study)
         _flag_nulls(contrasts, manifest, absorbed, rates)
         shares = distinct_shares(db, study)
-        for row, declared in zip(contrasts, manifest["contrasts"], strict=True):
-            row["flags"] += [f.as_dict() for f in distinct_flags(manifest["arms"], declared["weights"], shares)]
-        invalidated = {c["name"]: reasons_of(manifest, c, voided) for c in manifest["contrasts"]}
+        for row, declared in zip(contrasts, manifest.contrasts, strict=True):
+            row["flags"] += [f.as_dict() for f in distinct_flags(manifest.midtrained_on, declared.weights, shares)]
+        invalidated = {c.name: reasons_of(c, voided) for c in manifest.contrasts}
         lock = lock_or_none(store, study)
         _stamp(contrasts, registered(store, manifest), invalidated)
         left = left_plan(manifest, lock)
@@ -65,13 +66,13 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[dic
         _append(db, "contrasts", [*contrasts, *(_gone_row(study, c, lock) for c in left if lock)])
         _append(db, "noise_budget", [row for row in noise if row])
         _append(db, "absorption", absorbed)
-        of_eval = (manifest["token_efficiency"] or {}).get("eval")
+        of_eval = manifest.token_efficiency.eval if manifest.token_efficiency else None
         by_arm: dict[str, list[str]] = {}
         for row in voided:
             if row["eval"] == of_eval:
                 by_arm.setdefault(row["arm"], []).append(row["reason"])
         _append(db, "token_efficiency", efficiency_rows(store, manifest, rates, by_arm))
-    known = {m["study"] for m in manifests}
+    known = {m.study for m in manifests}
     statuses += [status_of(c, None, None, []) for c in claims if c.study not in known]
     _append(db, "claims", [_claim_row(s) for s in statuses])
     _append(db, "retired", [vars(r) for r in gone.entries])
@@ -127,16 +128,14 @@ def _claim_row(found: ClaimStatus) -> dict[str, Any]:
     return {**said, "status": found.status, "why": "; ".join(found.why)}
 
 
-def _flag_nulls(
-    contrasts: list[dict[str, Any]], manifest: dict[str, Any], absorbed: list[dict[str, Any]], rates: Rates
-) -> None:
+def _flag_nulls(contrasts: list[dict[str, Any]], manifest: Manifest, absorbed: list[dict[str, Any]], rates: Rates) -> None:
     """Say of every null what the replicates, the probes and the eval's other contrasts make of it."""
     by_eval: dict[str, list[dict[str, Any]]] = {}
     for c in contrasts:
         by_eval.setdefault(c["eval"], []).append(c)
     insensitive = {name: is_insensitive(rows, mean_rates(rates, name)) for name, rows in by_eval.items()}
-    for row, declared in zip(contrasts, manifest["contrasts"], strict=True):
-        extra = null_flags({**row, "weights": declared["weights"]}, manifest, absorbed, insensitive[row["eval"]])
+    for row, declared in zip(contrasts, manifest.contrasts, strict=True):
+        extra = null_flags({**row, "weights": declared.weights}, manifest, absorbed, insensitive[row["eval"]])
         row["flags"] = [*row["flags"], *(f.as_dict() for f in extra)]
 
 

@@ -17,7 +17,7 @@ from specsci.core.errors import GateRefused, SpecsciError, StoreError, UserError
 from specsci.core.files import leftovers, remove, temporary_beside, unwritable
 from specsci.core.kinds import names
 from specsci.database.connection import connect
-from specsci.database.manifest import manifests
+from specsci.database.manifest import Manifest, manifests
 from specsci.specs.schema import ACCESS
 from specsci.store.artifact import Store, write_json
 
@@ -25,11 +25,11 @@ TABLES = ("scores", "rates", "arms", "contrasts", "token_efficiency", "documents
 DECLASSIFIED = "declassified.jsonl"
 
 
-def label_of(store: Store, manifest: dict[str, Any]) -> str:
+def label_of(store: Store, manifest: Manifest) -> str:
     """The highest access label among a study's family and its artefacts; raises CorruptArtifact where one cannot be read."""
-    labels: set[str] = {manifest.get("access", "public")}
+    labels: set[str] = {manifest.access}
     labelled = names(lambda kind: kind.labelled)
-    for digest, kind in manifest["steps"].items():
+    for digest, kind in manifest.steps.items():
         path = store.path(kind, digest) / "record.json"
         if kind in labelled and path.is_file():
             labels.add(store.record(kind, digest).get("access", "public"))
@@ -56,7 +56,7 @@ def export(store: Store, study: str, target: Path, *, access: str | None = None,
         UserError: no such study, or a target that is there.
         GateRefused: the label would be lowered without a reason.
     """
-    known = {m["study"]: m for m in manifests(store)}
+    known = {m.study: m for m in manifests(store)}
     if study not in known:
         raise UserError(f"no study '{study}' in {store.root}", hint=nearest(study, known))
     if target.exists():
@@ -65,11 +65,11 @@ def export(store: Store, study: str, target: Path, *, access: str | None = None,
     wanted = access or label
     check_release(label, wanted, declassify)
     lowered = wanted != label and ACCESS.index(wanted) < ACCESS.index(label)
-    facts = {
+    facts: dict[str, Any] = {
         "study": study,
         "access": wanted,
-        "family": known[study]["family"],
-        "family_version": known[study]["family_version"],
+        "family": known[study].family,
+        "family_version": known[study].family_version,
         "exported_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "declassified": {"from": label, "reason": declassify, "by": _user()} if lowered else None,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pyarrow as pa
 
 from specsci.core.errors import CorruptArtifact, SpecsciError, StoreError
 from specsci.core.kinds import KINDS, Rows
-from specsci.database.manifest import damaged_manifests
+from specsci.database.manifest import Manifest, damaged_manifests
+from specsci.database.manifest_parts import Eval, Part
 from specsci.database.parquet import ingest
 from specsci.governance.claims import CLAIMS, Claim
 from specsci.governance.json_records import damaged
@@ -25,7 +27,7 @@ LeftOut = tuple[str, str, str, str, str]
 """Kind, name, study, reason, hint: a row of the table `left_out`."""
 
 
-def fill(db: duckdb.DuckDBPyConnection, store: Store, found: list[dict[str, Any]]) -> list[LeftOut]:
+def fill(db: duckdb.DuckDBPyConnection, store: Store, found: list[Manifest]) -> list[LeftOut]:
     """Fill the tables; returns the artefacts that are damaged and left out.
 
     Raises:
@@ -36,15 +38,11 @@ def fill(db: duckdb.DuckDBPyConnection, store: Store, found: list[dict[str, Any]
     missing += _ingest_rows(db, store, records, found)
     there = {*records, *load_imports(db, store, found)}
     _insert(db, "studies", [_study_row(m, there) for m in found])
-    cells = [{"study": m["study"], **cell} for m in found for cell in m["cells"]]
-    keys = ("arm", "base_model", "msm_spec", "aft_spec", "aft_tokens", "midtrain_tokens", "seed", "eval", "step_digest")
-    _insert(
-        db, "cells", [{"study": c["study"], **{k: c[k] for k in keys}, "items_digest": c.get("items_digest")} for c in cells]
-    )
-    _insert(db, "evals", [_eval_row(m, name, spec) for m in found for name, spec in m["evals"].items()])
+    _insert(db, "cells", [{"study": m.study, **_of(cell, _CELL)} for m in found for cell in m.cells])
+    _insert(db, "evals", [_eval_row(m, name, spec) for m in found for name, spec in m.evals.items()])
     _insert(db, "arms", _arm_rows(found))
-    _insert(db, "steps", [_step_row(m["study"], records[s]) for m in found for s in m["steps"] if s in records])
-    _insert(db, "probes", [{"study": m["study"], **probe} for m in found for probe in m.get("probes", [])])
+    _insert(db, "steps", [_step_row(m.study, records[s]) for m in found for s in m.steps if s in records])
+    _insert(db, "probes", [{"study": m.study, **probe.plain()} for m in found for probe in m.probes])
     return missing
 
 
@@ -63,24 +61,24 @@ def _row(kind: str, error: SpecsciError, study: str) -> LeftOut:
     return (kind, error.where, study, error.what, error.hint)
 
 
-def _records(store: Store, found: list[dict[str, Any]]) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
+def _records(store: Store, found: list[Manifest]) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
     """The records of all artefacts that are there and whole, and the rows of `left_out` of those that are not."""
     records: dict[str, dict[str, Any]] = {}
     missing: dict[str, LeftOut] = {}
     for manifest in found:
-        for step, kind in manifest["steps"].items():
+        for step, kind in manifest.steps.items():
             if step in records or step in missing or not (store.path(kind, step) / "record.json").is_file():
                 continue
             try:
                 file = holds(kind)
                 records[step] = store.verify(kind, step, file) if file else store.record(kind, step)
             except CorruptArtifact as error:
-                missing[step] = (kind, step, manifest["study"], error.what, error.hint)
+                missing[step] = (kind, step, manifest.study, error.what, error.hint)
     return records, list(missing.values())
 
 
 def _ingest_rows(
-    db: duckdb.DuckDBPyConnection, store: Store, records: dict[str, dict[str, Any]], found: list[dict[str, Any]]
+    db: duckdb.DuckDBPyConnection, store: Store, records: dict[str, dict[str, Any]], found: list[Manifest]
 ) -> list[LeftOut]:
     """Put the artefacts' rows into their tables; records of those whose rows are not a table are taken out of `records`."""
     missing: list[LeftOut] = []
@@ -91,7 +89,7 @@ def _ingest_rows(
             by_rows.setdefault(kind.rows, []).append(step)
     for rows, steps in by_rows.items():
         for step, why in _ingest(db, store, rows, {s: records[s] for s in steps}).items():
-            study = next(m["study"] for m in found if step in m["steps"])
+            study = next(m.study for m in found if step in m.steps)
             missing.append((records[step]["kind"], step, study, why, MADE_ANEW))
             del records[step]
     return missing
@@ -128,39 +126,47 @@ def _at(record: dict[str, Any], path: str) -> str | None:
     return None
 
 
-def _study_row(manifest: dict[str, Any], there: set[str]) -> dict[str, Any]:
-    scored = sum(c["step_digest"] in there for c in manifest["cells"])
-    keys = ("study", "title", "hypothesis", "profile", "family", "family_version", "file", "correction")
+_CELL = (
+    "arm", "base_model", "msm_spec", "aft_spec", "aft_tokens", "midtrain_tokens", "seed", "eval", "step_digest", "items_digest",
+)  # fmt: skip
+
+
+def _study_row(manifest: Manifest, there: set[str]) -> dict[str, Any]:
+    scored = sum(c.step_digest in there for c in manifest.cells)
+    keys = ("study", "title", "hypothesis", "profile", "family", "family_version", "file", "correction", "access")
     return {
-        **{k: manifest[k] for k in keys},
-        "access": manifest.get("access", "public"),
-        "complete": scored == len(manifest["cells"]),
-        "cells": len(manifest["cells"]),
+        **_of(manifest, keys),
+        "complete": scored == len(manifest.cells),
+        "cells": len(manifest.cells),
         "cells_scored": scored,
-        "manifest": json.dumps(manifest),
+        "manifest": json.dumps(manifest.plain()),
     }
 
 
-def _eval_row(manifest: dict[str, Any], name: str, spec: dict[str, Any]) -> dict[str, Any]:
+def _eval_row(manifest: Manifest, name: str, spec: Eval) -> dict[str, Any]:
     """An eval's row; which readouts its rows have is filled in once they are there."""
-    told = manifest.get("readouts", {}).get(name, {})
+    told = manifest.readout_of(name)
     return {
-        "study": manifest["study"],
+        "study": manifest.study,
         "eval": name,
-        "kind": spec.get("kind"),
-        "role": spec.get("role", "outcome"),
-        "items": spec.get("items"),
-        "outcome": told.get("outcome", "binary"),
-        "readout": told.get("readout"),
+        "kind": spec.kind,
+        "role": spec.role,
+        "items": spec.items,
+        "outcome": told.outcome,
+        "readout": told.readout,
     }
 
 
-def _arm_rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _of(part: Part, keys: Iterable[str]) -> dict[str, Any]:
+    return {k: getattr(part, k) for k in keys}
+
+
+def _arm_rows(found: list[Manifest]) -> list[dict[str, Any]]:
     keys = ("arm", "msm_spec", "aft_spec", "base_model", "seed", "aft_tokens", "midtrain_tokens", "model_digest")
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for manifest in found:
-        for cell in manifest["cells"]:
-            row = {"study": manifest["study"], "title": manifest["arms"][cell["arm"]]["title"], **{k: cell[k] for k in keys}}
+        for cell in manifest.cells:
+            row = {"study": manifest.study, "title": manifest.arms[cell.arm].title, **_of(cell, keys)}
             rows[tuple(row.values())] = row
     return list(rows.values())
 

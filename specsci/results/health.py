@@ -84,17 +84,17 @@ def _quarantine(store: Store, kind: str, path: Path) -> str:
 def _imports(store: Store) -> Iterator[Trouble]:
     """Imports whose rows are not what was kept."""
     for manifest in manifests(store):
-        if not manifest.get("imported"):
+        if manifest.imported is None:
             continue
         try:
             with duckdb.connect() as db:
                 db.execute(SCHEMA.read_text(encoding="utf-8"))
                 load_imports(db, store, [manifest])
         except SpecsciError as error:
-            yield Trouble("import", error.where or manifest["study"], error.what, error.hint)
+            yield Trouble("import", error.where or manifest.study, error.what, error.hint)
         except (duckdb.Error, ValueError, LookupError) as error:
-            hint = f"import {manifest['imported']['source'].get('file', 'it')} again with --replace"
-            yield Trouble("import", manifest["study"], first_line(error), hint)
+            hint = f"import {manifest.imported.source.get('file', 'it')} again with --replace"
+            yield Trouble("import", manifest.study, first_line(error), hint)
 
 
 def _database(store: Store) -> Trouble | None:

@@ -187,8 +187,8 @@ class Grammar:
         """Templates and phrases with their slots."""
         for kind in self.data.document_types.values():
             yield from kind.templates
-        for kind in self.data.conversation_types.values():
-            yield from (kind.user, kind.assistant)
+        for chat in self.data.conversation_types.values():
+            yield from (chat.user, chat.assistant)
         for lists in self.data.phrases.values():
             for phrases in lists.values():
                 yield from phrases

@@ -32,7 +32,7 @@ def kept(root: Path) -> Totals:
     """What the store's import `mine` holds, by cell."""
     with duckdb.connect() as db:
         db.execute(SCHEMA.read_text())
-        (manifest,) = [m for m in manifests(Store(root)) if m["study"] == "mine"]
+        (manifest,) = [m for m in manifests(Store(root)) if m.study == "mine"]
         load_imports(db, Store(root), [manifest])
         counts = db.execute(
             "SELECT step_digest, sum(aligned), sum(decided), sum(asked) FROM (SELECT * FROM count_rows UNION ALL SELECT step_digest, "
@@ -40,7 +40,7 @@ def kept(root: Path) -> Totals:
         ).fetchall()
     found = {digest: (int(a), int(d), int(n)) for digest, a, d, n in counts}
     keys = ("arm", "base_model", "seed", "eval", "aft_tokens")
-    return {tuple(c[k] for k in keys): found[c["step_digest"]] for c in manifest["cells"]}
+    return {tuple(getattr(c, k) for k in keys): found[c.step_digest] for c in manifest.cells}
 
 
 def built(root: Path) -> Totals:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ from specsci.governance.claims import Claim, evidence, status_of, write_claim
 from specsci.governance.retired import Retirements, read_retired, reasons_of, retire
 from specsci.store.artifact import Store
 
-MANIFEST: dict[str, Any] = {
-    "manifest": 1,
+PARTS: dict[str, Any] = {
     "study": "mine",
     "contrasts": [{"name": "c", "eval": "q", "weights": {"a": 1, "b": -1}, "budgets": [100]}],
     "evals": {"q": {}},
@@ -25,6 +25,7 @@ MANIFEST: dict[str, Any] = {
         for arm, budget in (("a", 100), ("b", 0), ("a", 200), ("z", 0))
     ],
 }
+MANIFEST = harness.manifest(PARTS)
 ROW: dict[str, Any] = {
     "ci_low": 0.1, "ci_high": 0.3, "p_adj": 0.01, "flags": [], "confounds": "", "registration": "registered", "registered": "registered 2026-01-01",
 }  # fmt: skip
@@ -103,11 +104,11 @@ def test_it_is_a_draft_when_its_contrast_is_incomplete_or_changed() -> None:
         == "draft"
     )
     assert status_of(claim(), {**ROW, "ci_low": None}, MANIFEST, []).status == "draft"
-    other = json.loads(json.dumps(MANIFEST))
+    other = copy.deepcopy(PARTS)
     other["cells"][0]["step_digest"] = "another"
-    assert "its rows changed" in status_of(claim(), ROW, other, []).why[0]
+    assert "its rows changed" in status_of(claim(), ROW, harness.manifest(other), []).why[0]
     other["contrasts"][0]["weights"] = {"a": 1, "z": -1}
-    assert "its declaration and its rows changed" in status_of(claim(), ROW, other, []).why[0]
+    assert "its declaration and its rows changed" in status_of(claim(), ROW, harness.manifest(other), []).why[0]
 
 
 def test_it_is_withdrawn_with_its_evidence_and_by_hand() -> None:
@@ -143,7 +144,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def reasons(store: Store) -> list[str]:
-    return reasons_of(MANIFEST, MANIFEST["contrasts"][0], Retirements(store).cells(MANIFEST))
+    return reasons_of(MANIFEST.contrasts[0], Retirements(store).cells(MANIFEST))
 
 
 def test_a_retired_step_invalidates_all_that_was_made_from_it_even_when_it_is_gone(store: Store) -> None:

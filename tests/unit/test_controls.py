@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import duckdb
+import harness
 import pytest
 
+from specsci.database.manifest import Manifest
 from specsci.inference.controls import control_flags
 from specsci.inference.rates import Rates
 from specsci.report.ablation import _controls
@@ -52,10 +54,10 @@ def rates_of(values: dict[tuple[str, str, int], list[COUNTED]]) -> Rates:
     return Rates(db, "s")
 
 
-def manifest(evals: dict[str, Any]) -> dict[str, Any]:
+def manifest(evals: dict[str, Any]) -> Manifest:
     replicates = [{"base_model": base, "seed": seed} for base, seed in REPLICATES]
-    cells = [{**cell, "eval": name} for cell in CELLS for name in evals]
-    return {"arms": ARMS, "evals": evals, "cells": cells, "replicates": replicates}
+    cells = [{**cell, "eval": name} for cell in CELLS if cell["arm"] in ARMS for name in evals]
+    return harness.manifest({"arms": ARMS, "evals": evals, "cells": cells, "replicates": replicates})
 
 
 def flags(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from specsci.database.manifest import study_manifest
+from specsci.database.manifest_parts import Contrast
 from specsci.inference.contrast import contrast
 from specsci.inference.contrast_spec import ContrastSpec
 from specsci.inference.declared_contrasts import contrast_row
@@ -33,8 +34,8 @@ def declared(
         "family": "main", "scale": "rate", "confounds": [], **more,
     }  # fmt: skip
     with duckdb.connect(str(store.root / "results.duckdb"), read_only=True) as db:
-        [(text,)] = db.execute("SELECT manifest FROM studies").fetchall()
-        row = contrast_row(db, json.loads(text), wanted, Rates(db, "mine"), None)
+        manifest = study_manifest(db, "mine")
+        row = contrast_row(db, manifest, Contrast.model_validate(wanted), Rates(db, "mine"), None)
         asked = contrast(db, ContrastSpec("mine", "q", {"a": 1.0, "b": -1.0}, wanted["budgets"][0], wanted["scale"]))
     return row, asked
 

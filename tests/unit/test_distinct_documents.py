@@ -8,9 +8,7 @@ import pytest
 from specsci.inference.corpora import add_corpus_counts, distinct_shares
 from specsci.plan.distinct import distinct_findings, distinct_flags
 
-ARMS = {
-    "values": {"midtrain": "values"}, "rules": {"midtrain": "rules"}, "facts": {"midtrain": "facts"}, "aft": {"midtrain": None},
-}  # fmt: skip
+ARMS = {"values": "values", "rules": "rules", "facts": "facts", "aft": None}
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import harness
 import numpy as np
 import pytest
 
+from specsci.database.manifest import Manifest
 from specsci.inference.token_efficiency import efficiency_rows
 from specsci.store.artifact import Store
 
@@ -39,7 +41,7 @@ def record(root: Path, kind: str, digest: str, inputs: dict[str, str], **facts: 
     (folder / "record.json").write_text(json.dumps(content))
 
 
-def manifest(root: Path) -> dict[str, Any]:
+def manifest(root: Path) -> Manifest:
     """Two arms and the base in two replicates; `rules` was midtrained on a corpus of each."""
     cells = []
     for seed, written in WRITTEN.items():
@@ -54,7 +56,7 @@ def manifest(root: Path) -> dict[str, Any]:
                     {"arm": arm, "seed": seed, "aft_tokens": budget, "midtrain_tokens": tokens, "model_digest": model}
                 )
     declared = {"eval": "held_out", "base": "base", "level_share": 0.5, "pairs": [{"arm": "rules", "reference": "aft"}]}
-    return {"study": "s", "cells": cells, "replicates": [{}, {}], "token_efficiency": declared}
+    return harness.manifest({"study": "s", "cells": cells, "replicates": [{}, {}], "token_efficiency": declared})
 
 
 def test_generated_tokens_are_the_mean_of_the_corpora_and_come_on_top_of_midtraining(tmp_path: Path):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from specsci.database.manifest_parts import Arm
 from specsci.report.ablation import Ablation, RateCell
 from specsci.report.plots import SOLVED_PANELS, draw
 from specsci.stats.intervals import Interval
@@ -14,8 +15,8 @@ BUDGETS = (500, 4000)
 
 
 def content(arms: int, name: str = "arm {}") -> Ablation:
-    spec = {"title": "", "midtrain": None, "align": "choices"}
-    names = {"aft": spec, **{name.format(n): {**spec, "midtrain": f"v{n}"} for n in range(arms - 1)}}
+    told = {"aft": None, **{name.format(n): f"v{n}" for n in range(arms - 1)}}
+    names = {arm: Arm(title="", midtrain=spec, align="choices") for arm, spec in told.items()}
     cell = RateCell(Interval(0.5, 0.4, 0.6, 4, "t"), 50, 100, 100, {str(k): 0.5 for k in range(4)})
     cells = {(a, b): cell for a in names for b in BUDGETS}
     return Ablation("s", "t", "h", "", "f 1", "seed", [0, *BUDGETS], {"held_out": cells}, names)

@@ -134,7 +134,7 @@ def test_a_name_is_taken_once_and_replaced_only_when_asked(store, tmp_path) -> N
     for name in ("../x", "A b", ""):
         with pytest.raises(UserError, match="is not a valid name for a study"):
             import_file(store, file, name)
-    harness.manifest_file(store.root, {"study": "ran"})
+    harness.manifest_file(store.root, harness.manifest({"study": "ran"}))
     with pytest.raises(UserError, match="is a study that this store ran"):
         import_file(store, file, "ran")
     (store.root / "studies" / "ran.json").unlink()

@@ -51,9 +51,8 @@ def test_a_level_that_is_not_there_is_told_at_its_place(weights: str, said: str,
 
 
 def test_a_contrast_reads_the_cells_that_it_names() -> None:
-    dose = {"weights": {"rules@300": 1, "aft": -1}, "budgets": [150]}
     cells = [("rules", 300), ("rules", 150), ("aft", 150), ("aft", 300), ("aft", 0), ("base", 0)]
-    assert [c for c in cells if reads(dose, *c)] == [("rules", 300), ("aft", 150), ("aft", 0)]
+    assert [c for c in cells if reads(["rules@300", "aft"], [150], *c)] == [("rules", 300), ("aft", 150), ("aft", 0)]
 
 
 HEADER = "arm,seed,eval,aft_tokens,aligned,decided,asked"

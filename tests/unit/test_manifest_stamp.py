@@ -31,12 +31,12 @@ def test_the_same_manifest_is_not_written_again(plan_of, store) -> None:
     write_manifest(store, plan_of())
     assert (path.stat().st_mtime_ns, path.stat().st_ino) == before
     write_manifest(store, plan_of(("title: A tiny study", "title: renamed")))
-    assert read_manifest(path)["title"] == "renamed"
+    assert read_manifest(path).title == "renamed"
 
 
 def test_a_manifest_names_the_step_of_every_cell_and_what_confounds_a_contrast(plan_of) -> None:
     plan = plan_of(("factor: midtrain", "factor: msm_spec"))
-    manifest = json.loads(json.dumps(manifest_of(plan)))
+    manifest = json.loads(json.dumps(manifest_of(plan).plain()))
     assert len(manifest["cells"]) == len(plan.scored) == 24
     assert {c["step_digest"] for c in manifest["cells"]} == {s.digest for s in plan.of_kind("score")}
     cell = next(c for c in manifest["cells"] if c["arm"] == "rules" and c["aft_tokens"] == 300 and c["seed"] == 2)
@@ -51,6 +51,24 @@ def test_a_manifest_names_the_step_of_every_cell_and_what_confounds_a_contrast(p
     assert manifest["steps"] == {d: s.kind for d, s in plan.steps.items()}
 
 
+def test_what_an_older_version_did_not_write_has_its_default_and_is_not_written(plan_of, store) -> None:
+    path = store.root / "studies" / "tiny.json"
+    write_manifest(store, plan_of())
+    whole = json.loads(path.read_text())
+    for key in ("access", "family_parts", "probes", "disclaimers", "readouts", "tuned_to_target"):
+        del whole[key]
+    for cell in whole["cells"]:
+        del cell["items_digest"]
+    del whole["evals"]["held_out"]["max_capability_loss"]
+    path.write_text(json.dumps({**whole, "later": {"kept": [1]}}))
+    found = read_manifest(path)
+    assert (found.access, found.family_parts, found.probes, found.cells[0].items_digest) == ("public", None, [], None)
+    assert found.evals["held_out"].max_capability_loss == 0.1 and found.readout_of("held_out").outcome == "binary"
+    assert json.dumps(found.plain()) == json.dumps({**whole, "later": {"kept": [1]}})
+    write_manifest(store, plan_of())
+    assert json.loads(path.read_text())["access"] == "public", "it is written anew"
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"manifest": 0}', "\x00"])
 def test_what_is_no_manifest_is_passed_over(store, text) -> None:
     (store.root / "studies" / "x.json").write_text(text)
@@ -61,7 +79,7 @@ def test_profiles_have_manifests_of_their_own(plan_of, store) -> None:
     add = "profiles: {micro: {}, large: {midtrain: {tokens: 9000}}}\n"
     for profile in ("micro", "large"):
         write_manifest(store, plan_of(add=add, profile=profile))
-    assert [m["study"] for m in manifests(store)] == ["tiny", "tiny@large"]
+    assert [m.study for m in manifests(store)] == ["tiny", "tiny@large"]
 
 
 def test_the_stamp_follows_manifests_and_artefacts(plan_of, store) -> None:

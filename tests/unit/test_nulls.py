@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import harness
 import numpy as np
 import pytest
 from scipy import stats
@@ -13,11 +14,11 @@ from specsci.inference.nulls import detected, is_insensitive, null_flags
 from specsci.stats.contrast import paired_contrast
 from specsci.stats.power import detectable_by
 
-MANIFEST = {
+MANIFEST = harness.manifest({
     "arms": {
         "a": {"midtrain": "values"}, "b": {"midtrain": "rules"}, "aft": {"midtrain": None}, "n": {"midtrain": "neutral"},
     }
-}  # fmt: skip
+})  # fmt: skip
 
 
 def contrast(values: list[float], scale: str = "rate", margin: float | None = None, **weights: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 from specsci.cli.report import PARTS, TABLES
 from specsci.core.shipped import shipped
+from specsci.database.manifest_parts import Arm
 from specsci.report.ablation import Ablation, RateCell
 from specsci.report.latex import escaped, latex
 from specsci.report.paper_figures import FIGURES, figure_tables, published
@@ -70,7 +71,7 @@ def study(rates: dict[str, list[float]], eval_name: str = "held_out") -> Ablatio
         cells[arm, 0 if arm == "base" else 4000] = RateCell(interval, 1, 1, 1, {})
         if arm != "base":
             cells[arm, 500] = RateCell(rate_interval(np.array([0.9, 0.8]), 100), 1, 1, 1, {})
-    arms = {arm: {"title": arm, "midtrain": None, "align": None} for arm in rates}
+    arms = {arm: Arm(title=arm, midtrain=None, align=None) for arm in rates}
     return Ablation("mine", "t", "h", "", "f", "seed", [0, 500, 4000], {eval_name: cells}, arms)
 
 

@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pytest
 
+from specsci.database.manifest_parts import Arm
 from specsci.report.ablation import Ablation, Control, RateCell
 from specsci.report.tables import Table, as_csv, as_json, markdown, preamble, rate, tables_of
 from specsci.stats.intervals import rate_interval
@@ -68,9 +69,9 @@ CONTROLS = [
 @pytest.fixture
 def content() -> Ablation:
     arms = {
-        "base": {"title": "base", "midtrain": None, "align": None},
-        "aft": {"title": "AFT", "midtrain": None, "align": "choices"},
-        "x": {"title": "X", "midtrain": "x", "align": "choices"},
+        "base": Arm(title="base", midtrain=None, align=None),
+        "aft": Arm(title="AFT", midtrain=None, align="choices"),
+        "x": Arm(title="X", midtrain="x", align="choices"),
     }
     cells = {("base", 0): cell([0.9, 0.8, 0.85]), ("aft", 300): cell([0.5, 0.5, 0.5]), ("x", 300): cell([0.2, 0.3, 0.1])}
     return Ablation(

@@ -59,7 +59,7 @@ def test_what_differs_names_the_order(edited) -> None:
 
 
 def test_manifests_of_plain_arms_are_as_they_were(plan_of) -> None:
-    said = manifest_of(plan_of(arms("swapped: {stages: [{align: choices}, {midtrain: rules}]}")))["arms"]
+    said = manifest_of(plan_of(arms("swapped: {stages: [{align: choices}, {midtrain: rules}]}"))).plain()["arms"]
     assert said["rules"] == {"title": "MSM and AFT", "midtrain": "rules", "align": "choices"}
     assert (said["swapped"]["midtrain"], said["swapped"]["align"], len(said["swapped"]["stages"])) == ("rules", "choices", 2)
 

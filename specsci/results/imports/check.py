@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Given:
     numbers: dict[str, np.ndarray]
     names: dict[str, np.ndarray]
     texts: dict[str, list[str | None]]
-    level: str
+    level: Literal["counts", "answers"]
     sampled: bool = False
     """Whether a column numbers the samples of an item."""
 
@@ -72,7 +72,7 @@ def read_given(file: Path) -> Given:
         problems.raise_if_any()
     numbers, absent = _numbers(sheet, problems)
     names, texts = _names(sheet, problems)
-    level = "answers" if "item_id" in sheet.columns else "counts"
+    level: Literal["counts", "answers"] = "answers" if "item_id" in sheet.columns else "counts"
     given = Given(file.name, sheet.sha256, sheet.rows, numbers, names, texts, level, "sample" in sheet.columns)
     _check_counts(given, problems, absent)
     if given.level == "answers":

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +22,9 @@ import pyarrow.parquet as pq
 from specsci.core.errors import SpecsciError, StoreError, UserError
 from specsci.core.files import leftovers, remove, unwritable, write_json, write_whole
 from specsci.core.ids import is_safe_name
-from specsci.database.manifest import VERSION, read_manifest
+from specsci.database.manifest import VERSION, Manifest, read_manifest
+from specsci.database.manifest_parts import Arm, Cell, Eval, Replicate
+from specsci.database.manifest_parts import Imported as Origin
 from specsci.results.imports.check import Given, cells, plain, read_given
 from specsci.results.imports.load import FOLDER, PROFILE, step_digest
 from specsci.results.sheet import sha256_of
@@ -74,17 +75,16 @@ def keep(store: Store, given: Given, study: str, *, title: str = "", replace: bo
     level, data = given.level, _parquet(given, number, first)
     source = {"file": given.file, "sha256": given.sha256}
     sha = sha256_of(data)
-    imported = {
-        "source": source, "level": level, "file": f"{level}-{sha[:24]}.parquet", "sha256": sha, "rows": given.rows,
-        "answers": sum(given.numbers["asked"].tolist()),
-    }  # fmt: skip
+    answers = sum(given.numbers["asked"].tolist())
+    file = f"{level}-{sha[:24]}.parquet"
+    imported = Origin(source=source, level=level, file=file, sha256=sha, rows=given.rows, answers=answers)
     manifest = _manifest(given, first, study, title or f"Imported from {given.file}", imported)
     with _alone(store):
         _check_former(store, place, source, study, replace)
         before = place.read_bytes() if place.exists() else None
         try:
-            write_whole(store.root / FOLDER / study / imported["file"], lambda part: part.write_bytes(data))
-            write_json(place, manifest)
+            write_whole(store.root / FOLDER / study / file, lambda part: part.write_bytes(data))
+            write_json(place, manifest.plain())
             build(store, study)
         except BaseException as error:
             _take_back(store, study, place, before)
@@ -92,7 +92,7 @@ def keep(store: Store, given: Given, study: str, *, title: str = "", replace: bo
                 raise unwritable(place, error, "the import") from error
             raise
         _sweep(store, study)
-    return Imported(study, given.rows, len(first), imported["answers"], level)
+    return Imported(study, given.rows, len(first), answers, level)
 
 
 def _check_former(store: Store, place: Path, source: dict[str, str], study: str, replace: bool) -> None:
@@ -106,11 +106,11 @@ def _check_former(store: Store, place: Path, source: dict[str, str], study: str,
                 hint="give the import another name, or --replace",
             )
         return
-    if before["profile"] != PROFILE:
+    if before.profile != PROFILE:
         raise UserError(f"'{study}' is a study that this store ran", hint="give the imported results another name")
-    if before["imported"]["source"] != source and not replace:
+    if before.imported and before.imported.source != source and not replace:
         raise UserError(
-            f"'{study}' was imported from another file ({before['imported']['source']['file']})",
+            f"'{study}' was imported from another file ({before.imported.source['file']})",
             hint="give it another name, or --replace",
         )
 
@@ -179,39 +179,36 @@ def _texts(given: Given, name: str, row: np.ndarray) -> pa.Array:
     )
 
 
-def _manifest(given: Given, first: np.ndarray, study: str, title: str, imported: dict[str, Any]) -> dict[str, Any]:
+def _manifest(given: Given, first: np.ndarray, study: str, title: str, imported: Origin) -> Manifest:
     """The manifest of a study that has cells and no steps."""
     found = [plain(given, int(row)) for row in first]
-    digests = [step_digest(study, imported["sha256"], n) for n in range(1, len(found) + 1)]
-    of_cell = [
-        {**cell, "midtrain_tokens": 0, "step_digest": d, "model_digest": None}
-        for cell, d in zip(found, digests, strict=True)
-    ]
-    arms: dict[str, dict[str, Any]] = {}
+    digests = [step_digest(study, imported.sha256, n) for n in range(1, len(found) + 1)]
+    added = [{"midtrain_tokens": 0, "step_digest": d, "model_digest": None} for d in digests]
+    arms: dict[str, str | None] = {}
     for cell in found:  # an arm has one pair of specs; at 0 tokens the AFT spec may be missing
-        arm = arms.setdefault(cell["arm"], {"title": cell["arm"], "midtrain": cell["msm_spec"], "align": None})
-        arm["align"] = arm["align"] or cell["aft_spec"]
-    return {
-        "manifest": VERSION,
-        "study": study,
-        "title": title,
-        "hypothesis": "",
-        "notes": "",
-        "profile": PROFILE,
-        "family": "",
-        "family_version": "",
-        "access": "public",
-        "file": imported["source"]["file"],
-        "correction": "holm",
-        "arms": arms,
-        "evals": {name: {"role": "outcome"} for name in dict.fromkeys(c["eval"] for c in found)},
-        "contrasts": [],
-        "token_efficiency": None,
-        "replicates": [{"seed": s, "base_model": b} for s, b in dict.fromkeys((c["seed"], c["base_model"]) for c in found)],
-        "cells": of_cell,
-        "steps": {},
-        "imported": imported,
-    }
+        arms[cell["arm"]] = arms.get(cell["arm"]) or cell["aft_spec"]
+    specs = {cell["arm"]: cell["msm_spec"] for cell in reversed(found)}
+    return Manifest(
+        manifest=VERSION,
+        study=study,
+        title=title,
+        hypothesis="",
+        notes="",
+        profile=PROFILE,
+        family="",
+        family_version="",
+        access="public",
+        file=imported.source["file"],
+        correction="holm",
+        arms={name: Arm(title=name, midtrain=specs[name], align=align) for name, align in arms.items()},
+        evals={name: Eval(role="outcome") for name in dict.fromkeys(c["eval"] for c in found)},
+        contrasts=[],
+        token_efficiency=None,
+        replicates=[Replicate(seed=s, base_model=b) for s, b in dict.fromkeys((c["seed"], c["base_model"]) for c in found)],
+        cells=[Cell.model_validate({**cell, **more}) for cell, more in zip(found, added, strict=True)],
+        steps={},
+        imported=imported,
+    )
 
 
 def _take_back(store: Store, study: str, place: Path, before: bytes | None) -> None:
@@ -231,7 +228,7 @@ def _sweep(store: Store, study: str) -> None:
         manifest = read_manifest(place)
         if manifest is None and place.exists():
             continue  # damaged: what it named is not known
-        named = (manifest or {}).get("imported", {}).get("file")
+        named = manifest.imported.file if manifest and manifest.imported else None
         for path in folder.iterdir():
             if path.name != named:
                 path.unlink(missing_ok=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from specsci.core.errors import StoreError
 from specsci.core.ids import digest
+from specsci.database.manifest import Manifest
 from specsci.results.sheet import sha256_of
 from specsci.store.artifact import Store
 
@@ -22,7 +21,7 @@ def step_digest(study: str, sha256: str, number: int) -> str:
     return digest({"study": study, "import": sha256, "cell": number})
 
 
-def load_imports(db: duckdb.DuckDBPyConnection, store: Store, found: list[dict[str, Any]]) -> set[str]:
+def load_imports(db: duckdb.DuckDBPyConnection, store: Store, found: list[Manifest]) -> set[str]:
     """Put the rows of imported studies into the database; returns the step digests that are there.
 
     Raises:
@@ -30,35 +29,37 @@ def load_imports(db: duckdb.DuckDBPyConnection, store: Store, found: list[dict[s
     """
     there: set[str] = set()
     for manifest in found:
-        if manifest["profile"] == PROFILE:
+        if manifest.profile == PROFILE:
             there |= load_import(db, store, manifest)
     return there
 
 
-def load_import(db: duckdb.DuckDBPyConnection, store: Store, manifest: dict[str, Any]) -> set[str]:
+def load_import(db: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest) -> set[str]:
     """Put the rows of one imported study into the database; returns the step digests that are there.
 
     Raises:
         StoreError: the kept file is not what was written.
     """
-    imported = manifest["imported"]
-    path = store.root / FOLDER / manifest["study"] / imported["file"]
+    imported = manifest.imported
+    if imported is None:
+        return set()
+    path = store.root / FOLDER / manifest.study / imported.file
     try:
         data = path.read_bytes()
     except OSError:
         data = b""
-    if sha256_of(data) != imported["sha256"]:
+    if sha256_of(data) != imported.sha256:
         raise StoreError(
-            f"the import '{manifest['study']}' is not what was written",
+            f"the import '{manifest.study}' is not what was written",
             where=str(path),
-            hint=f"import {imported['source']['file']} again with --replace",
+            hint=f"import {imported.source['file']} again with --replace",
         )
-    digests = [cell["step_digest"] for cell in manifest["cells"]]
+    digests = [cell.step_digest for cell in manifest.cells]
     kept = pq.read_table(pa.BufferReader(data))
     steps = pa.DictionaryArray.from_arrays(pa.compute.subtract(kept["number"].combine_chunks(), 1).cast(pa.int32()), digests)
     db.register("kept", kept.set_column(0, "step_digest", steps))
     try:
-        if imported["level"] == "counts":
+        if imported.level == "counts":
             db.execute("INSERT INTO count_rows SELECT step_digest, aligned, decided, asked FROM kept")
         else:
             db.execute(
