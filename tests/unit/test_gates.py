@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 from specsci.core.errors import GateRefused, InputFileError
-from specsci.plan import gates
-from specsci.plan.gates import findings, refuse_if_needed
+from specsci.plan.gates import findings, machine, refuse_if_needed
 from specsci.recipe.memory import Shape
 
 ACCEPT = "gates: {accept_few_updates: a test of the machinery}\n"
@@ -137,7 +136,7 @@ def test_memory_is_counted_on_each_device_and_where_the_model_is_loaded(plan_of,
     edits = [("method: full", "method: lora, lora: {rank: 8}, weights: bf16, precision: bf16")] * 2
 
     def found(devices: int, host_gib: float, sharding: str = "fsdp2", chain: str = "continue") -> list[str]:
-        monkeypatch.setattr(gates, "memory_gib", lambda device: host_gib if device == "cpu" else 60.0)
+        monkeypatch.setattr(machine, "memory_gib", lambda device: host_gib if device == "cpu" else 60.0)
         follows = ("budgets_tokens: [150, 300]", f"budgets_tokens: [150, 300]\n  chain: {chain}")
         runtime = ("threads_per_worker: 1", f"threads_per_worker: 1, devices_per_stage: {devices}, sharding: {sharding}")
         plan = plan_of(

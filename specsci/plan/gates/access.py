@@ -1,0 +1,22 @@
+"""Who may see the texts of a study."""
+
+from __future__ import annotations
+
+from specsci.generate.generator import may_see
+from specsci.plan.gates.finding import Finding
+from specsci.plan.plan import Plan
+
+
+def access(plan: Plan) -> list[Finding]:
+    """A backend that sends texts out may not see a confidential family without leave."""
+    study, data = plan.loaded.study, plan.loaded.family.data
+    found = []
+    secret = [n for n, base in plan.bases.items() if base.access == plan.access != data.access]
+    found += [Finding("note", "access", f"the base '{n}' is {plan.access}: so is all that comes from it") for n in secret]
+    if data.access != "public":
+        found.append(Finding("note", "access", f"'{data.family}' is {data.access}: so is all that comes from it"))
+    if study.midtrain and not may_see(study.midtrain.backend, data.access, data.allowed_backends):
+        text = f"'{data.family}' is confidential, and the backend '{study.midtrain.backend}' sends its texts out"
+        hint = f"use another backend, or name it in the family's allowed_backends: [{study.midtrain.backend}]"
+        found.append(Finding("refuse", "access", text, hint))
+    return found
