@@ -12,7 +12,7 @@ from specsci.plan.cost import CostModel
 from specsci.plan.plan import Plan, ProbedCell, ScoredCell
 from specsci.plan.texts import TextSteps
 from specsci.recipe.memory import Shape
-from specsci.recipe.recipe import Recipe
+from specsci.recipe.recipe import Recipe, StageRuntime
 from specsci.sources.identity import base_identity, chat_identity
 from specsci.sources.registry import source_of
 from specsci.sources.source import BaseFacts
@@ -197,9 +197,7 @@ class _Builder:
         return base.parameters, base.shape
 
     def _train_runtime(self) -> dict[str, Any]:
-        names = {"micro_batch_sequences", "recompute", "checkpoint_every_s", "report_to", "usd_per_h"}
-        names |= {"devices_per_stage", "sharding"}
-        wanted = self.study.runtime.model_dump(include=names)
+        wanted = self.study.runtime.model_dump(include={*StageRuntime.model_fields, "usd_per_h"})
         return {**wanted, "access": self.plan.access}
 
 

@@ -148,20 +148,43 @@ class Recipe(Strict):
         return math.floor(updates * self.warmup_share)
 
 
-class Runtime(Strict):
-    """How a stage is run; never part of an identity.
+class StageRuntime(Strict):
+    """How a training stage is run; never part of an identity.
 
     `devices_per_stage` processes share a stage, one to a device; the micro batch is that of each.
     """
 
-    device: str = "cpu"
-    devices_per_stage: int = 1
-    sharding: Literal["ddp", "fsdp2"] = "fsdp2"
-    micro_batch_sequences: int | None = None
-    threads: int = 1
-    recompute: bool = False
-    checkpoint_every_s: float = 600.0
-    report_to: tuple[str, ...] = ()
+    devices_per_stage: int = Field(
+        default=1,
+        ge=1,
+        description="The number of devices that share a training stage: GPUs of one worker, or processes on a CPU.",
+    )
+    sharding: Literal["ddp", "fsdp2"] = Field(
+        default="fsdp2",
+        description="How several devices hold the model of a training stage: in shards (`fsdp2`), or whole on each device "
+        "(`ddp`). A base in 4 bits (`qlora`) is always whole on each.",
+    )
+    micro_batch_sequences: int | None = Field(
+        default=None,
+        ge=1,
+        description="Sequences that a device trains on at once; gradients are accumulated until an update is complete. By "
+        "default they are as many as the memory estimate allows.",
+    )
+    recompute: bool = Field(
+        default=False,
+        description="Gradient checkpointing: activations are computed again in the backward pass, which saves memory and "
+        "takes time.",
+    )
+    checkpoint_every_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="Seconds between the checkpoints of a training stage; an interrupted stage resumes from the last "
+        "checkpoint.",
+    )
+    report_to: list[Literal["wandb", "mlflow", "tensorboard"]] = Field(
+        default_factory=list,
+        description="Experiment trackers that record the training curves as well; there are none by default.",
+    )
 
     def sharding_of(self, recipe: Recipe) -> Literal["none", "ddp", "fsdp2"]:
         """How a stage is spread; 4-bit weights cannot be sharded, so that every device holds them whole."""
@@ -172,3 +195,10 @@ class Runtime(Strict):
     def spread(self, recipe: Recipe) -> int:
         """Devices that hold the model between them."""
         return self.devices_per_stage if self.sharding_of(recipe) == "fsdp2" else 1
+
+
+class Runtime(StageRuntime):
+    """What a stage is told, and the device and threads that its worker has for it."""
+
+    device: str = "cpu"
+    threads: int = 1

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from specsci.core.yaml_file import Strict
+from specsci.recipe.recipe import StageRuntime
 
 PLUS = "+"
 """Between the names of several variants, or sets, that one arm is trained on."""
@@ -264,23 +265,13 @@ class Probe(Strict):
     )
 
 
-class RuntimeSettings(Strict):
-    """How a profile is run; never part of an identity."""
+class RuntimeSettings(StageRuntime):
+    """How a profile is run: what a stage is told, and what the plan decides. Never part of an identity."""
 
     device: Literal["auto", "cpu"] = Field(
         default="auto",
         description="The kind of device: `auto` uses the machine's GPUs, or the CPU where there are none; `cpu` uses no "
         "GPU.",
-    )
-    devices_per_stage: int = Field(
-        default=1,
-        ge=1,
-        description="The number of devices that share a training stage: GPUs of one worker, or processes on a CPU.",
-    )
-    sharding: Literal["ddp", "fsdp2"] = Field(
-        default="fsdp2",
-        description="How several devices hold the model of a training stage: in shards (`fsdp2`), or whole on each device "
-        "(`ddp`). A base in 4 bits (`qlora`) is always whole on each.",
     )
     threads_per_worker: int = Field(
         default=0,
@@ -288,31 +279,10 @@ class RuntimeSettings(Strict):
         description="CPU threads of each worker process; 0 takes as many as fit. Without GPUs and without `--workers` the "
         "number also decides how many workers run at once.",
     )
-    micro_batch_sequences: int | None = Field(
-        default=None,
-        ge=1,
-        description="Sequences that a device trains on at once; gradients are accumulated until an update is complete. By "
-        "default they are as many as the memory estimate allows.",
-    )
-    recompute: bool = Field(
-        default=False,
-        description="Gradient checkpointing: activations are computed again in the backward pass, which saves memory and "
-        "takes time.",
-    )
-    checkpoint_every_s: float = Field(
-        default=600.0,
-        gt=0,
-        description="Seconds between the checkpoints of a training stage; an interrupted stage resumes from the last "
-        "checkpoint.",
-    )
     usd_per_h: float = Field(
         default=0.0,
         ge=0,
         le=1e6,
         description="The price of one worker's devices in USD per hour; where none is given, plans say that the price is "
         "unknown.",
-    )
-    report_to: list[Literal["wandb", "mlflow", "tensorboard"]] = Field(
-        default_factory=list,
-        description="Experiment trackers that record the training curves as well; there are none by default.",
     )

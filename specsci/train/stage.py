@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -220,7 +220,7 @@ def _trainer(
     return trainer
 
 
-def _require_trackers(names: tuple[str, ...]) -> None:
+def _require_trackers(names: Sequence[str]) -> None:
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise MissingDependencyError(

@@ -6,20 +6,13 @@ from specsci.core.machine import memory_gib
 from specsci.plan.gates.finding import Finding
 from specsci.plan.plan import Plan
 from specsci.recipe.memory import GIB, Memory, memory
-from specsci.recipe.recipe import Runtime
-
-
-def _spread(plan: Plan) -> Runtime:
-    """How the plan's stages are spread over devices."""
-    settings = plan.loaded.study.runtime
-    return Runtime.model_validate(settings.model_dump(include={"devices_per_stage", "sharding", "recompute"}))
 
 
 def memory_of(plan: Plan) -> list[tuple[str, str, Memory]]:
     """Base, stage and estimate for one sequence at a time, of every base whose shape is known."""
     study = plan.loaded.study
     stages = {"midtrain": study.midtrain, "align": study.align}
-    run = _spread(plan)
+    run = study.runtime
     return [
         (
             name,
@@ -50,7 +43,8 @@ def memory_of_stages(plan: Plan) -> list[Finding]:
 
 def _loading(plan: Plan) -> list[Finding]:
     """Before a model is sharded one process of a stage has it whole in main memory, and else every process has."""
-    study, found, run = plan.loaded.study, [], _spread(plan)
+    study, found = plan.loaded.study, []
+    run = study.runtime
     for name, stage, _ in memory_of(plan) if run.devices_per_stage > 1 else []:
         shape, settings = plan.bases[name].shape, getattr(study, stage)
         if shape is None:
