@@ -22,6 +22,7 @@ FILE = "ledger.sqlite"
 
 LEASE_S = 30.0
 _SCHEMA = """
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS claims (
   digest TEXT PRIMARY KEY, runner TEXT NOT NULL, label TEXT NOT NULL, claimed_at REAL NOT NULL, lease_until REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS runs (
@@ -29,7 +30,9 @@ CREATE TABLE IF NOT EXISTS runs (
   seen_at REAL NOT NULL, state TEXT NOT NULL, done INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS failures (
   digest TEXT NOT NULL, runner TEXT NOT NULL, label TEXT NOT NULL, at REAL NOT NULL, error TEXT NOT NULL);
+COMMIT;
 """
+"""All tables or none: somebody may look while they are made."""
 
 
 class Ledger:
@@ -126,11 +129,13 @@ def read_snapshot(root: Path) -> dict[str, list[dict[str, Any]]]:
         StoreError: the ledger is not a database.
     """
     path = root / FILE
+    nothing: dict[str, list[dict[str, Any]]] = {"claims": [], "runs": [], "failures": []}
     if not path.is_file():
-        return {"claims": [], "runs": [], "failures": []}
+        return nothing
     try:
         with _read_only(path) as db:
-            return _snapshot(db)
+            made = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            return _snapshot(db) if made else nothing  # a runner is about to make its tables
     except (sqlite3.DatabaseError, OSError) as error:
         raise _unusable(path, error) from error
 

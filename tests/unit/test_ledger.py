@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -174,6 +176,23 @@ def test_two_real_pid_namespaces_do_not_judge_each_other(two, proc) -> None:
     gone = said(sys.executable, "-c", NAME)
     assert is_dead(gone)
     assert said(*space, sys.executable, "-c", JUDGE, gone) == "False"
+
+
+def test_a_ledger_whose_tables_are_being_made_is_an_empty_one(tmp_path) -> None:
+    """A runner makes all its tables at once; who looks before finds none and says so, and no damage."""
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"")
+    nothing = {"claims": [], "runs": [], "failures": []}
+    assert read_snapshot(tmp_path) == nothing
+    with closing(sqlite3.connect(path, isolation_level=None)) as maker:
+        maker.execute("PRAGMA journal_mode=WAL")
+        assert read_snapshot(tmp_path) == nothing
+        maker.execute("BEGIN IMMEDIATE")
+        maker.execute("CREATE TABLE claims (digest TEXT)")
+        assert read_snapshot(tmp_path) == nothing
+        maker.execute("ROLLBACK")
+    with closing(Ledger(tmp_path)):
+        assert read_snapshot(tmp_path) == nothing
 
 
 def test_a_snapshot_is_read_without_writing(two, tmp_path) -> None:
