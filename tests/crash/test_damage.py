@@ -28,6 +28,7 @@ def drop(store: Path, kind: str, label: str) -> str:
     return folder.name
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_is_found_quarantined_and_made_anew(finished_tiny, tiny_copy):
     """A model, a corpus and a score, each of unchanged size: found by digest when they are next used."""
     store = tiny_copy.store

@@ -113,7 +113,9 @@ def four_runners(start: Callable[[], harness.Running], store: Path, kills: int, 
     assert all(r.gone() for r in runners)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kills", [3, 60])
 def test_four_runners_that_are_killed_and_replaced_give_the_straight_runs_rows(kills, toy_start, toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     command = ("study", "run", finished_toy.study, "--store", store, "--json", "--workers", "1")
@@ -134,6 +136,7 @@ def real_kills(finished_small: harness.Finished, tmp_path: Path, kills: int, lon
     assert harness.digests(store) == harness.digests(finished_small.store)
 
 
+@pytest.mark.slow
 def test_killed_training_goes_on_to_the_same_rows(finished_small, tmp_path):
     real_kills(finished_small, tmp_path, kills=1, longest_s=1.2 * finished_small.report["wall_s"])
 
@@ -156,7 +159,7 @@ def done_steps(store: Path) -> int:
     return len(list(store.glob("steps/*/*/record.json")))
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("stop", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_stop_signal_ends_with_4_and_keeps_the_work(stop, toy_start, toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     running = toy_start("study", "run", finished_toy.study, "--store", store, "--plain", pause_s=0.05)
@@ -175,6 +178,7 @@ def test_a_stop_signal_ends_with_4_and_keeps_the_work(stop, toy_start, toy_run, 
     assert_same(store, finished_toy.store)
 
 
+@pytest.mark.slow
 def test_ctrl_c_on_a_terminal_reaches_the_workers_too_and_prints_no_traceback(toy_start, finished_toy, tmp_path):
     """A terminal sends SIGINT to the whole process group, at any moment, even while workers start."""
     for number, delay_s in enumerate((0.1, 0.8)):
@@ -189,6 +193,7 @@ def test_ctrl_c_on_a_terminal_reaches_the_workers_too_and_prints_no_traceback(to
         assert running.gone()
 
 
+@pytest.mark.slow
 def test_interrupted_json_is_still_one_document(toy_start, finished_toy, tmp_path):
     store = tmp_path / "store"
     running = toy_start("study", "run", finished_toy.study, "--store", store, "--json", pause_s=0.05)
@@ -242,6 +247,7 @@ def test_a_worker_killed_inside_a_step_is_replaced_and_the_step_tried_again(toy_
     assert_same(store, finished_toy.store)
 
 
+@pytest.mark.slow
 def test_a_step_that_kills_its_worker_twice_fails_and_says_why(toy_start, finished_toy, tmp_path):
     store, log = tmp_path / "store", tmp_path / "log"
     command = ("study", "run", finished_toy.study, "--store", store, "--json", "--workers", "1")
@@ -276,6 +282,7 @@ def test_workers_end_when_their_runner_is_killed_inside_a_long_step(toy_start, f
     assert running.gone(10), "a worker went on with a step that nobody waits for"
 
 
+@pytest.mark.slow
 def test_the_next_runner_does_not_wait_for_the_lease_of_a_killed_one(toy_start, toy_run, finished_toy, tmp_path):
     store = tmp_path / "store"
     command = ("study", "run", finished_toy.study, "--store", store, "--json")
@@ -289,6 +296,7 @@ def test_the_next_runner_does_not_wait_for_the_lease_of_a_killed_one(toy_start, 
     assert time.monotonic() - begin < 25
 
 
+@pytest.mark.slow
 def test_a_runner_that_lost_its_lease_takes_the_other_ones_word(toy_start, toy_run, finished_toy, tmp_path):
     """It was suspended; what fails under it since then, such as a checkpoint that the other took, is not a failure."""
     store = tmp_path / "store"

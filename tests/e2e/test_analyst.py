@@ -32,6 +32,7 @@ def test_every_table_comes_again_from_the_rows(finished_tiny: harness.Finished, 
     assert code == 0 and (tmp_path / "study_tiny.csv").read_text() == out
 
 
+@pytest.mark.slow
 def test_every_figure_comes_again(finished_tiny: harness.Finished, tmp_path: Path) -> None:
     run_script("02_figures.py", finished_tiny.store, tmp_path)
     assert {f"tiny_{n}.svg" for n in ("forest", "curves", "grid", "noise", "denominators")} <= {
@@ -51,6 +52,7 @@ def test_all_queries_are_kept_as_csv(finished_tiny: harness.Finished, tmp_path: 
     assert len(said.splitlines()) == len(list(tmp_path.glob("*.csv"))) == len(list((ANALYSIS / "sql").glob("*.sql")))
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_to_its_end(finished_tiny: harness.Finished, monkeypatch: pytest.MonkeyPatch) -> None:
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")

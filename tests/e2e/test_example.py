@@ -13,6 +13,7 @@ from specsci.api import StudyPlan
 EXAMPLE = Path(__file__).parents[2] / "examples" / "one_contrast.py"
 
 
+@pytest.mark.slow
 def test_the_example_prints_a_contrast_that_its_counts_give(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -107,6 +107,7 @@ def online(hub: Hub, tmp_path: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_a_branch_is_pinned_and_the_commit_is_fetched_once(hub, study, tmp_path):
     env = online(hub, tmp_path)
     before = study.read_text()

@@ -54,7 +54,7 @@ FOUR_BIT = {**LORA, "method": "qlora", "optimizer": "paged_adamw"}
     ("sharding", "given", "really", "tolerance"),
     [
         pytest.param("ddp", LORA, "ddp", 1e-5, marks=SLOW),
-        ("fsdp2", LORA, "fsdp2", 1e-5),
+        pytest.param("fsdp2", LORA, "fsdp2", 1e-5, marks=SLOW),
         pytest.param("fsdp2", BF16, "fsdp2", 5e-3, marks=SLOW),
     ],
     ids=["ddp", "fsdp2", "fsdp2-bf16"],

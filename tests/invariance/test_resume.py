@@ -36,7 +36,7 @@ def stop_at(update: int) -> Any:
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "beside"])
-@pytest.mark.parametrize("epochs", [1, 2])
+@pytest.mark.parametrize("epochs", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_resumed_is_straight(method, epochs, tokenizer, tmp_path):
     """Weights, losses, learning rates and the counts; also across the end of an epoch, and beside a frozen adapter."""
     start_of = {"beside": lambda: beside(tmp_path)}.get(method, llama)

@@ -29,6 +29,7 @@ def seconds(arms: int) -> float:
     return time.process_time() - begin
 
 
+@pytest.mark.slow
 def test_curves_of_four_times_the_arms_take_about_four_times_as_long() -> None:
     draw("curves", content(3))
     few = min(seconds(20) for _ in range(2))
