@@ -33,7 +33,7 @@ from specsci.stats.families import Correction
 from specsci.store.artifact import Store, write_json
 from specsci.study.arms import ResolvedArm, confounds
 from specsci.study.evals import EVALS, readout_of
-from specsci.study.schema import Study
+from specsci.study.schema import IMPORTED, Study
 
 if TYPE_CHECKING:
     import duckdb
@@ -79,7 +79,7 @@ class Manifest(Part):
         unknown |= {arm_of(a) for c in self.contrasts for a in c.weights} - self.arms.keys()
         if unknown:
             raise ValueError(f"it names {', '.join(sorted(unknown))} and does not say what that is")
-        if (self.profile == "imported") != (self.imported is not None):
+        if (self.profile == IMPORTED) != (self.imported is not None):
             raise ValueError("it does not say what was imported")
         return self
 

@@ -22,7 +22,7 @@ from specsci.study.arms import budgets_of
 from specsci.study.evals import EVALS
 from specsci.study.overrides import apply_overrides, label_of, limited
 from specsci.study.parts import TokenEfficiency
-from specsci.study.schema import DEFAULT_PROFILE, IT_MIX, MOST_WEIGHT, PROFILE_KEYS, Study
+from specsci.study.schema import DEFAULT_PROFILE, IMPORTED, IT_MIX, MOST_WEIGHT, PROFILE_KEYS, Study
 
 MAX_NAME_CHARS = 100
 
@@ -180,6 +180,9 @@ def _profile_problems(document: Document, profiles: Any) -> Iterator[Problem]:
     for name, overlay in profiles.items():
         if not is_safe_name(str(name)):
             yield document.problem(("profiles", name), f"'{name}' is not a safe profile name", key=True)
+        elif name == IMPORTED:
+            what = f"the profile name '{name}' marks results that were made elsewhere"
+            yield document.problem(("profiles", name), what, "give the profile another name", key=True)
         if not isinstance(overlay, dict):
             yield document.problem(("profiles", name), f"profile '{name}' must be a mapping")
             continue

@@ -257,6 +257,8 @@ PROFILE_KEYS = (
 )
 """What a profile may set: scale and substrate, nothing of the design."""
 DEFAULT_PROFILE = "micro"
+IMPORTED = "imported"
+"""What stands for the profile of results that were made elsewhere; no study has a profile of that name."""
 
 
 def json_schema() -> dict[str, Any]:

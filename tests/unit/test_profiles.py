@@ -88,6 +88,10 @@ def test_a_profile_may_not_set_the_design(edited, problems, place) -> None:
         ("profiles: [a]\n", "[a]", "must map profile names to overlays | write `profiles: {NAME: {...}}`"),
         ("profiles: {micro: 3}\n", "3}\n", "profile 'micro' must be a mapping | "),
         ("profiles: {../x: {}}\n", "../x", "'../x' is not a safe profile name | "),
+        (
+            "profiles: {imported: {}}\n", "imported",
+            "the profile name 'imported' marks results that were made elsewhere | give the profile another name",
+        ),
         ("default_profile: mikro\nprofiles: {micro: {}}\n", "mikro", "no profile 'mikro' | did you mean 'micro'?"),
         ("default_profile: [a]\nprofiles: {micro: {}}\n", "[a]", "must be the name of a profile | write a name"),
     ],

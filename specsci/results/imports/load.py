@@ -11,8 +11,9 @@ from specsci.core.ids import digest
 from specsci.database.manifest import Manifest
 from specsci.results.sheet import sha256_of
 from specsci.store.artifact import Store
+from specsci.study.schema import IMPORTED
 
-PROFILE = "imported"
+PROFILE = IMPORTED
 FOLDER = "imports"
 
 
