@@ -83,18 +83,24 @@ def test_a_run_reports_its_steps_in_one_json_document(finished_tiny):
     assert list((finished_tiny.store / "stage").iterdir()) == []
 
 
-def test_a_second_run_executes_nothing_in_under_three_cpu_seconds(finished_tiny):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [*harness.COMMAND, "study", "run", finished_tiny.study, "--store", finished_tiny.store, "--json"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    report = json.loads(done.stdout)
-    assert (done.returncode, report["executed"], report["reused"]) == (0, 0, sum(STEPS.values()))
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3.0
+def cpu_s(*args: str | Path) -> tuple[float, str]:
+    """CPU seconds of a command in a process of its own, the least of two runs, and its output: the first may compile modules."""
+    found = []
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([*harness.COMMAND, *args], capture_output=True, text=True, timeout=60, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(found), done.stdout
+
+
+def test_a_second_run_executes_nothing_and_costs_little_more_than_a_check(finished_tiny):
+    """Measured against the check of the same study in the same minute: absolute times mean nothing on shared cores."""
+    check, _ = cpu_s("study", "check", finished_tiny.study)
+    again, out = cpu_s("study", "run", finished_tiny.study, "--store", finished_tiny.store, "--json")
+    report = json.loads(out)
+    assert (report["executed"], report["reused"]) == (0, sum(STEPS.values()))
+    assert again < 3 * check, f"{again:.2f} s of CPU, where a check takes {check:.2f} s"
 
 
 def test_a_deleted_artefact_is_made_again_and_nothing_else(finished_tiny, tiny_copy):
