@@ -198,7 +198,6 @@ class StageRuntime(Strict):
 
 
 class Runtime(StageRuntime):
-    """What a stage is told, and the device and threads that its worker has for it."""
+    """What a stage is told, and the device that its worker has for it."""
 
     device: str = "cpu"
-    threads: int = 1

@@ -13,10 +13,10 @@ def leaks(plan: Plan) -> list[Finding]:
     outcome = sorted({e.items for e in study.evals.values() if e.role == "outcome" and e.items})
     found = []
     for variant in sorted({v for a in study.arms.values() for v in a.variants}):
-        leaks = leaks_of(family, variant, outcome)
-        if not leaks:
+        named = leaks_of(family, variant, outcome)
+        if not named:
             continue
-        text = f"variant '{variant}' names {len({x.names for x in leaks})} things that outcome items test: {_shown(leaks)}"
+        text = f"variant '{variant}' names {len({x.names for x in named})} things that outcome items test: {_shown(named)}"
         if study.gates.accept_spec_leaks:
             found.append(Finding("warn", "leak", f"{text}. Accepted: {study.gates.accept_spec_leaks}"))
         else:

@@ -38,14 +38,14 @@ def memory_of_stages(plan: Plan) -> list[Finding]:
             text = f"{stage} of '{base}' needs about {need.total_gib:.0f} GiB, and this machine's device has {have:.0f} GiB"
             hint = "runtime.recompute: true, a lower recipe.max_length_tokens, more devices_per_stage, or method: qlora"
             found.append(Finding("warn", "memory", text, hint))
-    return found + _loading(plan)
+    return found + _loading(plan, needs)
 
 
-def _loading(plan: Plan) -> list[Finding]:
+def _loading(plan: Plan, needs: list[tuple[str, str, Memory]]) -> list[Finding]:
     """Before a model is sharded one process of a stage has it whole in main memory, and else every process has."""
     study, found = plan.loaded.study, []
     run = study.runtime
-    for name, stage, _ in memory_of(plan) if run.devices_per_stage > 1 else []:
+    for name, stage, _ in needs if run.devices_per_stage > 1 else []:
         shape, settings = plan.bases[name].shape, getattr(study, stage)
         if shape is None:
             continue
