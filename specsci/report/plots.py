@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from specsci.core.errors import UserError
 from specsci.core.files import write_whole
 from specsci.core.findings import worst
+from specsci.core.shipped import cache_folder
 from specsci.report.ablation import Ablation, RateCell
 
 if TYPE_CHECKING:
@@ -284,6 +286,8 @@ def draw(plot: str, content: Ablation, name: str | None = None, style: dict[Any,
     Raises:
         UserError: the study has not (yet) what the figure shows.
     """
+    if not os.environ.get("MPLCONFIGDIR") and not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - an account may have no home
+        os.environ["MPLCONFIGDIR"] = str(cache_folder("matplotlib"))  # matplotlib's own way out warns, and reads all fonts anew
     import matplotlib
 
     matplotlib.use("Agg")

@@ -16,7 +16,7 @@ from typing import Any
 from specsci.core.extras import need
 from specsci.core.ids import digest, file_sha256, text_digest
 from specsci.core.outside import listed
-from specsci.core.shipped import PACKAGE
+from specsci.core.shipped import PACKAGE, cache_folder
 from specsci.sources.examination import ITSELF, Examination, refuse
 from specsci.sources.folder import code_elsewhere, examine_folder
 
@@ -107,12 +107,11 @@ def examine(
 def _answers(folder: Path, files: dict[str, str], asked: list[dict[str, Any]], *, here: bool) -> list[Examination]:
     """Examinations that were made before of the same files by the same code; the others anew, in one process, and kept."""
     common = {"files": files, "versions": {name: _version(name) for name in PACKAGES}, "code": code_digest()}
-    places = [cache_folder() / f"{digest({**common, **request})}.json" for request in asked]
+    kept = cache_folder("intake")
+    places = [kept / f"{digest({**common, **request})}.json" for request in asked]
     known = {n: found for n, place in enumerate(places) if (found := _read(place)) is not None}
     for n, request in enumerate(asked):  # a quick examination of a small model was a whole one
-        quick = (
-            _read(cache_folder() / f"{digest({**common, **request, 'quick': True})}.json") if "quick" in request else None
-        )
+        quick = _read(kept / f"{digest({**common, **request, 'quick': True})}.json") if "quick" in request else None
         if n not in known and quick is not None and quick.facts.get("on") == ITSELF:
             known[n] = quick
     wanted = [n for n in range(len(asked)) if n not in known]
@@ -156,16 +155,6 @@ def code_digest() -> str:
     """Digest of the sources that examine."""
     files = sorted(p for pattern in CODE for p in PACKAGE.glob(pattern))
     return text_digest("".join(file_sha256(p) for p in files))
-
-
-def cache_folder() -> Path:
-    """Where examinations are kept: `$XDG_CACHE_HOME/specsci/intake`, else below the home or the temporary directory."""
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        return Path(given) / "specsci" / "intake"
-    try:
-        return Path.home() / ".cache" / "specsci" / "intake"
-    except RuntimeError:  # an account without a home
-        return Path(tempfile.gettempdir()) / f"specsci-{os.getuid()}" / "intake"
 
 
 def _in_a_process(request: dict[str, Any]) -> list[Examination]:

@@ -16,6 +16,7 @@ import zoo
 from safetensors.torch import load_file, save_file
 
 from specsci.cli.main import main
+from specsci.core.shipped import cache_folder
 
 STUDY = """\
 study: own
@@ -281,7 +282,7 @@ def test_a_second_check_reads_what_the_first_found(place: Path, monkeypatch: pyt
     monkeypatch.setattr(examine, "_in_a_process", lambda request: pytest.fail("examined twice"))
     assert examine.examine(place / "my_model", files) == first
     assert examine.examine(place / "my_model", files, quick=False).facts == first.facts
-    (note,) = examine.cache_folder().glob("*.json")
+    (note,) = cache_folder("intake").glob("*.json")
     note.write_text("{")
     with pytest.raises(pytest.fail.Exception):
         examine.examine(place / "my_model", files)
@@ -295,7 +296,7 @@ def test_a_process_that_dies_is_a_refusal(place: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "executable", "/bin/false")
     found = examine.examine(place / "my_model", {"a": "b"})
     assert found.refused and "ended without a result" in found.refusals[0].text
-    assert not list(examine.cache_folder().glob("*.json"))
+    assert not list(cache_folder("intake").glob("*.json"))
 
 
 def test_links_to_the_files_are_read_through(

@@ -62,7 +62,7 @@ def test_a_figure_that_cannot_be_is_a_message(finished_tiny: harness.Finished, m
 def test_a_figure_of_an_account_without_a_home_is_drawn_without_a_word(finished_tiny: harness.Finished, tmp_path) -> None:
     out = tmp_path / "forest.svg"
     command = ("report", "plot", "forest", "--store", finished_tiny.store, "--out", out)
-    code, _, err = harness.run(*command, apart=True, env={"HOME": "/nonexistent", "XDG_CACHE_HOME": "", "MPLCONFIGDIR": ""})
+    code, _, err = harness.run(*command, apart=True, env={"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "", "MPLCONFIGDIR": ""})
     assert (code, err) == (0, "") and out.read_bytes().startswith(b"<?xml")
 
 
@@ -88,8 +88,8 @@ def test_no_figure_and_no_card_takes_a_good_ones_place_on_a_full_disk(finished_t
 
 def test_names_in_a_card_are_text(tiny_copy: harness.Finished) -> None:
     hostile = "<img src=x onerror=alert(1)>"
-    text = tiny_copy.study.read_text()
-    tiny_copy.study.write_text(text.replace("title: A tiny study", f"title: '{hostile}'").replace("title: MSM and AFT", f"title: '{hostile}'"))
+    text = tiny_copy.study.read_text().replace("title: A tiny study", f"title: '{hostile}'")
+    tiny_copy.study.write_text(text.replace("  dev: {", f"  '{hostile}': {{").replace("base_model: dev", f"base_model: '{hostile}'"))
     code, out, err = harness.run("study", "run", tiny_copy.study, "--store", tiny_copy.store, "--json")
     assert code == 0 and json.loads(out)["executed"] == 0, err
     model = harness.artifact(tiny_copy.store, "align", "align rules at 300 tokens, replicate 1").name
@@ -97,7 +97,7 @@ def test_names_in_a_card_are_text(tiny_copy: harness.Finished) -> None:
     for digest in (model, corpus):
         code, out, err = harness.run("report", "card", digest, "--store", tiny_copy.store)
         assert code == 0 and "<img" not in out, err
-        assert "&lt;img src=x" in out or "img" not in out
+        assert ("&lt;img src=x" in out) == (digest == model), "the name of the base model stands in a model's card alone"
 
 
 def test_the_page_has_every_part_and_asks_the_network_for_nothing(finished_tiny: harness.Finished, tmp_path: Path) -> None:
