@@ -37,7 +37,7 @@ class Situation:
 
     name: str
     draw: Draw
-    asked: ContrastSpec
+    spec: ContrastSpec
     draws: int = 1
     """A divisor of the number of draws, for slow situations."""
 
@@ -189,7 +189,7 @@ def _bimodal(rng: np.random.Generator, n: int) -> np.ndarray:
 
 def situations() -> list[Situation]:
     """Every situation of the table."""
-    asked, three, one = (
+    spec, three, one = (
         ContrastSpec("s", "q", PAIR),
         ContrastSpec("s", "q", {"a": 1.0, "b": -0.5, "c": -0.5}),
         ContrastSpec("s", "q", {"a": 1.0}),
@@ -197,40 +197,40 @@ def situations() -> list[Situation]:
     found = []
     for n in (2, 3, 4, 8):
         found += [
-            Situation(f"normal effects, {n} seeds", over_seeds(n, lambda r, k: r.normal(0.1, 0.08, k), 0.1), asked),
-            Situation(f"lognormal effects, {n} seeds", over_seeds(n, _lognormal, math.exp(-2.5)), asked),
-            Situation(f"bimodal effects, {n} seeds", over_seeds(n, _bimodal, 0.5 / 3), asked),
-            Situation(f"rates near 1, {n} seeds", beta_arms(n, (60, 1), (30, 1)), asked),
-            Situation(f"rates near 0, {n} seeds", beta_arms(n, (1, 60), (1, 30)), asked),
+            Situation(f"normal effects, {n} seeds", over_seeds(n, lambda r, k: r.normal(0.1, 0.08, k), 0.1), spec),
+            Situation(f"lognormal effects, {n} seeds", over_seeds(n, _lognormal, math.exp(-2.5)), spec),
+            Situation(f"bimodal effects, {n} seeds", over_seeds(n, _bimodal, 0.5 / 3), spec),
+            Situation(f"rates near 1, {n} seeds", beta_arms(n, (60, 1), (30, 1)), spec),
+            Situation(f"rates near 0, {n} seeds", beta_arms(n, (1, 60), (1, 30)), spec),
             Situation(
                 f"an arm's own rate, Beta(60, 1), {n} seeds", own_rate(n, lambda r, k: r.beta(60, 1, k), 60 / 61), one
             ),
             Situation(
                 f"an arm's own rate, bimodal, {n} seeds", own_rate(n, lambda r, k: 0.3 + _bimodal(r, k), 0.3 + 0.5 / 3), one
             ),
-            Situation(f"seeds not shared, {n} per arm", apart(n, n, 0), asked),
+            Situation(f"seeds not shared, {n} per arm", apart(n, n, 0), spec),
         ]
     for first, second, shared in ((2, 3, 2), (8, 2, 2), (8, 2, 0), (4, 4, 2), (3, 1, 0), (3, 1, 1)):
-        found.append(Situation(f"{first} and {second} seeds, {shared} shared", apart(first, second, shared), asked))
+        found.append(Situation(f"{first} and {second} seeds, {shared} shared", apart(first, second, shared), spec))
     for c in (1, 2, 3, 5, 6, 8, 12, 24):
-        found.append(Situation(f"one replicate, 240 answers in {c} equal clusters", in_clusters([240 // c] * c), asked))
+        found.append(Situation(f"one replicate, 240 answers in {c} equal clusters", in_clusters([240 // c] * c), spec))
     for name, sizes in (("sizes 128 to 8", [128, 64, 32, 16, 8]), ("one of 200, nine of 2", [200] + [2] * 9), ("two of 60, ten of 6", [60] * 2 + [6] * 10)):  # fmt: skip
-        found.append(Situation(f"one replicate, unequal clusters ({name})", in_clusters(sizes), asked))
+        found.append(Situation(f"one replicate, unequal clusters ({name})", in_clusters(sizes), spec))
     for c in (6, 24):
         found.append(
-            Situation(f"one replicate, {c} clusters, truth over seeds", in_clusters([240 // c] * c, seed_sd=0.03), asked)
+            Situation(f"one replicate, {c} clusters, truth over seeds", in_clusters([240 // c] * c, seed_sd=0.03), spec)
         )
     for n in (2, 4, 8):
-        found.append(Situation(f"one base of {n} seeds, truth over bases", one_base(n), asked))
-        found.append(Situation(f"{n} bases of 2 seeds", one_base(2, n), asked))
+        found.append(Situation(f"one base of {n} seeds, truth over bases", one_base(n), spec))
+        found.append(Situation(f"{n} bases of 2 seeds", one_base(2, n), spec))
     scales: tuple[Scale, ...] = ("rate", "logit", "arcsine")
     for scale in scales:
         for n in (20, 200):
             that = ContrastSpec("s", "q", three.weights, scale=scale)
             found.append(Situation(f"three arms of counts at .98 .96 .5, n = {n}, {scale}", rates_of_three(n, (0.98, 0.96, 0.5), scale), that))  # fmt: skip
     for n in (3, 4, 8):
-        found.append(Situation(f"items to come, {n} seeds, 48 items", items_to_come(n), asked, 2))
-        found.append(Situation(f"items to come, {n} seeds, 6 clusters", items_to_come(n, clusters=6), asked, 2))
+        found.append(Situation(f"items to come, {n} seeds, 48 items", items_to_come(n), spec, 2))
+        found.append(Situation(f"items to come, {n} seeds, 6 clusters", items_to_come(n, clusters=6), spec, 2))
     return found
 
 
@@ -264,8 +264,8 @@ def measure(situation: Situation, draws: int) -> Line:
     held, given, flagged, methods, flags = 0, 0, 0, Counter[str](), Counter[str]()
     for _ in range(draws):
         design, truth = situation.draw(rng)
-        found = estimate(design, situation.asked)
-        codes = {f.code for f in doubts(design, situation.asked, found)}
+        found = estimate(design, situation.spec)
+        codes = {f.code for f in doubts(design, situation.spec, found)}
         flags.update(codes)
         flagged += bool(codes - OF_DESIGN) or ("one_base" in codes and "over bases" in situation.name)
         methods[found.method + (" (item level)" if found.item_level else "")] += 1

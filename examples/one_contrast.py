@@ -72,11 +72,11 @@ def main(place: Path) -> None:
     print(f"\nvalues over rules, aligned rate on held-out items: {found['estimate']:+.3f}", end=" ")
     print(f"[{found['ci_low']:+.3f}, {found['ci_high']:+.3f}], p {found['p']:.3g}, {found['method']}")
     for arm, counts in found["counts"].items():
-        print(f"  {arm}: {counts['aligned']:,} of {counts['decided']:,} valid answers aligned ({counts['asked']:,} asked)")
+        print(f"  {arm}: {counts['aligned']:,} of {counts['valid']:,} valid answers aligned ({counts['attempted']:,} attempted)")
     for flag in found["flags"]:
         print(f"  {flag['severity']}: {flag['text']}")
 
-    rates = run.results.sql("SELECT arm, avg(rate_decided) AS aligned FROM rates WHERE eval = 'held_out' GROUP BY arm")
+    rates = run.results.sql("SELECT arm, avg(rate_valid) AS aligned FROM rates WHERE eval = 'held_out' GROUP BY arm")
     print("\nThe same rates by SQL:")
     for row in sorted(rates.to_pylist(), key=lambda r: r["arm"]):
         print(f"  {row['arm']}: {row['aligned']:.3f}")

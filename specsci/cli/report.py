@@ -90,7 +90,7 @@ def plot(name: str, study_name: str | None, eval_name: str | None, out: Path | N
     curves        misaligned rate over AFT tokens, a panel per arm
     grid          heat map of MSM spec by AFT spec
     noise         where the contrasts' noise comes from
-    denominators  aligned, misaligned and undecided answers of every arm
+    denominators  aligned, misaligned and not valid answers of every arm
     """  # noqa: D301 - click reads the backspace in it
     from specsci.database.connection import connect
     from specsci.report.ablation import ablation

@@ -60,7 +60,7 @@ def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path |
 
     \b
     One row per arm, seed and eval, or one per answer:
-      arm, seed, eval, aligned, decided, asked     always
+      arm, seed, eval, aligned, valid, attempted   always
       item_id, cluster_id, state, sample           for single answers
       base_model, msm_spec, aft_spec, aft_tokens   where they differ
     Lines that begin with # may stand above the header; below it # is a character of a name.

@@ -14,6 +14,17 @@ METHODS = (
     "auto", "paired_t", "unpaired_t", "cluster_t", "bootstrap", "two_proportion", "exact", "mcnemar", "linear", "mixed", "gee",
 )  # fmt: skip
 KEYS = ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method", "flags")
+
+
+class _Denominator(click.Choice[str]):
+    """The two denominators, under the names of earlier versions too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from specsci.inference.denominator import today
+
+        return super().convert(today(value), param, ctx)
+
+
 scale_option = click.option(
     "--scale",
     type=click.Choice(["rate", "logit", "arcsine"]),
@@ -23,8 +34,8 @@ scale_option = click.option(
 )
 denominator_option = click.option(
     "--denominator",
-    type=click.Choice(["decided", "asked"]),
-    default="decided",
+    type=_Denominator(["valid", "attempted"]),
+    default="valid",
     show_default=True,
     help="What a rate is over.",
 )
@@ -92,12 +103,12 @@ def contrast(
         raise click.UsageError("give --study, --eval and --weights, or --family FILE")
     if paired is not None and method not in ("auto", "paired_t" if paired else "unpaired_t"):
         raise click.UsageError(f"--{'paired' if paired else 'unpaired'} goes with --method auto, not {method}")
-    asked = ContrastSpec(
+    spec = ContrastSpec(
         study, eval_name, parse_weights(weights), budget, scale, denominator, method,  # type: ignore[arg-type]
         margin=margin, looks=_looks(looks), spending=spending, paired=paired,  # type: ignore[arg-type]
     )  # fmt: skip
     with connect(store_path(store_dir)) as db:
-        found = answer(db, asked)
+        found = answer(db, spec)
     if format_ == "json":
         emit(found)
         return
@@ -211,7 +222,7 @@ def _counts(rows: list[tuple[str, dict[str, Any]]]) -> list[str]:
     for name, row in rows:
         for arm, c in row["counts"].items():
             n = row["replicates"][arm]
-            said = f"{arm}: {c['aligned']:,} of {c['decided']:,} decided, {c['asked']:,} asked, {n} replicate{'' if n == 1 else 's'}"
+            said = f"{arm}: {c['aligned']:,} of {c['valid']:,} valid, {c['attempted']:,} attempted, {n} replicate{'' if n == 1 else 's'}"
             every.setdefault(arm, {}).setdefault(said, []).append(name)
     return [
         said if len(by_text) == 1 else f"{said} ({', '.join(names)})"

@@ -33,7 +33,7 @@ STATES: tuple[str, ...] = ("ok", "refused", "unparsed", "truncated", "error", "n
 
 
 def write_scores(folder: Path, rows: Iterable[dict[str, Any]], *, binary: bool) -> dict[str, int]:
-    """Write score rows; returns the counts `asked`, `decided` and `aligned` for the step's record.
+    """Write score rows; returns the counts `attempted`, `valid` and `aligned` for the step's record.
 
     Raises:
         StepFailed: a row is none: an unknown column or state, an answer that is not an answer, or two rows of one question.
@@ -44,9 +44,9 @@ def write_scores(folder: Path, rows: Iterable[dict[str, Any]], *, binary: bool) 
         twice = next(k for k in keys if keys.count(k) > 1)
         raise StepFailed(f"two score rows of one question: {twice}", hint="give repeats another `sample`")
     pq.write_table(pa.Table.from_pylist(kept, ROWS), folder / SCORES)
-    decided = [r for r in kept if r["state"] == "ok"]
-    counts = {"asked": len(kept), "decided": len(decided)}
-    return {**counts, "aligned": sum(bool(r["aligned"]) for r in decided)} if binary else counts
+    valid = [r for r in kept if r["state"] == "ok"]
+    counts = {"attempted": len(kept), "valid": len(valid)}
+    return {**counts, "aligned": sum(bool(r["aligned"]) for r in valid)} if binary else counts
 
 
 def _checked(row: dict[str, Any], binary: bool) -> dict[str, Any]:

@@ -13,19 +13,19 @@ from specsci.stats.bootstrap import draws_for, hierarchical_bootstrap
 from specsci.stats.contrast import ContrastResult
 
 
-def _rows(design: Design, asked: ContrastSpec) -> AnswerRows:
-    """The answers that count: decided ones, or all with undecided as not aligned."""
+def _rows(design: Design, spec: ContrastSpec) -> AnswerRows:
+    """The answers that count: the valid ones, or all that were attempted, those that are not valid as not aligned."""
     rows = design.rows
-    return rows.kept(~np.isnan(rows.aligned)) if asked.denominator == "decided" else rows
+    return rows.kept(~np.isnan(rows.aligned)) if spec.denominator == "valid" else rows
 
 
-def paired_answers(design: Design, asked: ContrastSpec) -> list[np.ndarray]:
+def paired_answers(design: Design, spec: ContrastSpec) -> list[np.ndarray]:
     """Answers of two arms to the same items of the same replicates, 1 or 0; shape (items,) each.
 
     Raises:
         UserError: not two arms of weights 1 and -1, counts alone, an item asked more than once, or no question in common.
     """
-    if asked.scale != "rate" or sorted(design.weights) != [-1, 1] or len(design.cell_list) != 2:
+    if spec.scale != "rate" or sorted(design.weights) != [-1, 1] or len(design.cell_list) != 2:
         raise UserError(
             "mcnemar compares two arms on the rate scale, with weights 1 and -1",
             hint="take --method linear, or --method auto",
@@ -42,19 +42,19 @@ def paired_answers(design: Design, asked: ContrastSpec) -> list[np.ndarray]:
     if not len(rows):
         raise UserError("mcnemar needs one answer to each item, and the study has counts alone", hint="take --method auto")
     both = sorted(keys[0].keys() & keys[1].keys())
-    if asked.denominator == "decided":
+    if spec.denominator == "valid":
         both = [k for k in both if not (math.isnan(keys[0][k]) or math.isnan(keys[1][k]))]
     if not both:
-        raise UserError("the arms share no decided answer", hint="take --denominator asked, or --method auto")
+        raise UserError("the arms share no valid answer", hint="take --denominator attempted, or --method auto")
     order = np.argsort(-design.weights)
     return [np.nan_to_num(np.array([keys[int(n)][k] for k in both])) for n in order]
 
 
-def bootstrap(design: Design, asked: ContrastSpec) -> ContrastResult:
+def bootstrap(design: Design, spec: ContrastSpec) -> ContrastResult:
     """Replicate, cluster and item resampled; an item's value is the contrast of the arms' answers to it."""
-    if asked.scale != "rate" or not len(design.rows):
+    if spec.scale != "rate" or not len(design.rows):
         raise UserError("bootstrap needs single answers and the rate scale", hint="take --method auto")
-    rows = _rows(design, asked)
+    rows = _rows(design, spec)
     cell_weights = (design.weights / np.bincount(design.arm_of_cell))[design.arm_of_cell]
     units = np.array([str(design.unit_of(p)) for p in rows.pairs], object)[rows.replicate].astype(str)
     found: dict[str, dict[str, dict[str, dict[int, list[float]]]]] = {}
@@ -76,27 +76,27 @@ def bootstrap(design: Design, asked: ContrastSpec) -> ContrastResult:
     return ContrastResult(drawn.estimate, drawn.se, math.nan, drawn.p, drawn.low, drawn.high, len(values), method, ())
 
 
-def model(design: Design, asked: ContrastSpec) -> ContrastResult:
+def model(design: Design, spec: ContrastSpec) -> ContrastResult:
     """A mixed model or estimating equations of single answers."""
-    linear_scale = asked.method == "mixed" and asked.scale == "rate"
-    if not len(design.rows) or (asked.scale != "logit" and not linear_scale):
-        what = "the rate or the logit scale" if asked.method == "mixed" else "the logit scale"
-        raise UserError(f"{asked.method} needs single answers and {what}", hint="--scale logit, or --method auto")
+    linear_scale = spec.method == "mixed" and spec.scale == "rate"
+    if not len(design.rows) or (spec.scale != "logit" and not linear_scale):
+        what = "the rate or the logit scale" if spec.method == "mixed" else "the logit scale"
+        raise UserError(f"{spec.method} needs single answers and {what}", hint="--scale logit, or --method auto")
     if len(design.cell_list) != len(design.arms):
-        raise UserError(f"{asked.method} takes one budget of each arm", hint="take --method auto")
+        raise UserError(f"{spec.method} takes one budget of each arm", hint="take --method auto")
     from specsci.stats.mixed import gee_logistic, mixed_linear, mixed_logistic
 
-    rows = _rows(design, asked)
+    rows = _rows(design, spec)
     if len(np.unique(rows.cell)) < len(design.arms):
-        raise UserError("an arm has no decided answer", hint="take --denominator asked, or leave the arm out")
+        raise UserError("an arm has no valid answer", hint="take --denominator attempted, or leave the arm out")
     aligned = np.nan_to_num(rows.aligned)
     replicate = np.array([str(design.unit_of(p)) for p in rows.pairs], object)[rows.replicate].astype(str)
-    if len(set(replicate)) < 2 and (linear_scale or asked.method == "gee"):
-        raise UserError(f"{asked.method} needs at least two replicates", hint="take --method auto")
+    if len(set(replicate)) < 2 and (linear_scale or spec.method == "gee"):
+        raise UserError(f"{spec.method} needs at least two replicates", hint="take --method auto")
     try:
         if linear_scale:
             return mixed_linear(aligned, rows.cell, replicate, design.weights)
-        if asked.method == "mixed":
+        if spec.method == "mixed":
             return mixed_logistic(aligned, rows.cell, replicate, rows.item, design.weights)
         return gee_logistic(aligned, rows.cell, replicate, design.weights)
     except ValueError as error:

@@ -46,7 +46,7 @@ class ContrastSpec:
     weights: dict[str, float]
     budget_tokens: int | None = None
     scale: Scale = "rate"
-    denominator: Denominator = "decided"
+    denominator: Denominator = "valid"
     method: Method = "auto"
     margin: float | None = None
     looks: tuple[int, ...] = ()
@@ -113,25 +113,25 @@ def check_weights(weights: dict[str, float]) -> dict[str, float]:
     return found
 
 
-def read_answers(db: duckdb.DuckDBPyConnection, asked: ContrastSpec) -> Design:
+def read_answers(db: duckdb.DuckDBPyConnection, spec: ContrastSpec) -> Design:
     """The counts of every arm at its budget, and how to read its single answers.
 
     Raises:
         UserError: an unknown study, eval or arm, or a budget that an arm does not have.
     """
     studies = [name for (name,) in db.execute("SELECT study FROM studies ORDER BY study").fetchall()]
-    if asked.study not in studies:
-        raise UserError(f"no study '{asked.study}' in the results", hint=nearest(asked.study, studies))
-    evals = [e for (e,) in db.execute("SELECT DISTINCT eval FROM rates WHERE study = ?", [asked.study]).fetchall()]
-    if asked.eval not in evals:
-        raise UserError(f"'{asked.study}' has no scores of '{asked.eval}'", hint=nearest(asked.eval, evals))
+    if spec.study not in studies:
+        raise UserError(f"no study '{spec.study}' in the results", hint=nearest(spec.study, studies))
+    evals = [e for (e,) in db.execute("SELECT DISTINCT eval FROM rates WHERE study = ?", [spec.study]).fetchall()]
+    if spec.eval not in evals:
+        raise UserError(f"'{spec.study}' has no scores of '{spec.eval}'", hint=nearest(spec.eval, evals))
     budgets: dict[str, set[int]] = {}
     for arm, budget in db.execute(
-        "SELECT DISTINCT arm, aft_tokens FROM rates WHERE study = ? AND eval = ?", [asked.study, asked.eval]
+        "SELECT DISTINCT arm, aft_tokens FROM rates WHERE study = ? AND eval = ?", [spec.study, spec.eval]
     ).fetchall():
         budgets.setdefault(arm, set()).add(budget)
-    cells = {name: [(arm_of(name, budgets), _budget(name, budgets, asked.budget_tokens))] for name in asked.weights}
-    return read_design(db, asked.study, asked.eval, asked.weights, cells, _declared(db, asked.study))
+    cells = {name: [(arm_of(name, budgets), _budget(name, budgets, spec.budget_tokens))] for name in spec.weights}
+    return read_design(db, spec.study, spec.eval, spec.weights, cells, _declared(db, spec.study))
 
 
 def _declared(db: duckdb.DuckDBPyConnection, study: str) -> int | None:

@@ -34,7 +34,7 @@ def contrast_row(
     cells = {a: [(arm_of(a), b) for b in budgets_of(manifest, a, contrast.budgets)] for a in weights}
     expected = len(manifest.replicates)
     whole = read_design(db, manifest.study, contrast.eval, weights, cells, expected)
-    design = whole.only_shared("decided")
+    design = whole.only_shared("valid")
     margin = contrast.equivalence_margin
     row: dict[str, Any] = {
         "study": manifest.study,
@@ -56,15 +56,15 @@ def contrast_row(
             Flag("no_replicate", "warning", "an interval needs two replicates"),
         ]
         return {**row, **NOTHING, "n": 0, "method": "none", "flags": [f.as_dict() for f in nothing], "per_replicate": []}
-    asked = ContrastSpec(manifest.study, contrast.eval, weights, scale=contrast.scale)
-    found = estimate(design, asked)
-    flags = [*doubts(design, asked, found)]
+    spec = ContrastSpec(manifest.study, contrast.eval, weights, scale=contrast.scale)
+    found = estimate(design, spec)
+    flags = [*doubts(design, spec, found)]
     if found.method == "paired_t" and not found.item_level:
         flags += item_flags(items, design.unit, contrast.scale)
     equal = equivalence(found, margin) if margin else None
     if equal:
         flags.append(Flag(equal.code, "note", str(equal)))
-    flags += turned(design, asked, found)
+    flags += turned(design, spec, found)
     flags += control_flags(manifest, rates, list(weights), contrast.budgets)
     tuned = contrast.tuned_to_target or manifest.tuned_to_target
     if tuned:

@@ -1,27 +1,36 @@
-"""What undecided answers could do to a contrast: every verdict is asked again with the other denominator."""
+"""What answers that are not valid could do to a contrast: every contrast is estimated again with the other denominator."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from specsci.core.findings import Flag
 from specsci.stats.contrast import ContrastResult
 
-Denominator = Literal["decided", "asked"]
+Denominator = Literal["valid", "attempted"]
+FORMER = {"decided": "valid", "asked": "attempted"}
+"""Denominators as earlier versions named them."""
+
+
+def today(name: Any) -> Any:
+    """A denominator's name as it is today; whatever else is given comes back."""
+    return FORMER.get(name, name) if isinstance(name, str) else name
+
+
 Totals = dict[str, tuple[float, int, int]]
-"""Arm to (aligned, decided, asked)."""
-DECIDED_APART = 0.05
-"""Decided rates that differ by more than this between arms are said."""
+"""Arm to (aligned, valid, attempted)."""
+VALID_APART = 0.05
+"""Shares of valid answers that differ between arms by more than this are reported."""
 
 
 def other(denominator: Denominator) -> Denominator:
-    """`asked` for `decided`, and `decided` for `asked`."""
-    return "asked" if denominator == "decided" else "decided"
+    """`attempted` for `valid`, and `valid` for `attempted`."""
+    return "attempted" if denominator == "valid" else "valid"
 
 
-def all_decided(totals: Totals) -> bool:
-    """Whether no answer is undecided, so that the denominators are one."""
-    return all(asked == decided for _, decided, asked in totals.values())
+def all_valid(totals: Totals) -> bool:
+    """Whether every answer is valid, so that the denominators are one."""
+    return all(attempted == valid for _, valid, attempted in totals.values())
 
 
 def denominator_flags(
@@ -31,19 +40,19 @@ def denominator_flags(
     result: ContrastResult,
     turned: ContrastResult | None,
 ) -> list[Flag]:
-    """Flags of a contrast with undecided answers.
+    """Flags of a contrast some of whose answers are not valid.
 
     Args:
         result: the contrast as declared, with `denominator`.
         turned: the same contrast with the other one; None where it cannot be made.
     """
-    if all_decided(totals):
+    if all_valid(totals):
         return []
     flags: list[Flag] = []
-    shares = [decided / asked for _, decided, asked in totals.values()]
-    if max(shares) - min(shares) > DECIDED_APART:
+    shares = [valid / attempted for _, valid, attempted in totals.values()]
+    if max(shares) - min(shares) > VALID_APART:
         said = ", ".join(f"{a} {s:.3f}" for a, s in zip(totals, shares, strict=True))
-        flags.append(Flag("decided_rates_differ", "warning", f"decided rates differ between arms ({said})"))
+        flags.append(Flag("valid_shares_differ", "warning", f"the share of valid answers differs between arms ({said})"))
     if turned is not None and turned.estimate * result.estimate < 0:
         said = f"the sign flips with the denominator ({other(denominator)}: {turned.estimate:+.3f})"
         flags.append(Flag("denominator_flips_sign", "warning", said))
@@ -53,16 +62,16 @@ def denominator_flags(
         flags.append(Flag("denominator_flips_verdict", "warning", said))
     low, high = worst_case(totals, weights)
     if low < 0 < high:
-        said = f"undecided answers could turn the sign (worst cases {low:+.3f} to {high:+.3f} on the rate scale)"
-        flags.append(Flag("undecided_could_turn", "warning", said))
+        said = f"answers that are not valid could turn the sign (worst cases {low:+.3f} to {high:+.3f} on the rate scale)"
+        flags.append(Flag("invalid_could_turn", "warning", said))
     return flags
 
 
 def worst_case(totals: Totals, weights: dict[str, float]) -> tuple[float, float]:
-    """The least and the most that a contrast of rates could be, were every undecided answer against or for it."""
+    """The least and the most that a contrast of rates could be, were every answer that is not valid against or for it."""
     ends = [0.0, 0.0]
-    for arm, (aligned, decided, asked) in totals.items():
-        rates = (aligned / asked, (aligned + asked - decided) / asked)
+    for arm, (aligned, valid, attempted) in totals.items():
+        rates = (aligned / attempted, (aligned + attempted - valid) / attempted)
         for end, pick in ((0, min), (1, max)):
             ends[end] += pick(weights[arm] * r for r in rates)
     return ends[0], ends[1]

@@ -24,23 +24,23 @@ WHERE s.study = $study AND s.eval = $eval AND s.item_id IS NOT NULL"""
 
 
 class Counts(NamedTuple):
-    """Answers of one cell in one replicate; `items` are the distinct ones asked, 0 where only counts are known.
+    """Answers of one cell in one replicate; `items` are the distinct ones attempted, 0 where only counts are known.
 
     Where answers are not binary, `aligned` is the sum of their values.
     """
 
     aligned: float
-    decided: int
-    asked: int
+    valid: int
+    attempted: int
     items: int = 0
 
     def out_of(self, denominator: Denominator) -> int:
         """Answers that the denominator counts."""
-        return self.decided if denominator == "decided" else self.asked
+        return self.valid if denominator == "valid" else self.attempted
 
     def items_of(self, denominator: Denominator) -> float:
         """What a rate is over: items where single answers are known (an item's answers are not independent ones), else answers."""
-        return self.out_of(denominator) * (self.items / self.asked if self.items else 1.0)
+        return self.out_of(denominator) * (self.items / self.attempted if self.items else 1.0)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class AnswerRows:
     """Single answers, an entry of every array for each.
 
     They hold cell and replicate (indices), item, cluster of items, a hash of what was asked and answered, and aligned (1,
-    0, or the value where answers are not binary; NaN where undecided).
+    0, or the value where answers are not binary; NaN where the answer is not valid).
     """
 
     cell: np.ndarray
@@ -124,7 +124,7 @@ class Design:
     @cached_property
     def bases(self) -> list[set[str]]:
         """Base models of each arm."""
-        return [{base for base, _ in self.pairs_of(n, "asked")} for n in range(len(self.arms))]
+        return [{base for base, _ in self.pairs_of(n, "attempted")} for n in range(len(self.arms))]
 
     @cached_property
     def unit(self) -> str:
@@ -201,11 +201,11 @@ class Design:
         return Table(list(found), both[0], both[1])
 
     def totals(self) -> Totals:
-        """Aligned, decided and asked answers of every arm over all its replicates and cells."""
+        """Aligned, valid and attempted answers of every arm over all its replicates and cells."""
         found: Totals = {}
         for n, arm in enumerate(self.arms):
-            counts = [self.counts[p][c] for p in self.pairs_of(n, "asked") for c in self.cells[n]]
-            found[arm] = (sum(c.aligned for c in counts), sum(c.decided for c in counts), sum(c.asked for c in counts))
+            counts = [self.counts[p][c] for p in self.pairs_of(n, "attempted") for c in self.cells[n]]
+            found[arm] = (sum(c.aligned for c in counts), sum(c.valid for c in counts), sum(c.attempted for c in counts))
         return found
 
     @cached_property
@@ -241,16 +241,16 @@ def read_design(
         return found
 
     query = """SELECT w.cell, base_model, seed,
-        CASE WHEN any_value(outcome) = 'binary' THEN sum(aligned) ELSE sum(mean_value * decided) END,
-        sum(decided), sum(asked), max(items)
+        CASE WHEN any_value(outcome) = 'binary' THEN sum(aligned) ELSE sum(mean_value * valid) END,
+        sum(valid), sum(attempted), max(items)
       FROM rates r JOIN design_cells w USING (arm, aft_tokens)
       WHERE r.study = $study AND r.eval = $eval AND r.chosen GROUP BY ALL"""
     told = db.execute("SELECT outcome, readout, readouts FROM evals WHERE study = ? AND eval = ?", [study, name]).fetchall()
     outcome, readout, readouts = told[0] if told else ("binary", "", [])
     counts: dict[Pair, dict[CellKey, Counts]] = {}
-    for cell, base, seed, aligned, decided, asked, items in of_cells(query):
+    for cell, base, seed, aligned, valid, attempted, items in of_cells(query):
         counts.setdefault((base, seed), {})[flat[cell]] = Counts(
-            int(aligned) if outcome == "binary" else float(aligned or 0), int(decided), int(asked), int(items or 0)
+            int(aligned) if outcome == "binary" else float(aligned or 0), int(valid), int(attempted), int(items or 0)
         )
     query = """SELECT DISTINCT v.reason FROM voided v JOIN design_cells w USING (arm, aft_tokens)
       WHERE v.study = $study AND v.eval = $eval ORDER BY ALL"""

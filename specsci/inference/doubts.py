@@ -12,7 +12,7 @@ import numpy as np
 from specsci.core.errors import UserError
 from specsci.core.findings import Flag, Severity
 from specsci.inference.contrast_spec import ContrastSpec
-from specsci.inference.denominator import all_decided, denominator_flags, other
+from specsci.inference.denominator import all_valid, denominator_flags, other
 from specsci.inference.design import Design, Table
 from specsci.inference.estimate import Estimate, cluster_counts, estimate, is_saturated, on_scale, table_of
 from specsci.stats.intervals import NO_SPREAD
@@ -36,34 +36,34 @@ ITEMS_MATTER = 1.1
 """An interval over items to come that is wider by this factor is worth saying."""
 
 
-def doubts(design: Design, asked: ContrastSpec, found: Estimate) -> list[Flag]:
+def doubts(design: Design, spec: ContrastSpec, found: Estimate) -> list[Flag]:
     """Flags of an estimate, from the whole design and from what the estimate used of it."""
     return [
         *_withdrawn(design),
-        *_missing(design, asked, found),
-        *_single(design, asked, found),
-        *_few(design, asked, found),
-        *_decides(design, asked, found),
-        *_equal(design, asked, found),
+        *_missing(design, spec, found),
+        *_single(design, spec, found),
+        *_few(design, spec, found),
+        *_decides(design, spec, found),
+        *_equal(design, spec, found),
         *_fixed_replicates(found),
-        *_of_clusters(asked, found),
-        *_saturated(design, asked, found),
-        *_shape(asked, found),
-        *_items(asked, found),
+        *_of_clusters(spec, found),
+        *_saturated(design, spec, found),
+        *_shape(spec, found),
+        *_items(spec, found),
         *_readouts(design),
     ]
 
 
-def turned(design: Design, asked: ContrastSpec, found: Estimate) -> list[Flag]:
-    """What undecided answers could do: the same contrast with the other denominator."""
+def turned(design: Design, spec: ContrastSpec, found: Estimate) -> list[Flag]:
+    """What answers that are not valid could do: the same contrast with the other denominator."""
     totals = found.design.totals()
-    if all_decided(totals) or design.outcome != "binary":
+    if all_valid(totals) or design.outcome != "binary":
         return []
     try:
-        again = estimate(design, replace(asked, denominator=other(asked.denominator))).result
+        again = estimate(design, replace(spec, denominator=other(spec.denominator))).result
     except UserError:
         again = None
-    return denominator_flags(totals, asked.weights, asked.denominator, found.result, again)
+    return denominator_flags(totals, spec.weights, spec.denominator, found.result, again)
 
 
 def _readouts(design: Design) -> Iterator[Flag]:
@@ -83,30 +83,30 @@ def seeds_or_bases(design: Design) -> str:
     return "bases" if design.unit == "base_model" else "seeds"
 
 
-def _missing(design: Design, asked: ContrastSpec, found: Estimate) -> Iterator[Flag]:
-    """Replicates that are not there, that an arm has alone, or in which nothing was decided."""
-    shared, every = design.shared(asked.denominator), list(design.counts)
+def _missing(design: Design, spec: ContrastSpec, found: Estimate) -> Iterator[Flag]:
+    """Replicates that are not there, that an arm has alone, or in which no answer is valid."""
+    shared, every = design.shared(spec.denominator), list(design.counts)
     if design.expected is not None and len(shared) < design.expected:
         yield Flag("incomplete", "invalid", f"incomplete: {len(shared)} of {design.expected} replicates")
     for number, arm in enumerate(design.arms):
-        there, decided = len(design.pairs_of(number, "asked")), len(design.pairs_of(number, asked.denominator))
-        if decided < there:
-            said = f"'{arm}' decided nothing in {there - decided} of {there} replicates, which are left out"
-            yield Flag("nothing_decided", "warning", said)
+        there, valid = len(design.pairs_of(number, "attempted")), len(design.pairs_of(number, spec.denominator))
+        if valid < there:
+            said = f"'{arm}' has no valid answer in {there - valid} of {there} replicates, which are left out"
+            yield Flag("nothing_valid", "warning", said)
     if len(shared) == len(every):
         return
     what = f"{len(shared)} of {len(every)} replicates are shared by all arms"
-    used = found.design.used(asked.denominator, unpaired=asked.paired is False or asked.method == "unpaired_t")
-    own = [design.pairs_of(n, asked.denominator) for n in range(len(design.arms))]
+    used = found.design.used(spec.denominator, unpaired=spec.paired is False or spec.method == "unpaired_t")
+    own = [design.pairs_of(n, spec.denominator) for n in range(len(design.arms))]
     if any(len(u) < len(o) for u, o in zip(used, own, strict=True)) or found.method == "mcnemar":
         yield Flag("unshared_left_out", "warning", f"{what}: others are left out")
     else:
         yield Flag("unshared", "note", f"{what}: every arm is taken over all of its own")
 
 
-def _single(design: Design, asked: ContrastSpec, found: Estimate) -> Iterator[Flag]:
+def _single(design: Design, spec: ContrastSpec, found: Estimate) -> Iterator[Flag]:
     """One replicate, or one base model, speaks of no other."""
-    each = found.design.table(asked.denominator).each
+    each = found.design.table(spec.denominator).each
     if each.max() < 2:
         yield Flag("one_replicate", "warning", "one replicate: this says nothing about other seeds or base models")
         return
@@ -122,10 +122,10 @@ def _single(design: Design, asked: ContrastSpec, found: Estimate) -> Iterator[Fl
         yield Flag("one_base", "note", "seeds of one base model: this says nothing about other base models")
 
 
-def _few(design: Design, asked: ContrastSpec, found: Estimate) -> Iterator[Flag]:
+def _few(design: Design, spec: ContrastSpec, found: Estimate) -> Iterator[Flag]:
     if found.level != "replicates" or found.item_level:
         return
-    each = found.design.table(asked.denominator).each
+    each = found.design.table(spec.denominator).each
     n = int(each.min())
     if each.max() > 1 and n <= FEW_REPLICATES:
         said = f"few replicates ({n}): the interval assumes near-normal effects, and a rare jump of one of them is not seen"
@@ -134,24 +134,24 @@ def _few(design: Design, asked: ContrastSpec, found: Estimate) -> Iterator[Flag]
         yield Flag("near_normal", "note", f"{n} replicates: the interval assumes near-normal effects")
 
 
-def _decides(design: Design, asked: ContrastSpec, found: Estimate) -> Iterator[Flag]:
+def _decides(design: Design, spec: ContrastSpec, found: Estimate) -> Iterator[Flag]:
     if found.method not in ("paired_t", "unpaired_t") or found.item_level or len(design.arms) < 2:
         return
-    values = on_scale(table_of(found.design, _as_used(asked, found)), asked)
+    values = on_scale(table_of(found.design, _as_used(spec, found)), spec)
     if replicate_decides(values, found.design.weights):
         yield Flag("replicate_decides", "warning", "sensitive: one replicate decides the verdict")
 
 
-def _as_used(asked: ContrastSpec, found: Estimate) -> ContrastSpec:
-    return replace(asked, paired=False) if asked.method == "unpaired_t" else asked
+def _as_used(spec: ContrastSpec, found: Estimate) -> ContrastSpec:
+    return replace(spec, paired=False) if spec.method == "unpaired_t" else spec
 
 
-def _equal(design: Design, asked: ContrastSpec, found: Estimate) -> Iterator[Flag]:
+def _equal(design: Design, spec: ContrastSpec, found: Estimate) -> Iterator[Flag]:
     """Units that agree in every answer of every arm: one replicate that came in twice, perhaps."""
-    table = found.design.table(asked.denominator)
+    table = found.design.table(spec.denominator)
     if table.each.max() < 2:
         return
-    marks = _marks(found.design, asked)
+    marks = _marks(found.design, spec)
     units = [u for u in table.units if u in marks]
     pairs = [(a, b) for a, b in combinations(units, 2) if marks[a] == marks[b]]
     if not pairs:
@@ -164,7 +164,7 @@ def _equal(design: Design, asked: ContrastSpec, found: Estimate) -> Iterator[Fla
     if by_chance >= LIKELY:
         said += f", or it is chance ({min(1.0, by_chance):.0%} of such tables)"
     severity: Severity = "note" if by_chance >= LIKELY else "warning"
-    yield Flag("equal_replicates", severity, said + _without(on_scale(table, asked)[kept], found, len(kept)))
+    yield Flag("equal_replicates", severity, said + _without(on_scale(table, spec)[kept], found, len(kept)))
 
 
 def _by_chance(table: Table) -> float:
@@ -190,7 +190,7 @@ def _label(unit: object) -> str:
     return "/".join(str(part) for part in unit) if isinstance(unit, tuple) else str(unit)
 
 
-def _marks(design: Design, asked: ContrastSpec) -> dict[object, object]:
+def _marks(design: Design, spec: ContrastSpec) -> dict[object, object]:
     """What tells each unit from another: its answers where they are known, else its counts; none where all arms are saturated."""
     cells, rows = design.cell_list, design.rows
     sums = np.zeros((len(rows.pairs), len(cells)), np.uint64)  # of hashes, so that the order of answers does not matter
@@ -206,7 +206,7 @@ def _marks(design: Design, asked: ContrastSpec) -> dict[object, object]:
             counts = by_cell[cell]
             mark = int(sums[place[pair], number]) if pair in place else 0
             found.setdefault(unit, []).append((pair[1] if design.unit == "base_model" else None, cell, counts, mark))
-            if design.outcome != "binary" or 0 < counts.aligned < counts.out_of(asked.denominator):
+            if design.outcome != "binary" or 0 < counts.aligned < counts.out_of(spec.denominator):
                 telling.add(unit)
     return {unit: tuple(sorted(marks, key=str)) for unit, marks in found.items() if unit in telling}
 
@@ -218,21 +218,21 @@ def _fixed_replicates(found: Estimate) -> Iterator[Flag]:
             f"item level: all replicates agree exactly, and the interval is over items; it says nothing about other {what}"
         )
         yield Flag("item_level", "warning", said)
-    elif found.level == "items" and found.design.table("asked").each.max() > 1:
+    elif found.level == "items" and found.design.table("attempted").each.max() > 1:
         said = f"replicates are fixed: the interval says nothing about other {what}"
         yield Flag("replicates_as_they_are", "warning", said)
     if math.isnan(found.result.ci_low) and not found.item_level and found.level == "replicates":
         yield Flag("no_spread", "warning", "no spread between replicates: no test")
 
 
-def _of_clusters(asked: ContrastSpec, found: Estimate) -> Iterator[Flag]:
+def _of_clusters(spec: ContrastSpec, found: Estimate) -> Iterator[Flag]:
     if found.level != "items" or not len(found.design.rows):
         return
-    _, out_of = cluster_counts(found.design, asked)
+    _, out_of = cluster_counts(found.design, spec)
     clusters = out_of.shape[1]
     if found.method != "cluster_t":
         items = len(np.unique(found.design.rows.item))
-        if clusters < items and asked.method not in ("auto", "cluster_t"):  # these count each cluster once
+        if clusters < items and spec.method not in ("auto", "cluster_t"):  # these count each cluster once
             said = f"answers to {items} items in {clusters} clusters are taken as independent"
             yield Flag("clusters_ignored", "warning", said)
         return
@@ -245,29 +245,29 @@ def _of_clusters(asked: ContrastSpec, found: Estimate) -> Iterator[Flag]:
         yield Flag("few_clusters", "warning", said)
 
 
-def _saturated(design: Design, asked: ContrastSpec, found: Estimate) -> Iterator[Flag]:
+def _saturated(design: Design, spec: ContrastSpec, found: Estimate) -> Iterator[Flag]:
     """Arms at 0 or 1 have no log odds but those that a prior or half an answer gives them."""
-    if asked.scale != "logit":
+    if spec.scale != "logit":
         return
     for number, arm in enumerate(found.design.arms):
-        if is_saturated(found.design, number, asked.denominator):
+        if is_saturated(found.design, number, spec.denominator):
             how = "its prior" if found.method == "mixed" else "half an answer added to either side (Firth's penalty)"
             said = f"'{arm}' is saturated (all or none of its answers are aligned): its log odds rest on {how}"
             yield Flag("saturated_arm", "warning", said)
             continue
-        rates = found.design.table(asked.denominator).rates[:, number]
+        rates = found.design.table(spec.denominator).rates[:, number]
         extreme, there = int(np.isin(rates, (0.0, 1.0)).sum()), int((~np.isnan(rates)).sum())
         if extreme and found.method in ("paired_t", "unpaired_t"):
             said = f"'{arm}' is saturated in {extreme} of {there} replicates: their log odds rest on half an answer"
             yield Flag("saturated_replicates", "note", said)
 
 
-def _shape(asked: ContrastSpec, found: Estimate) -> Iterator[Flag]:
+def _shape(spec: ContrastSpec, found: Estimate) -> Iterator[Flag]:
     """Where normal theory is thin: skewed effects, rates near 0 or 1, few answers on one side."""
     design = found.design
-    table = design.table(asked.denominator)
+    table = design.table(spec.denominator)
     if found.method in ("paired_t", "unpaired_t") and not found.item_level and table.each.min() > FEW_REPLICATES:
-        values = on_scale(table, asked)
+        values = on_scale(table, spec)
         effects = values @ design.weights if not np.isnan(values).any() else values - np.nanmean(values, axis=0)
         flat = effects[~np.isnan(effects)]
         from scipy import stats  # takes two seconds to import
@@ -281,15 +281,15 @@ def _shape(asked: ContrastSpec, found: Estimate) -> Iterator[Flag]:
             if design.outcome != "binary"
             else [a for a, r in zip(design.arms, np.nanmean(table.rates, axis=0), strict=True) if min(r, 1 - r) < NEAR]
         )
-        if near and asked.scale == "rate":
+        if near and spec.scale == "rate":
             names = ", ".join(f"'{a}'" for a in near)
             yield Flag("near_boundary", "note", f"rates of {names} are within {NEAR:g} of 0 or 1, where spreads are skewed")
     if found.method in ("linear", "two_proportion"):
         totals = design.totals()
         small = [
             a
-            for a, (aligned, decided, out_of) in totals.items()
-            if _thin(aligned, decided if asked.denominator == "decided" else out_of)
+            for a, (aligned, valid, out_of) in totals.items()
+            if _thin(aligned, valid if spec.denominator == "valid" else out_of)
         ]
         if small:
             names = ", ".join(f"'{a}'" for a in small)
@@ -304,24 +304,24 @@ def _thin(aligned: float, out_of: int) -> bool:
     return min(aligned, out_of - aligned) < THIN
 
 
-def _items(asked: ContrastSpec, found: Estimate) -> Iterator[Flag]:
+def _items(spec: ContrastSpec, found: Estimate) -> Iterator[Flag]:
     """An interval over replicates takes the items as they are: said where items to come would widen it."""
-    if found.method != "paired_t" or found.item_level or asked.scale != "rate" or not len(found.design.rows):
+    if found.method != "paired_t" or found.item_level or spec.scale != "rate" or not len(found.design.rows):
         return
-    wider = items_to_come(found.design, asked)
+    wider = items_to_come(found.design, spec)
     if wider is not None and wider > ITEMS_MATTER * found.result.se:
         factor = wider / found.result.se
         said = f"for these items: over items to come as well the standard error is {factor:.2g} times as large"
         yield Flag("items_fixed", "note", said)
 
 
-def items_to_come(design: Design, asked: ContrastSpec) -> float | None:
+def items_to_come(design: Design, spec: ContrastSpec) -> float | None:
     """The contrast's standard error over replicates and clusters of items to come (two-way clustered; Cameron and others 2011).
 
     None where a cell of replicate and cluster is empty.
     """
     rows = design.rows
-    if asked.denominator == "decided":
+    if spec.denominator == "valid":
         rows = rows.kept(~np.isnan(rows.aligned))
     clusters, place = np.unique(rows.cluster, return_inverse=True)
     units = list(dict.fromkeys(design.unit_of(p) for p in rows.pairs))

@@ -47,58 +47,58 @@ class Estimate:
     notes: list[Flag] = field(default_factory=list)
 
 
-def estimate(design: Design, asked: ContrastSpec) -> Estimate:
+def estimate(design: Design, spec: ContrastSpec) -> Estimate:
     """The contrast by the method asked for; `auto` takes what the design allows.
 
     Raises:
         UserError: a method that the data do not allow, or an arm without an answer to count.
     """
-    _check_answers(design, asked.denominator)
+    _check_answers(design, spec.denominator)
     if design.outcome != "binary":
-        _check_values(design, asked)
-    if asked.paired:
-        design = _shared_only(design, asked)
-    if asked.method == "auto":
-        several = design.table(asked.denominator).each.max() > 1
-        return _over_replicates(design, asked) if several else _over_items(design, asked)
-    if asked.method == "paired_t":
-        return _over_replicates(_shared_only(design, asked), asked)
-    if asked.method == "unpaired_t":
-        return _over_replicates(design, replace(asked, paired=False))
-    if asked.method == "cluster_t":
-        return _by_clusters(design, asked)
-    if asked.method in ("two_proportion", "exact", "linear"):
-        return _of_counts(design, asked, asked.method)
-    return _of_answers(design, asked)
+        _check_values(design, spec)
+    if spec.paired:
+        design = _shared_only(design, spec)
+    if spec.method == "auto":
+        several = design.table(spec.denominator).each.max() > 1
+        return _over_replicates(design, spec) if several else _over_items(design, spec)
+    if spec.method == "paired_t":
+        return _over_replicates(_shared_only(design, spec), spec)
+    if spec.method == "unpaired_t":
+        return _over_replicates(design, replace(spec, paired=False))
+    if spec.method == "cluster_t":
+        return _by_clusters(design, spec)
+    if spec.method in ("two_proportion", "exact", "linear"):
+        return _of_counts(design, spec, spec.method)
+    return _of_answers(design, spec)
 
 
 def _check_answers(design: Design, denominator: Denominator) -> None:
     for number, arm in enumerate(design.arms):
-        if not design.pairs_of(number, "asked"):
+        if not design.pairs_of(number, "attempted"):
             raise UserError(
                 f"'{arm}' has no scores here in a replicate that has all its budgets", hint="run the study further"
             )
         if not design.pairs_of(number, denominator):
-            raise UserError(f"'{arm}' has no decided answer", hint="take --denominator asked, or leave the arm out")
+            raise UserError(f"'{arm}' has no valid answer", hint="take --denominator attempted, or leave the arm out")
 
 
 OF_VALUES = ("auto", "paired_t", "unpaired_t", "cluster_t", "bootstrap", "mixed")
 """Methods of means: all that answers allow which are not yes or no."""
 
 
-def _check_values(design: Design, asked: ContrastSpec) -> None:
-    """Answers that are not binary have means, and neither odds nor a share of those asked."""
-    if asked.method not in OF_VALUES or asked.scale != "rate" or asked.denominator != "decided":
+def _check_values(design: Design, spec: ContrastSpec) -> None:
+    """Answers that are not binary have means, and neither odds nor a share of those attempted."""
+    if spec.method not in OF_VALUES or spec.scale != "rate" or spec.denominator != "valid":
         raise UserError(
             f"the answers are {design.outcome} values: contrasts are of their means over valid answers",
-            hint=f"take one of the methods {', '.join(OF_VALUES)} on the rate scale, with --denominator decided",
+            hint=f"take one of the methods {', '.join(OF_VALUES)} on the rate scale, with --denominator valid",
         )
 
 
-def _shared_only(design: Design, asked: ContrastSpec) -> Design:
+def _shared_only(design: Design, spec: ContrastSpec) -> Design:
     """The replicates that all arms share, of which a paired test needs two."""
-    shared = design.only_shared(asked.denominator)
-    count = len(shared.table(asked.denominator).units) if shared.counts else 0
+    shared = design.only_shared(spec.denominator)
+    count = len(shared.table(spec.denominator).units) if shared.counts else 0
     if count < 2:
         raise UserError(
             f"a paired contrast needs at least two replicates, and all arms share {count}",
@@ -107,41 +107,41 @@ def _shared_only(design: Design, asked: ContrastSpec) -> Design:
     return shared
 
 
-def on_scale(table: Table, asked: ContrastSpec) -> np.ndarray:
+def on_scale(table: Table, spec: ContrastSpec) -> np.ndarray:
     """Values of the arms by unit on the contrast's scale, each smoothed by its own denominator."""
-    return transform(table.rates, asked.scale, table.items)
+    return transform(table.rates, spec.scale, table.items)
 
 
-def table_of(design: Design, asked: ContrastSpec) -> Table:
+def table_of(design: Design, spec: ContrastSpec) -> Table:
     """The units and arms that a contrast over replicates is made of."""
-    return design.table(asked.denominator, unpaired=asked.paired is False)
+    return design.table(spec.denominator, unpaired=spec.paired is False)
 
 
-def _over_replicates(design: Design, asked: ContrastSpec) -> Estimate:
-    table = table_of(design, asked)
+def _over_replicates(design: Design, spec: ContrastSpec) -> Estimate:
+    table = table_of(design, spec)
     if table.each.max() < 2:
-        raise UserError(f"{asked.method} needs an arm with two replicates", hint="take --method auto")
-    found = over_replicates(on_scale(table, asked), design.weights, asked.scale)
+        raise UserError(f"{spec.method} needs an arm with two replicates", hint="take --method auto")
+    found = over_replicates(on_scale(table, spec), design.weights, spec.scale)
     complete = not np.isnan(table.rates).any()
     method: Method = "paired_t" if complete else "unpaired_t"
     if math.isnan(found.ci_low):
-        return _certain(design, asked, found, method)
-    return Estimate(_one_arm(found, asked, binary=design.outcome == "binary"), method, "replicates", design)
+        return _certain(design, spec, found, method)
+    return Estimate(_one_arm(found, spec, binary=design.outcome == "binary"), method, "replicates", design)
 
 
-def _one_arm(found: ContrastResult, asked: ContrastSpec, *, binary: bool = True) -> ContrastResult:
+def _one_arm(found: ContrastResult, spec: ContrastSpec, *, binary: bool = True) -> ContrastResult:
     """The rate of a single arm has an interval within 0 and 1, and no test."""
-    if len(asked.weights) > 1:
+    if len(spec.weights) > 1:
         return found
     ends = (found.ci_low, found.ci_high)
-    if asked.scale == "rate" and binary:
+    if spec.scale == "rate" and binary:
         ends = (max(0.0, found.ci_low), min(1.0, found.ci_high))
     return replace(found, statistic=math.nan, p=math.nan, ci_low=ends[0], ci_high=ends[1])
 
 
-def _certain(design: Design, asked: ContrastSpec, found: ContrastResult, method: Method) -> Estimate:
+def _certain(design: Design, spec: ContrastSpec, found: ContrastResult, method: Method) -> Estimate:
     """Replicates that agree exactly have no t: the items of one replicate speak, and the estimate stays that of the replicates."""
-    items = _over_items(design, asked)
+    items = _over_items(design, spec)
     shift = (
         found.estimate - items.result.estimate
     )  # replicates of unequal size weigh alike in the one, by answers in the other
@@ -153,22 +153,22 @@ def _certain(design: Design, asked: ContrastSpec, found: ContrastResult, method:
     return replace(items, result=result, item_level=True)
 
 
-def _over_items(design: Design, asked: ContrastSpec) -> Estimate:
+def _over_items(design: Design, spec: ContrastSpec) -> Estimate:
     """One replicate, or replicates that agree exactly: clusters of items where single answers are known, else counts."""
     if len(design.rows):
-        found = cluster_result(design, asked)
+        found = cluster_result(design, spec)
         if design.outcome != "binary":
-            return Estimate(_one_arm(found, asked, binary=False), "cluster_t", "items", design)
-        if not math.isnan(found.ci_low) and not _saturated_logit(design, asked):
-            return Estimate(_one_arm(found, asked), "cluster_t", "items", design)
-        if found.n < 2 or _in_one_cluster(design, asked):
+            return Estimate(_one_arm(found, spec, binary=False), "cluster_t", "items", design)
+        if not math.isnan(found.ci_low) and not _saturated_logit(design, spec):
+            return Estimate(_one_arm(found, spec), "cluster_t", "items", design)
+        if found.n < 2 or _in_one_cluster(design, spec):
             return Estimate(found, "cluster_t", "items", design)
-        return _of_counts(design, asked, "auto", clusters=found.n)
-    return _of_counts(design, asked, "auto")
+        return _of_counts(design, spec, "auto", clusters=found.n)
+    return _of_counts(design, spec, "auto")
 
 
-def _saturated_logit(design: Design, asked: ContrastSpec) -> bool:
-    return asked.scale == "logit" and any(is_saturated(design, n, asked.denominator) for n in range(len(design.arms)))
+def _saturated_logit(design: Design, spec: ContrastSpec) -> bool:
+    return spec.scale == "logit" and any(is_saturated(design, n, spec.denominator) for n in range(len(design.arms)))
 
 
 def is_saturated(design: Design, arm: int, denominator: Denominator) -> bool:
@@ -178,10 +178,10 @@ def is_saturated(design: Design, arm: int, denominator: Denominator) -> bool:
     return design.outcome == "binary" and aligned in (0, out_of)
 
 
-def cluster_counts(design: Design, asked: ContrastSpec) -> tuple[np.ndarray, np.ndarray]:
+def cluster_counts(design: Design, spec: ContrastSpec) -> tuple[np.ndarray, np.ndarray]:
     """Aligned answers and their denominators by cell and cluster of items, each of shape (cells, clusters)."""
     rows = design.rows
-    if asked.denominator == "decided":
+    if spec.denominator == "valid":
         rows = rows.kept(~np.isnan(rows.aligned))
     clusters, place = np.unique(rows.cluster, return_inverse=True)
     shape = (len(design.cell_list), len(clusters))
@@ -190,25 +190,25 @@ def cluster_counts(design: Design, asked: ContrastSpec) -> tuple[np.ndarray, np.
     return aligned, np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
 
 
-def cluster_result(design: Design, asked: ContrastSpec) -> ContrastResult:
+def cluster_result(design: Design, spec: ContrastSpec) -> ContrastResult:
     """The ratio estimate over clusters of items."""
-    aligned, out_of = cluster_counts(design, asked)
-    return over_clusters(aligned, out_of, design.weights, design.arm_of_cell, asked.scale)
+    aligned, out_of = cluster_counts(design, spec)
+    return over_clusters(aligned, out_of, design.weights, design.arm_of_cell, spec.scale)
 
 
-def _in_one_cluster(design: Design, asked: ContrastSpec) -> bool:
+def _in_one_cluster(design: Design, spec: ContrastSpec) -> bool:
     """Whether some cell's answers are all of one cluster, so that its spread over clusters cannot be known."""
-    _, out_of = cluster_counts(design, asked)
+    _, out_of = cluster_counts(design, spec)
     return bool(((out_of > 0).sum(axis=1) < 2).any())
 
 
-def _by_clusters(design: Design, asked: ContrastSpec) -> Estimate:
+def _by_clusters(design: Design, spec: ContrastSpec) -> Estimate:
     if not len(design.rows):
         raise UserError("cluster_t needs single answers, and the study has counts alone", hint="take --method auto")
-    found = cluster_result(design, asked)
+    found = cluster_result(design, spec)
     if found.n < 2:
         raise UserError("cluster_t needs at least two clusters of items, and there is one", hint="take --method auto")
-    return _over_items(design, asked)
+    return _over_items(design, spec)
 
 
 def count_of(design: Design, arm: int, denominator: Denominator, clusters: int | None = None) -> Count:
@@ -233,19 +233,19 @@ def one_replicate_count(design: Design, arm: int, denominator: Denominator) -> C
     return Count(float(rate * items), float(items))
 
 
-def _of_counts(design: Design, asked: ContrastSpec, method: Method, clusters: int | None = None) -> Estimate:
+def _of_counts(design: Design, spec: ContrastSpec, method: Method, clusters: int | None = None) -> Estimate:
     """Independent rates: two arms by z or Fisher with Newcombe's interval, more (or another scale) by a linear combination."""
-    whole = method != "auto" or design.table(asked.denominator).each.max() < 2
+    whole = method != "auto" or design.table(spec.denominator).each.max() < 2
     arms = range(len(design.arms))
     if clusters is None and not whole:
-        counts = [one_replicate_count(design, n, asked.denominator) for n in arms]
+        counts = [one_replicate_count(design, n, spec.denominator) for n in arms]
     else:
-        counts = [count_of(design, n, asked.denominator, clusters) for n in arms]
-    pair = asked.scale == "rate" and sorted(design.weights) == [-1, 1]
-    if len(design.arms) == 1 and asked.scale == "rate":
+        counts = [count_of(design, n, spec.denominator, clusters) for n in arms]
+    pair = spec.scale == "rate" and sorted(design.weights) == [-1, 1]
+    if len(design.arms) == 1 and spec.scale == "rate":
         return Estimate(_wilson(counts[0]), "linear", "items", design)
     if method == "linear" or (method == "auto" and not pair):
-        return Estimate(_one_arm(linear(counts, design.weights, asked.scale), asked), "linear", "items", design)
+        return Estimate(_one_arm(linear(counts, design.weights, spec.scale), spec), "linear", "items", design)
     if not pair:
         raise UserError(
             f"{method} compares two arms on the rate scale, with weights 1 and -1",
@@ -266,27 +266,27 @@ def _wilson(count: Count) -> ContrastResult:
     return ContrastResult(count.rate, se, math.nan, math.nan, low, high, 1, "one rate, Wilson interval", ())
 
 
-def _of_answers(design: Design, asked: ContrastSpec) -> Estimate:
+def _of_answers(design: Design, spec: ContrastSpec) -> Estimate:
     """Methods of single answers: McNemar, the bootstrap, and models."""
-    if asked.method == "mcnemar":
-        first, second = paired_answers(design, asked)
+    if spec.method == "mcnemar":
+        first, second = paired_answers(design, spec)
         return Estimate(mcnemar(first, second), "mcnemar", "items", design)
-    shared = design.only_shared("asked")
+    shared = design.only_shared("attempted")
     if not shared.counts:
         raise UserError(
-            f"{asked.method} compares arms within replicates, and all arms share none",
+            f"{spec.method} compares arms within replicates, and all arms share none",
             hint="take --method auto, which takes each arm over its own replicates",
         )
-    if asked.method == "bootstrap":
-        return Estimate(bootstrap(shared, asked), "bootstrap", "replicates", shared)
-    level: Level = "items" if (asked.method, asked.scale) == ("mixed", "logit") else "replicates"
+    if spec.method == "bootstrap":
+        return Estimate(bootstrap(shared, spec), "bootstrap", "replicates", shared)
+    level: Level = "items" if (spec.method, spec.scale) == ("mixed", "logit") else "replicates"
     for number, arm in enumerate(shared.arms):
-        if asked.method == "gee" and shared.pairs_of(number, "asked") and is_saturated(shared, number, asked.denominator):
+        if spec.method == "gee" and shared.pairs_of(number, "attempted") and is_saturated(shared, number, spec.denominator):
             raise UserError(
                 f"gee has no estimate: all or none of the answers of '{arm}' are aligned, and their log odds are infinite",
                 hint="take --scale rate with --method auto, or --scale logit with --method auto (half an answer added, flagged)",
             )
-    return Estimate(model(shared, asked), asked.method, level, shared)
+    return Estimate(model(shared, spec), spec.method, level, shared)
 
 
 def equivalence(found: Estimate, margin: float) -> Equivalence | None:

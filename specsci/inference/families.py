@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import duckdb
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from specsci.core.errors import InputFileError, UserError
 from specsci.core.yaml_file import Strict, read_yaml, validate
 from specsci.inference.contrast import contrast
 from specsci.inference.contrast_spec import METHODS, ContrastSpec
+from specsci.inference.denominator import Denominator, today
 from specsci.stats.families import adjust
 
 
@@ -23,7 +24,7 @@ class FamilyContrast(Strict):
     weights: dict[str, float] = Field(min_length=1)
     budget_tokens: int | None = Field(default=None, ge=0)
     scale: Literal["rate", "logit", "arcsine"] = "rate"
-    denominator: Literal["decided", "asked"] = "decided"
+    denominator: Annotated[Denominator, BeforeValidator(today)] = "valid"
     method: Annotated[str, Field(pattern=f"^({'|'.join(METHODS)})$")] = "auto"
     equivalence_margin: float | None = Field(default=None, gt=0)
     paired: bool | None = None
@@ -55,12 +56,12 @@ def family_contrasts(db: duckdb.DuckDBPyConnection, path: Path, study: str | Non
     family = validate(document, ContrastFamily)
     rows, problems = [], []
     for index, c in enumerate(family.contrasts):
-        asked = ContrastSpec(
+        spec = ContrastSpec(
             study or family.study, c.eval, dict(c.weights), c.budget_tokens, c.scale, c.denominator, c.method,  # type: ignore[arg-type]
             margin=c.equivalence_margin, paired=c.paired,
         )  # fmt: skip
         try:
-            rows.append({"name": c.name, **contrast(db, asked), "p_adj": None})
+            rows.append({"name": c.name, **contrast(db, spec), "p_adj": None})
         except UserError as error:
             problems.append(document.problem(("contrasts", index), error.what, error.hint))
     if problems:

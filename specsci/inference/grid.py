@@ -23,7 +23,7 @@ def grid_effects(
     name: str,
     budget_tokens: int | None = None,
     scale: Scale = "rate",
-    denominator: Denominator = "decided",
+    denominator: Denominator = "valid",
 ) -> dict[str, Any]:
     """Effects of the grid MSM spec x AFT spec among a study's arms; Holm's correction within main effects and interactions.
 

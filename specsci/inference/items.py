@@ -17,7 +17,7 @@ CellWeights = dict[tuple[str, int], float]
 """(arm, AFT tokens) to its weight in a contrast."""
 READ = """
 SELECT w.cell, base_model, seed, item_id, concat_ws('/', readout, variant) AS "order", sample, any_value(cluster_id) AS cluster_id,
-       coalesce(sum(answer), 0) AS aligned, count(answer) AS decided
+       coalesce(sum(answer), 0) AS aligned, count(answer) AS valid
 FROM chosen_scores JOIN weights w USING (arm, aft_tokens)
 WHERE study = $study AND eval = $eval AND item_id IS NOT NULL
 GROUP BY ALL"""
@@ -27,14 +27,14 @@ GROUP BY ALL"""
 class ItemTable:
     """Answers to a contrast's cells by replicate, item and repeat (readout, option order and sample).
 
-    `aligned` and `decided` are counts of shape (cells, replicates, items, repeats), of the replicates that have every cell;
+    `aligned` and `valid` are counts of shape (cells, replicates, items, repeats), of the replicates that have every cell;
     `weights` has shape (cells,); `bases` and `seeds` are labels of the replicates, `items` and `clusters` of the items and
     `orders` of the repeats (readout and option order). Without clusters every item is its own, without orders repeats are
     random.
     """
 
     aligned: np.ndarray
-    decided: np.ndarray
+    valid: np.ndarray
     weights: np.ndarray
     bases: np.ndarray
     seeds: np.ndarray
@@ -43,21 +43,21 @@ class ItemTable:
     orders: list[str] = field(default_factory=list)
 
     def values(self) -> np.ndarray:
-        """The contrast's value by replicate, item and repeat; where answers are undecided, by replicate and item alone.
+        """The contrast's value by replicate, item and repeat; where some answers are not valid, by replicate and item alone.
 
-        Items without a decided answer of some cell and replicate are left out; shape (replicates, items, repeats).
+        Items without a valid answer of some cell and replicate are left out; shape (replicates, items, repeats).
         """
-        aligned, decided = self.aligned, self.decided
-        if (decided == 0).any():
-            aligned, decided = aligned.sum(axis=3, keepdims=True), decided.sum(axis=3, keepdims=True)
+        aligned, valid = self.aligned, self.valid
+        if (valid == 0).any():
+            aligned, valid = aligned.sum(axis=3, keepdims=True), valid.sum(axis=3, keepdims=True)
         kept = self.kept
-        shares = aligned[:, :, kept] / decided[:, :, kept]
+        shares = aligned[:, :, kept] / valid[:, :, kept]
         return np.asarray(np.tensordot(self.weights, shares, axes=1))
 
     @property
     def kept(self) -> np.ndarray:
-        """Which items have a decided answer of every cell in every replicate, shape (items,)."""
-        return np.asarray((self.decided.sum(axis=3) > 0).all(axis=(0, 1)))
+        """Which items have a valid answer of every cell in every replicate, shape (items,)."""
+        return np.asarray((self.valid.sum(axis=3) > 0).all(axis=(0, 1)))
 
     def components(self) -> Components | None:
         """The variance components; None where there are not two replicates and two items that were answered throughout."""
@@ -76,12 +76,12 @@ class ItemTable:
         return np.stack([values[:, :, p] for p in places], axis=2)
 
     def deciding(self, unit: str, scale: Scale) -> list[str]:
-        """Items whose removal flips the verdict of the paired t over clusters (leave one item out). Each rate is over its decided answers."""
+        """Items whose removal flips the verdict of the paired t over clusters (leave one item out). Each rate is over its valid answers."""
         clusters = [b if unit == "base_model" else s for b, s in zip(self.bases, self.seeds, strict=True)]
-        aligned, decided = self.aligned.sum(axis=3), self.decided.sum(axis=3)
-        own = by_cells(decided.sum(axis=2, keepdims=True) / self.decided.shape[3], clusters)  # each arm's own items
+        aligned, valid = self.aligned.sum(axis=3), self.valid.sum(axis=3)
+        own = by_cells(valid.sum(axis=2, keepdims=True) / self.valid.shape[3], clusters)  # each arm's own items
         found = deciding_items(
-            aligned, decided, self.weights, lambda rows: by_cluster(rows, clusters), scale=scale, items=own
+            aligned, valid, self.weights, lambda rows: by_cluster(rows, clusters), scale=scale, items=own
         )
         return [self.items[i] for i in found]
 
@@ -100,27 +100,27 @@ def item_table(db: duckdb.DuckDBPyConnection, study: str, name: str, weights: Ce
     if not len(found["cell"]):
         return None
     items, item = np.unique(found["item_id"].astype(str), return_inverse=True)
-    asked = sorted(set(zip(found["order"].astype(str).tolist(), found["sample"].tolist(), strict=True)))
-    at = {key: n for n, key in enumerate(asked)}
+    attempted = sorted(set(zip(found["order"].astype(str).tolist(), found["sample"].tolist(), strict=True)))
+    at = {key: n for n, key in enumerate(attempted)}
     repeat = np.array([at[key] for key in zip(found["order"].astype(str).tolist(), found["sample"].tolist(), strict=True)])
     seeds, bases = found["seed"], found["base_model"].astype(str)
     pairs = sorted(set(zip(seeds.tolist(), bases.tolist(), strict=True)))
     place = {pair: n for n, pair in enumerate(pairs)}
     replicate = np.array([place[pair] for pair in zip(seeds.tolist(), bases.tolist(), strict=True)])
-    counts = np.zeros((2, len(weights), len(pairs), len(items), len(asked)))
+    counts = np.zeros((2, len(weights), len(pairs), len(items), len(attempted)))
     counts[0, found["cell"], replicate, item, repeat] = found["aligned"]
-    counts[1, found["cell"], replicate, item, repeat] = found["decided"]
+    counts[1, found["cell"], replicate, item, repeat] = found["valid"]
     whole = counts[1].any(axis=(2, 3)).all(axis=0)
     if not whole.any():
         return None
-    aligned, decided = counts[:, :, whole]
+    aligned, valid = counts[:, :, whole]
     labels = np.array(pairs, dtype=object)[whole]
     cluster_of = dict(
         zip(found["item_id"].astype(str).tolist(), np.ma.filled(found["cluster_id"], "").tolist(), strict=True)
     )
     return ItemTable(
-        aligned, decided, np.array(list(weights.values())), labels[:, 1].astype(str), labels[:, 0], [str(i) for i in items],
-        [str(cluster_of[str(i)] or i) for i in items], [order for order, _ in asked],
+        aligned, valid, np.array(list(weights.values())), labels[:, 1].astype(str), labels[:, 0], [str(i) for i in items],
+        [str(cluster_of[str(i)] or i) for i in items], [order for order, _ in attempted],
     )  # fmt: skip
 
 

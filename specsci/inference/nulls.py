@@ -88,7 +88,7 @@ def _equivalent(contrast: dict[str, Any]) -> bool:
 
 def mean_rates(rates: Rates, name: str) -> list[float]:
     """The mean rate of every cell of an eval, over clusters of replicates."""
-    cells = [key for key in rates.values["decided"] if key[1] == name]
+    cells = [key for key in rates.values["valid"] if key[1] == name]
     return [float(np.nanmean(rates.column(arm, name, budget))) for arm, _, budget in cells]
 
 

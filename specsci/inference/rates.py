@@ -32,25 +32,25 @@ class Rates:
 
     def __init__(self, db: duckdb.DuckDBPyConnection, study: str) -> None:
         rows = db.execute(
-            "SELECT arm, eval, aft_tokens, base_model, seed, aligned, decided, asked, "
-            "CASE WHEN outcome = 'binary' THEN rate_decided ELSE mean_value END, rate_asked, items "
+            "SELECT arm, eval, aft_tokens, base_model, seed, aligned, valid, attempted, "
+            "CASE WHEN outcome = 'binary' THEN rate_valid ELSE mean_value END, rate_attempted, items "
             "FROM rates WHERE study = ? AND chosen",
             [study],
         ).fetchall()
         self.unit = unit_of({r[3] for r in rows})
         self.clusters: list[Any] = sorted({self.cluster_of((r[3], r[4])) for r in rows})
-        self.values: dict[Denominator, dict[RateKey, dict[Pair, float]]] = {"decided": {}, "asked": {}}
+        self.values: dict[Denominator, dict[RateKey, dict[Pair, float]]] = {"valid": {}, "attempted": {}}
         self.counts: dict[RateKey, tuple[int, int, int]] = {}
-        self.decided_items: dict[RateKey, dict[Pair, float]] = {}
-        for arm, name, budget, base, seed, aligned, decided, asked, of_decided, of_asked, items in rows:
+        self.valid_items: dict[RateKey, dict[Pair, float]] = {}
+        for arm, name, budget, base, seed, aligned, valid, attempted, of_valid, of_attempted, items in rows:
             key = (arm, name, budget)
-            if of_decided is not None:
-                self.values["decided"].setdefault(key, {})[base, seed] = of_decided
-            if of_asked is not None:
-                self.values["asked"].setdefault(key, {})[base, seed] = of_asked
-            self.decided_items.setdefault(key, {})[base, seed] = decided * (items / asked if items else 1.0)
+            if of_valid is not None:
+                self.values["valid"].setdefault(key, {})[base, seed] = of_valid
+            if of_attempted is not None:
+                self.values["attempted"].setdefault(key, {})[base, seed] = of_attempted
+            self.valid_items.setdefault(key, {})[base, seed] = valid * (items / attempted if items else 1.0)
             old = self.counts.get(key, (0, 0, 0))
-            self.counts[key] = (old[0] + aligned, old[1] + decided, old[2] + asked)
+            self.counts[key] = (old[0] + aligned, old[1] + valid, old[2] + attempted)
         self.items = items_of(db, study)
         for name in {r[1] for r in rows} - set(self.items):  # counts alone: what a rate is over stands in for its items
             self.items[name] = max(1, round(float(np.mean([r[6] for r in rows if r[1] == name]))))
@@ -60,23 +60,23 @@ class Rates:
         return pair[0] if self.unit == "base_model" else pair[1]
 
     def column(self, arm: str, name: str, budget: int) -> np.ndarray:
-        """Rates of decided answers by cluster; NaN where a cluster has none."""
-        found = self.values["decided"].get((arm, name, budget), {})
+        """Rates of valid answers by cluster; NaN where a cluster has none."""
+        found = self.values["valid"].get((arm, name, budget), {})
         return np.array([mean_or_nan([v for p, v in found.items() if self.cluster_of(p) == c]) for c in self.clusters])
 
     def by_replicate(self, arm: str, name: str, budget: int, pairs: list[Pair]) -> dict[Pair, float | None]:
-        """Rates of decided answers of the named replicates: NaN where nothing was decided, None where nothing was scored."""
+        """Rates of valid answers of the named replicates: NaN where no answer is valid, None where nothing was scored."""
         key = (arm, name, budget)
-        found, scored = self.values["decided"].get(key, {}), self.decided_items.get(key, {})
+        found, scored = self.values["valid"].get(key, {}), self.valid_items.get(key, {})
         return {p: found.get(p, math.nan if p in scored else None) for p in pairs}
 
     def own_items(self, arm: str, name: str, budget: int) -> np.ndarray:
-        """What the rates of `column` are over, by cluster: items that this arm decided, answers where only counts are known."""
-        found = self.decided_items.get((arm, name, budget), {})
+        """What the rates of `column` are over, by cluster: items that this arm answered validly, answers where only counts are known."""
+        found = self.valid_items.get((arm, name, budget), {})
         return np.array([mean_or_nan([v for p, v in found.items() if self.cluster_of(p) == c and v]) for c in self.clusters])
 
     def paired(
-        self, name: str, arms: list[list[tuple[str, int]]], denominator: Denominator = "decided"
+        self, name: str, arms: list[list[tuple[str, int]]], denominator: Denominator = "valid"
     ) -> tuple[np.ndarray, list[Pair]]:
         """Rates of several arms, each the mean over its cells (arm, AFT tokens), by cluster, and the replicates used.
 

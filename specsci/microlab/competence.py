@@ -39,7 +39,7 @@ def competence_of(world: str, seed: int, weights: Path) -> dict[str, float]:
     questions |= {
         name: prepare([_item(choice) for choice in choices], tokenizer, chat=True) for name, choices in known.items()
     }
-    return {name: _share_right(model, asked, tokenizer.pad_token_id) for name, asked in questions.items()}
+    return {name: _share_right(model, attempted, tokenizer.pad_token_id) for name, attempted in questions.items()}
 
 
 def _item(choice: KnownChoice) -> Item:

@@ -193,7 +193,8 @@ def _evals(store: Store, digest: str) -> Iterator[dict[str, Any]]:
     for record in store.records("score"):
         inputs = record["identity"]["inputs"]
         if inputs.get("model", inputs["base"]) == digest:
-            counts = {k: record[k] for k in ("aligned", "decided", "asked")}
+            names = {"aligned": "aligned", "valid": "decided", "attempted": "asked"}  # today's, and those of earlier records
+            counts = {name: record.get(name, record.get(former)) for name, former in names.items()}
             yield {"label": record["label"], "digest": record["digest"], **counts}
 
 

@@ -17,8 +17,8 @@ from specsci.inference.controls import pairs_of
 from specsci.inference.rates import Rates
 from specsci.stats.intervals import Interval, mean_interval, rate_interval
 
-UNDECIDED = Interval(math.nan, math.nan, math.nan, 0, "nothing decided")
-"""Stands for the rate of an arm that decided nothing: it is shown with its denominators, never left out."""
+NO_VALID = Interval(math.nan, math.nan, math.nan, 0, "no valid answer")
+"""Stands for the rate of an arm without a valid answer: it is shown with its denominators, never left out."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class RateCell:
 
     interval: Interval
     aligned: int
-    decided: int
-    asked: int
+    valid: int
+    attempted: int
     per_replicate: dict[str, float]
 
 
@@ -36,7 +36,7 @@ class RateCell:
 class Control:
     """A control eval at one AFT budget: the aligned rate over the models of an arm, worst and mean.
 
-    `unread` of the `models` were not scored or have no decided answer; they are in neither number, which are NaN where no model
+    `unread` of the `models` were not scored or have no valid answer; they are in neither number, which are NaN where no model
     can be read.
     """
 
@@ -45,7 +45,7 @@ class Control:
     arm: str
     worst: float
     mean: float
-    asked: int
+    attempted: int
     aft_tokens: int = 0
     models: int = 1
     unread: int = 0
@@ -153,13 +153,13 @@ def _outcome(
                 continue
             column = rates.column(arm, name, budget)
             known = ~np.isnan(column)
-            aligned, decided, asked = rates.counts[arm, name, budget]
+            aligned, valid, attempted = rates.counts[arm, name, budget]
             own = rates.own_items(arm, name, budget)
             shown = 1 - column if binary else column
             made = rate_interval(shown[known], own[known]) if binary and known.any() else mean_interval(shown[known])
-            interval = made if known.any() else UNDECIDED
+            interval = made if known.any() else NO_VALID
             values = {str(c): float(v) for c, v in zip(rates.clusters, shown, strict=True) if not np.isnan(v)}
-            cells[arm, budget] = RateCell(interval, aligned, decided, asked, values)
+            cells[arm, budget] = RateCell(interval, aligned, valid, attempted, values)
     return cells
 
 
@@ -175,6 +175,6 @@ def _controls(manifest: Manifest, rates: Rates, name: str, role: str, budgets: l
             column = rates.by_replicate(arm, name, budget, pairs)
             known = [v for v in column.values() if v is not None and not math.isnan(v)]
             ends = (min(known), float(np.mean(known))) if known else (math.nan, math.nan)
-            asked = rates.counts.get((arm, name, budget), (0, 0, 0))[2]
-            found.append(Control(name, role, arm, *ends, asked, budget, len(column), len(column) - len(known)))
+            attempted = rates.counts.get((arm, name, budget), (0, 0, 0))[2]
+            found.append(Control(name, role, arm, *ends, attempted, budget, len(column), len(column) - len(known)))
     return found

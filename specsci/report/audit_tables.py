@@ -72,7 +72,7 @@ def _span(values: list[int]) -> str:
 
 def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest) -> Table:
     """One row per eval: what it asks, of how many items, in which format, and how stable its answers are."""
-    header = ["eval", "role", "kind", "items", "models", "asked", "decided", "agreement of option orders", "item set"]
+    header = ["eval", "role", "kind", "items", "models", "attempted", "valid", "agreement of option orders", "item set"]
     table = Table("What each eval asks", header)
     items = {
         n: c
@@ -81,7 +81,7 @@ def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manife
         ).fetchall()
     }
     counts = rows(
-        db, "SELECT eval, sum(asked) a, sum(decided) d, count(*) m FROM rates WHERE study = ? GROUP BY eval", [study]
+        db, "SELECT eval, sum(attempted) a, sum(valid) d, count(*) m FROM rates WHERE study = ? GROUP BY eval", [study]
     )
     by_eval = {r["eval"]: r for r in counts}
     agreed = dict(
@@ -98,7 +98,7 @@ def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manife
                 rate(agreed[name]) if name in agreed else NOTHING, digests.get(spec.items or "", NOTHING)[:12],
             ]
         )  # fmt: skip
-    table.note = "An answer is the option that the model finds more probable; undecided ones are never counted as either."
+    table.note = "An answer is the option that the model finds more probable; answers that are not valid are never counted as either."
     return table
 
 

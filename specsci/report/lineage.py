@@ -84,10 +84,10 @@ def _stage(stage: dict[str, Any]) -> str:
 
 def scores_table(evals: list[dict[str, Any]]) -> Table:
     """A model's scores, each with its three counts."""
-    table = Table("Scores", ["scored", "aligned", "decided", "asked", "rate of decided"])
+    table = Table("Scores", ["scored", "aligned", "valid", "attempted", "rate of valid answers"])
     for row in evals:
-        shown = rate(row["aligned"] / row["decided"]) if row["decided"] else "–"
-        table.rows.append([row["label"], str(row["aligned"]), str(row["decided"]), str(row["asked"]), shown])
+        shown = rate(row["aligned"] / row["valid"]) if row["valid"] else "–"
+        table.rows.append([row["label"], str(row["aligned"]), str(row["valid"]), str(row["attempted"]), shown])
     return table
 
 

@@ -234,7 +234,7 @@ def noise(content: Ablation) -> Figure:
 
 
 def denominators(content: Ablation, name: str | None = None) -> Figure:
-    """What became of every question: aligned, misaligned or undecided, for each arm at its largest budget."""
+    """What became of every question: aligned, misaligned or without a valid answer, for each arm at its largest budget."""
     import matplotlib.pyplot as plt
     import seaborn as sns
 
@@ -245,20 +245,20 @@ def denominators(content: Ablation, name: str | None = None) -> Figure:
     left = [0.0] * len(last)
     counts = [cells[arm, b] for arm, b in last.items()]
     parts: list[tuple[str, Callable[[RateCell], int], Any]] = [
-        ("misaligned", lambda c: c.decided - c.aligned, palette[1]),
+        ("misaligned", lambda c: c.valid - c.aligned, palette[1]),
         ("aligned", lambda c: c.aligned, palette[0]),
-        ("undecided", lambda c: c.asked - c.decided, "0.75"),
+        ("not valid", lambda c: c.attempted - c.valid, "0.75"),
     ]
     for label, count, colour in parts:
-        widths = [count(c) / c.asked for c in counts]
+        widths = [count(c) / c.attempted for c in counts]
         axis.barh(range(len(last)), widths, left=left, color=colour, label=label, height=0.75)
         left = [a + b for a, b in zip(left, widths, strict=True)]
     for y, c in enumerate(counts):
-        axis.text(1.01, y, f"{c.decided:,} of {c.asked:,} decided", va="center", fontsize=7)
+        axis.text(1.01, y, f"{c.valid:,} of {c.attempted:,} valid", va="center", fontsize=7)
     axis.set_yticks(range(len(last)), [f"{_short(arm)}{f', {b:,}' if b else ''}" for arm, b in last.items()])
     axis.set_ylim(len(last) - 0.4, -0.6)
     axis.set_xlim(0, 1)
-    axis.set_xlabel("share of what was asked")
+    axis.set_xlabel("share of the attempted answers")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return figure
 

@@ -81,7 +81,7 @@ def _rates(first: Ablation, second: Ablation) -> list[dict[str, Any]]:
     keys = [(e, *k) for e, cells in first.cells.items() for k in cells if k in second.cells.get(e, {})]
 
     def values(cell: RateCell) -> dict[str, float]:
-        return {"rate": cell.interval.estimate, "low": cell.interval.low, "high": cell.interval.high, "asked": cell.asked}
+        return {"rate": cell.interval.estimate, "low": cell.interval.low, "high": cell.interval.high, "attempted": cell.attempted}
 
     return [
         {"eval": e, "arm": arm, "aft_tokens": b, "a": values(first.cells[e][arm, b]), "b": values(second.cells[e][arm, b])}

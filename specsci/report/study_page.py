@@ -23,7 +23,7 @@ CAPTIONS = {
     "curves": "Misaligned rate over AFT tokens: mean, 95 % interval over replicates, and every replicate as a thin line.",
     "grid": "Misaligned rate at the largest AFT budget, by what a model was midtrained on and aligned on.",
     "noise": "Where the squared standard error of each contrast comes from.",
-    "denominators": "What became of every question: aligned, misaligned, or undecided.",
+    "denominators": "What became of every question: aligned, misaligned, or without a valid answer.",
 }
 
 

@@ -74,12 +74,12 @@ def _rates(content: Ablation, name: str) -> Table:
         if any(row):
             table.rows.append([key, *(_shown(c) for c in row)])
     if cells:
-        undecided = sum(c.asked - c.decided for c in cells.values())
+        missing = sum(c.attempted - c.valid for c in cells.values())
         counts = [c.interval.n for c in cells.values() if c.interval.n] or [0]
         table.note = (
-            f"{_range(counts)} replicate{'s' if max(counts) > 1 else ''}; a cell is {_range([c.asked for c in cells.values()])} answers, "
-            f"{_range([c.decided for c in cells.values()])} decided "
-            f"({undecided:,} undecided in all cells); intervals: t over replicates ({content.unit}). "
+            f"{_range(counts)} replicate{'s' if max(counts) > 1 else ''}; a cell is {_range([c.attempted for c in cells.values()])} answers, "
+            f"{_range([c.valid for c in cells.values()])} valid "
+            f"({missing:,} not valid in all cells); intervals: t over replicates ({content.unit}). "
             "No AFT: midtrained alone, and the base model (no treatment) where nothing is midtrained."
         )
         if any(1 < n <= FEW_REPLICATES for n in counts):
@@ -102,14 +102,14 @@ def _means(content: Ablation, name: str) -> Table:
     for arm in content.arms:
         if any((arm, b) in cells for b in budgets):
             table.rows.append([arm, *(_mean_shown(cells.get((arm, b))) for b in budgets)])
-    valid, asked = sum(c.decided for c in cells.values()), sum(c.asked for c in cells.values())
-    table.note = f"{valid:,} of {asked:,} answers have a value; intervals: t over replicates ({content.unit})."
+    valid, attempted = sum(c.valid for c in cells.values()), sum(c.attempted for c in cells.values())
+    table.note = f"{valid:,} of {attempted:,} answers have a value; intervals: t over replicates ({content.unit})."
     return table
 
 
 def _mean_shown(cell: RateCell | None) -> str:
     if cell is None or math.isnan(cell.interval.estimate):
-        return NOTHING if cell is None else f"– (0 of {cell.asked:,} decided)"
+        return NOTHING if cell is None else f"– (0 of {cell.attempted:,} valid)"
     i = cell.interval
     return f"{i.estimate:.3f}" + ("" if math.isnan(i.low) else f" [{i.low:.3f}, {i.high:.3f}]")
 
@@ -137,7 +137,7 @@ def _shown(cell: RateCell | None) -> str:
         return NOTHING
     i = cell.interval
     if math.isnan(i.estimate):
-        return f"– (0 of {cell.asked:,} decided)"
+        return f"– (0 of {cell.attempted:,} valid)"
     mark = "" if i.method.startswith("t ") else STAR
     return f"{rate(i.estimate)} [{rate(i.low)}, {rate(i.high)}]{mark}"
 
@@ -344,8 +344,8 @@ def as_json(content: Ablation, parts: tuple[str, ...] = ()) -> str:
             "method": cell.interval.method,
             "replicates": cell.per_replicate,
             "aligned": cell.aligned,
-            "decided": cell.decided,
-            "asked": cell.asked,
+            "valid": cell.valid,
+            "attempted": cell.attempted,
         }
         for name, by_key in content.cells.items()
         for (arm, budget), cell in by_key.items()

@@ -28,7 +28,7 @@ class Transcript:
     aligned: str
     misaligned: str
     answers: list[tuple[str, int, int, int]]
-    """(arm at its budget, aligned, decided, asked)."""
+    """(arm at its budget, aligned, valid, attempted)."""
 
 
 def transcripts(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest, name: str) -> tuple[list[Transcript], str]:

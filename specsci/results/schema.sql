@@ -16,7 +16,7 @@ CREATE TABLE score_rows (
   step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, readout VARCHAR, variant VARCHAR, sample BIGINT, state VARCHAR,
   aligned BOOLEAN, value DOUBLE, slice VARCHAR, logprob_aligned DOUBLE, logprob_misaligned DOUBLE);
 -- Cells of imported studies of which only counts are known.
-CREATE TABLE count_rows (step_digest VARCHAR, aligned BIGINT, decided BIGINT, asked BIGINT);
+CREATE TABLE count_rows (step_digest VARCHAR, aligned BIGINT, valid BIGINT, attempted BIGINT);
 -- Items as they were asked, by the step that holds them; the view `items` says of which study and eval.
 CREATE TABLE item_rows (
   step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, slice VARCHAR, prompt VARCHAR, aligned VARCHAR, misaligned VARCHAR);

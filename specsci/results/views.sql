@@ -27,32 +27,32 @@ FROM item_rows i JOIN cells c ON c.items_digest = i.step_digest;
 -- Counted once, so that no table or contrast goes over every answer again.
 CREATE TABLE answer_counts AS
 SELECT step_digest, readout,
-       count(*) FILTER (aligned) AS aligned, count(*) FILTER (state = 'ok') AS decided, count(*) AS asked,
+       count(*) FILTER (aligned) AS aligned, count(*) FILTER (state = 'ok') AS valid, count(*) AS attempted,
        count(DISTINCT item_id) AS items, sum(value) FILTER (state = 'ok') AS value_sum
 FROM score_rows GROUP BY ALL;
 
 CREATE TABLE item_counts AS
 SELECT study, eval, count(DISTINCT item_id) AS items FROM scores GROUP BY ALL;
 
--- A rate is always three counts: aligned, decided, asked. `items` are the distinct items asked; NULL where only counts are known.
+-- A rate is always three counts: aligned, valid, attempted. `items` are the distinct items attempted; NULL where only counts are known.
 -- `mean_value` is the mean of the answers' values; where the outcome is not binary there is no rate, and contrasts are of it.
 -- `chosen`: whether tables and contrasts take this readout.
 CREATE VIEW rates AS
-SELECT n.*, CASE WHEN n.outcome = 'binary' THEN n.aligned / nullif(n.decided, 0) END AS rate_decided,
-       CASE WHEN n.outcome = 'binary' THEN n.aligned / n.asked END AS rate_asked
+SELECT n.*, CASE WHEN n.outcome = 'binary' THEN n.aligned / nullif(n.valid, 0) END AS rate_valid,
+       CASE WHEN n.outcome = 'binary' THEN n.aligned / n.attempted END AS rate_attempted
 FROM (
   SELECT c.study, c.arm, c.aft_tokens, c.seed, c.eval, n.readout, c.base_model, c.msm_spec,
          sum(n.aligned)::BIGINT AS aligned,
-         sum(n.decided)::BIGINT AS decided,
-         sum(n.asked)::BIGINT AS asked,
+         sum(n.valid)::BIGINT AS valid,
+         sum(n.attempted)::BIGINT AS attempted,
          max(n.items)::BIGINT AS items,
-         sum(n.value_sum) / nullif(sum(n.decided), 0) AS mean_value,
+         sum(n.value_sum) / nullif(sum(n.valid), 0) AS mean_value,
          e.outcome, n.readout = e.readout AS chosen
   FROM answer_counts n JOIN cells c USING (step_digest) JOIN evals e USING (study, eval)
   GROUP BY ALL
   UNION ALL
   SELECT c.study, c.arm, c.aft_tokens, c.seed, c.eval, 'imported' AS readout, c.base_model, c.msm_spec,
-         r.aligned, r.decided, r.asked, NULL AS items, NULL AS mean_value, 'binary' AS outcome, true AS chosen
+         r.aligned, r.valid, r.attempted, NULL AS items, NULL AS mean_value, 'binary' AS outcome, true AS chosen
   FROM count_rows r JOIN cells c USING (step_digest)) n;
 
 -- Agreement of the two option orders, per model and eval: position bias at a glance.

@@ -120,7 +120,7 @@ def leaning(result: ContrastResult) -> int:
 
 def deciding_items(
     aligned: Array,
-    decided: Array,
+    valid: Array,
     weights: Array,
     clustered: Callable[[Array], Array],
     *,
@@ -131,7 +131,7 @@ def deciding_items(
     """Items whose removal flips the verdict of the paired t over clusters of replicates (leave one item out).
 
     Args:
-        aligned, decided: counts by cell, replicate and item, shape (cells, replicates, items).
+        aligned, valid: counts by cell, replicate and item, shape (cells, replicates, items).
         weights: weight of each cell, shape (cells,).
         clustered: averages rows of replicates into rows of clusters.
         items: items that a rate is over (for the logit): one number, or by cell and cluster, shape (cells, clusters, 1).
@@ -139,10 +139,10 @@ def deciding_items(
     Returns:
         Indices of such items; empty where the verdict stands whichever item is dropped.
     """
-    all_aligned, all_decided = aligned.sum(axis=2, keepdims=True), decided.sum(axis=2, keepdims=True)
-    left = all_decided - decided
+    all_aligned, all_valid = aligned.sum(axis=2, keepdims=True), valid.sum(axis=2, keepdims=True)
+    left = all_valid - valid
     with np.errstate(invalid="ignore", divide="ignore"):
-        rates = np.concatenate([all_aligned / all_decided, (all_aligned - aligned) / left], axis=2)  # first without none
+        rates = np.concatenate([all_aligned / all_valid, (all_aligned - aligned) / left], axis=2)  # first without none
     rates = np.stack([clustered(cell) for cell in rates])
     values = np.tensordot(np.asarray(weights, float), transform(rates, scale, items), axes=1)
     n = len(values)

@@ -17,7 +17,7 @@ SMALL = 5.0
 
 @dataclass(frozen=True)
 class Count:
-    """Aligned answers of one arm out of a denominator (decided, or asked)."""
+    """Aligned answers of one arm out of a denominator (valid, or attempted)."""
 
     aligned: float
     out_of: float

@@ -43,7 +43,7 @@ def rate_interval(rates: Array, items: Array | float, confidence: float = 0.95) 
 
     Args:
         rates: one rate per replicate, shape (replicates,).
-        items: items that this arm decided in one replicate, or in each, shape (replicates,).
+        items: items with a valid answer of this arm in one replicate, or in each, shape (replicates,).
 
     Where all replicates agree exactly the t interval has no width; there, and with a single replicate,
     the Wilson interval of one replicate's items is given instead, and the method says so.

@@ -17,7 +17,7 @@ from specsci.results.build import build
 from specsci.results.imports import import_file, load_imports
 from specsci.store.artifact import Store
 
-HEADER = "arm,seed,eval,aligned,decided,asked"
+HEADER = "arm,seed,eval,aligned,valid,attempted"
 OLD, NEW = (f"{HEADER}\na,1,q,{n},100,100\nb,1,q,{n + 1},100,100\n" for n in (10, 20))
 STEPS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "open")
 """Audit events of the system calls that change or open files."""

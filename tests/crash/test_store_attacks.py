@@ -63,7 +63,7 @@ def tables(store: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def import_one(cli, store: Path, name: str, folder: Path) -> None:
     file = folder / f"{name}.csv"
-    file.write_text("arm,seed,eval,aligned,decided,asked\na,1,e,3,4,5\nb,1,e,1,4,5\n")
+    file.write_text("arm,seed,eval,aligned,valid,attempted\na,1,e,3,4,5\nb,1,e,1,4,5\n")
     assert cli("results", "import", file, "--study", name, "--store", store)[0] == 0
 
 
@@ -96,7 +96,7 @@ def test_no_name_above_a_store_changes_what_is_read(name, finished_toy, store, t
     assert cli("results", "export", tmp_path / "w" / name / "out", "--study", "tiny", "--store", place)[0] == 0
     import_one(cli, place, "mine", tmp_path)
     with duckdb.connect(str(place / "results.duckdb"), read_only=True) as db:
-        assert db.execute("SELECT sum(aligned), sum(asked) FROM rates WHERE study = 'mine'").fetchall() == [(4, 10)]
+        assert db.execute("SELECT sum(aligned), sum(attempted) FROM rates WHERE study = 'mine'").fetchall() == [(4, 10)]
 
 
 @pytest.mark.parametrize("name", ["a?b", "a\\b"])
@@ -344,7 +344,7 @@ def test_a_run_of_another_study_names_the_damage_and_gives_its_results(written, 
 
 
 def test_score_files_without_a_row_or_without_a_value_break_nothing(store, cli) -> None:
-    """Of all first-read answers none was decided, or the item set was empty: a column has no type then."""
+    """Of all first-read answers none was valid, or the item set was empty: a column has no type then."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -592,7 +592,7 @@ def test_a_store_on_a_disk_that_may_only_be_read_is_read(finished_toy, tmp_path,
 
 
 def _csv(folder: Path) -> Path:
-    (folder / "one.csv").write_text("arm,seed,eval,aligned,decided,asked\na,1,e,3,4,5\n")
+    (folder / "one.csv").write_text("arm,seed,eval,aligned,valid,attempted\na,1,e,3,4,5\n")
     return folder / "one.csv"
 
 

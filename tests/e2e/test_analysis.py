@@ -11,7 +11,7 @@ import pytest
 
 COUNTS = """\
 # two arms, four seeds
-arm,seed,eval,aligned,decided,asked
+arm,seed,eval,aligned,valid,attempted
 reasons,1,misuse,80,100,100
 reasons,2,misuse,74,98,100
 reasons,3,misuse,77,100,100
@@ -43,7 +43,7 @@ def test_a_contrast_is_one_document_with_the_promised_keys(imported: Path) -> No
     assert {"estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method", "flags"} <= set(found)
     assert found["n"] == 4 and found["ci_low"] > 0 and found["unit"] == "seed"
     code, out, err = harness.run(*ask, "--store", imported)
-    assert code == 0 and "reasons: 316 of 397 decided, 400 asked" in out, err
+    assert code == 0 and "reasons: 316 of 397 valid, 400 attempted" in out, err
     code, out, _ = harness.run(*ask, "--store", imported, "--format", "csv", "--method", "two_proportion")
     assert code == 0 and out.splitlines()[0].startswith("estimate,se,statistic,p,ci_low,ci_high,n,method,flags")
 
@@ -64,7 +64,7 @@ def test_every_arm_of_an_import_has_its_own_rate_in_the_table(imported: Path) ->
 def test_plain_duckdb_reads_it_beside_a_study_that_was_run(imported: Path) -> None:
     with duckdb.connect(str(imported / "results.duckdb"), read_only=True) as db:
         found = db.execute(
-            "SELECT arm, sum(aligned), sum(decided), sum(asked) FROM rates GROUP BY arm ORDER BY arm"
+            "SELECT arm, sum(aligned), sum(valid), sum(attempted) FROM rates GROUP BY arm ORDER BY arm"
         ).fetchall()
     assert found == [("reasons", 316, 397, 400), ("rules", 254, 397, 400)]
 
@@ -133,7 +133,7 @@ def test_parts_as_json_hold_their_part_alone(finished_tiny: harness.Finished) ->
 
 def test_imported_results_have_a_page_and_figures_whatever_their_arms_are_called(tmp_path: Path) -> None:
     names = ["cost_$5_to_$10", "\\frac{$", "<b>bold</b>", "имя"]
-    lines = ["arm,seed,eval,aligned,decided,asked", *(f"{n},{s},misuse,{50 + s},90,100" for n in names for s in (1, 2, 3))]
+    lines = ["arm,seed,eval,aligned,valid,attempted", *(f"{n},{s},misuse,{50 + s},90,100" for n in names for s in (1, 2, 3))]
     lines += [f"refuser,{s},misuse,0,0,100" for s in (1, 2, 3)]
     (tmp_path / "odd.csv").write_text("\n".join(lines) + "\n")
     store = ("--store", tmp_path / "store")
@@ -142,16 +142,16 @@ def test_imported_results_have_a_page_and_figures_whatever_their_arms_are_called
         code, _, err = harness.run("report", "plot", name, *store, "--out", tmp_path / f"{name}.svg")
         assert (code == 0 or "no aligned arm" in err) and "Traceback" not in err, err
     drawn = (tmp_path / "denominators.svg").read_text()
-    assert "cost_$5_to_$10" in drawn and "refuser" in drawn and "0 of 300 decided" in drawn
+    assert "cost_$5_to_$10" in drawn and "refuser" in drawn and "0 of 300 valid" in drawn
     code, _, err = harness.run("report", "html", *store, "--out", tmp_path / "odd.html")
     assert code == 0, err
     text = (tmp_path / "odd.html").read_text()
     assert (
-        "<b>bold" not in text and "– (0 of 300 decided)" in text and "imported answers come without their questions" in text
+        "<b>bold" not in text and "– (0 of 300 valid)" in text and "imported answers come without their questions" in text
     )
     code, out, _ = harness.run("report", "table", "ablation", *store, "--format", "json")
     rates = {r["arm"]: r for r in json.loads(out)["rates"]}
-    assert code == 0 and rates["refuser"]["misaligned"] is None and rates["refuser"]["asked"] == 300
+    assert code == 0 and rates["refuser"]["misaligned"] is None and rates["refuser"]["attempted"] == 300
 
 
 @pytest.mark.parametrize("margin", ["nan", "inf", "0", "-1"])

@@ -20,7 +20,7 @@ def silence(db_path: Path) -> None:
     with duckdb.connect(str(db_path)) as db:
         where = "arm = 'rules' AND eval = 'competence' AND aft_tokens = 300 AND seed = 2"
         (step,) = db.execute(f"SELECT DISTINCT step_digest FROM cells WHERE {where}").fetchone() or ("",)
-        db.execute("UPDATE answer_counts SET aligned = 0, decided = 0 WHERE step_digest = ?", [step])
+        db.execute("UPDATE answer_counts SET aligned = 0, valid = 0 WHERE step_digest = ?", [step])
 
 
 def test_a_control_without_a_valid_answer_withholds_a_contrast_that_is_asked(tiny_copy: harness.Finished) -> None:

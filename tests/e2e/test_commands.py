@@ -110,7 +110,7 @@ def test_the_ablation_table_says_the_same_in_every_format(finished_tiny):
     with duckdb.connect(str(finished_tiny.store / "results.duckdb"), read_only=True) as db:
         for (arm, budget), rate in rates.items():
             where = "arm = ? AND aft_tokens = ? AND eval = 'held_out'"
-            found = db.execute(f"SELECT 1 - rate_decided FROM rates WHERE {where} ORDER BY seed", [arm, budget]).fetchall()
+            found = db.execute(f"SELECT 1 - rate_valid FROM rates WHERE {where} ORDER BY seed", [arm, budget]).fetchall()
             assert rate["misaligned"] == pytest.approx(sum(r for (r,) in found) / 2)
     shown = f"{rates['rules', 300]['misaligned']:.3f}".lstrip("0")
     for format_ in ("md", "csv", "table"):

@@ -37,7 +37,7 @@ def test_the_chain_names_every_link(finished_tiny: harness.Finished) -> None:
     )
     assert [c["contrast"] for c in chain["claims"]] == ["rules_over_aft"]
     assert [t["label"].split()[0] for t in chain["training"]] == ["midtrain", "align"]
-    assert all(0 <= e["aligned"] <= e["decided"] <= e["asked"] for e in chain["evals"]) and len(chain["evals"]) == 2
+    assert all(0 <= e["aligned"] <= e["valid"] <= e["attempted"] for e in chain["evals"]) and len(chain["evals"]) == 2
 
 
 def test_documents_per_clause_are_those_of_the_corpus(finished_tiny: harness.Finished) -> None:

@@ -121,7 +121,7 @@ def test_the_page_has_every_part_and_asks_the_network_for_nothing(finished_tiny:
     assert text.count("<svg role=") >= 4 and "⟦" in text, "figures, and training rows with their supervised parts"
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids)), "no two figures share a name"
-    assert re.search(r"of 2</li>|of 2 decided", text), "arms side by side, over two replicates"
+    assert re.search(r"of 2</li>|of 2 valid", text), "arms side by side, over two replicates"
 
 
 def test_hostile_text_of_a_study_stays_text(tiny_copy: harness.Finished) -> None:
@@ -144,7 +144,7 @@ def test_a_model_and_a_corpus_have_cards(finished_tiny: harness.Finished) -> Non
     assert (
         f"`align {model}`" in out
         and "says nothing about large models" in out
-        and "| scored | aligned | decided | asked |" in out
+        and "| scored | aligned | valid | attempted |" in out
     )
     corpus = next((finished_tiny.store / "steps" / "corpus").iterdir()).name
     code, out, err = harness.run("report", "card", corpus, "--store", finished_tiny.store)

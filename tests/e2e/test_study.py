@@ -27,7 +27,7 @@ TABLES = {
     "training": "step tokens loss lr",
     "contrasts": "estimate ci_low ci_high p p_adj family method confounds",
     "studies": "study",
-    "rates": "study arm aft_tokens seed eval readout aligned decided asked rate_decided rate_asked",
+    "rates": "study arm aft_tokens seed eval readout aligned valid attempted rate_valid rate_attempted",
 }
 """The fixed names of results.duckdb."""
 STEPS = {
@@ -192,7 +192,7 @@ def test_rates_agree_with_counts_from_the_files(finished_tiny):
         aligned = sum(r["aligned"] for r in ok)
         key = (cell["arm"], cell["aft_tokens"], cell["seed"], cell["eval"], "logprob")
         expected.add((*key, aligned, len(ok), len(answers), aligned / len(ok), aligned / len(answers)))
-    sql = "SELECT arm, aft_tokens, seed, eval, readout, aligned, decided, asked, rate_decided, rate_asked FROM rates"
+    sql = "SELECT arm, aft_tokens, seed, eval, readout, aligned, valid, attempted, rate_valid, rate_attempted FROM rates"
     assert set(query(finished_tiny.store, sql)) == expected
     assert len(expected) == 24
     assert 0 < sum(r[5] for r in expected) < sum(r[7] for r in expected)
@@ -208,7 +208,7 @@ def test_scores_say_whether_the_aligned_option_was_more_likely(finished_tiny):
 
 
 def test_an_undecided_answer_has_no_verdict_and_lowers_no_rate(finished_tiny, tiny_copy):
-    """Answers in an error state, written by hand with a record to match: NULL, asked but not decided."""
+    """Answers in an error state, written by hand with a record to match: NULL, attempted but not valid."""
     folder = harness.artifact(tiny_copy.store, "score", "score rules at 300 tokens on held_out, replicate 1")
     path = folder / "scores.parquet"
     table = pq.read_table(path)
@@ -224,17 +224,17 @@ def test_an_undecided_answer_has_no_verdict_and_lowers_no_rate(finished_tiny, ti
     assert query(tiny_copy.store, "SELECT count(*) FROM scores WHERE (aligned IS NULL) <> (state <> 'ok')") == [(0,)]
     assert query(tiny_copy.store, "SELECT count(*) FROM scores WHERE aligned IS NULL") == [(10,)]
     where = "FROM rates WHERE arm = 'rules' AND aft_tokens = 300 AND seed = 1 AND eval = 'held_out'"
-    ((aligned, decided, asked, rate_decided, rate_asked),) = query(
-        tiny_copy.store, f"SELECT aligned, decided, asked, rate_decided, rate_asked {where}"
+    ((aligned, valid, attempted, rate_valid, rate_attempted),) = query(
+        tiny_copy.store, f"SELECT aligned, valid, attempted, rate_valid, rate_attempted {where}"
     )
-    assert (decided, asked) == (len(rows) - 10, len(rows))
+    assert (valid, attempted) == (len(rows) - 10, len(rows))
     assert aligned == sum(r["aligned"] for r in rows[10:])
-    assert (rate_decided, rate_asked) == (aligned / decided, aligned / asked)
+    assert (rate_valid, rate_attempted) == (aligned / valid, aligned / attempted)
 
 
 def test_contrasts_agree_with_the_rates(finished_tiny):
     ((estimate, n, each),) = query(finished_tiny.store, "SELECT estimate, n, per_replicate FROM contrasts")
-    sql = "SELECT rate_decided FROM rates WHERE arm = ? AND eval = 'held_out' AND aft_tokens = 300 ORDER BY seed"
+    sql = "SELECT rate_valid FROM rates WHERE arm = ? AND eval = 'held_out' AND aft_tokens = 300 ORDER BY seed"
     rules, aft = (query(finished_tiny.store, sql, arm) for arm in ("rules", "aft"))
     differences = [r[0] - a[0] for r, a in zip(rules, aft, strict=True)]
     assert n == 2

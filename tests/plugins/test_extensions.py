@@ -141,7 +141,7 @@ def test_the_tables_show_means_and_no_rate_of_grades(finished: harness.Finished,
     [
         (("--method", "gee"), "ordinal values"),
         (("--scale", "logit"), "ordinal values"),
-        (("--denominator", "asked"), "ordinal values"),
+        (("--denominator", "attempted"), "ordinal values"),
     ],
 )
 def test_methods_of_rates_refuse_grades(more: tuple[str, ...], said: str, finished: harness.Finished, installed: Installed) -> None:

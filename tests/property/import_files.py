@@ -14,18 +14,18 @@ from typing import Any
 import polars as pl
 
 Totals = dict[tuple[Any, ...], tuple[int, int, int]]
-"""(arm, base_model, seed, eval, aft_tokens) to aligned, decided, asked."""
-NEEDED = ("arm", "seed", "eval", "aligned", "decided", "asked")
-NUMBERS = {"seed", "aligned", "decided", "asked", "aft_tokens", "sample"}
+"""(arm, base_model, seed, eval, aft_tokens) to aligned, valid, attempted."""
+NEEDED = ("arm", "seed", "eval", "aligned", "valid", "attempted")
+NUMBERS = {"seed", "aligned", "valid", "attempted", "aft_tokens", "sample"}
 OTHER = {"item_id", "cluster_id", "base_model", "msm_spec", "aft_spec", "aft_tokens", "state", "sample"}
 ABSENT = {"", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-nan", "NaT", "None", "NULL", "Null", "null", "nil", "-", "--", ".", "?"}  # fmt: skip
 BASES = [
-    [["arm", "seed", "eval", "aligned", "decided", "asked"], *[[a, str(s), "q", str(10 * s + n), "90", "100"] for n, a in enumerate("abc") for s in (1, 2, 3)]],
-    [["arm", "seed", "eval", "aligned", "decided", "asked", "base_model", "msm_spec", "aft_spec", "aft_tokens"],
+    [["arm", "seed", "eval", "aligned", "valid", "attempted"], *[[a, str(s), "q", str(10 * s + n), "90", "100"] for n, a in enumerate("abc") for s in (1, 2, 3)]],
+    [["arm", "seed", "eval", "aligned", "valid", "attempted", "base_model", "msm_spec", "aft_spec", "aft_tokens"],
      *[[f"{m}_{a}", str(s), "misuse", str(50 + s), "100", "100", "", m, a, str(t)] for m in ("rules", "values") for a in ("x", "y") for s in (1, 2) for t in (0, 4000)]],
-    [["arm", "seed", "eval", "aligned", "decided", "asked", "item_id", "cluster_id", "state"],
+    [["arm", "seed", "eval", "aligned", "valid", "attempted", "item_id", "cluster_id", "state"],
      *[[a, str(s), "q", str((i + s) % 2), "1", "1", f"i{i}", f"c{i % 3}", "ok"] for a in "ab" for s in (1, 2) for i in range(6)]],
-    [["item_id", "eval", "arm", "seed", "asked", "decided", "aligned"], *[[f"item {i}", "q", a, "7", "5", "4", str(i % 4)] for a in ("x", "y") for i in range(5)]],
+    [["item_id", "eval", "arm", "seed", "attempted", "valid", "aligned"], *[[f"item {i}", "q", a, "7", "5", "4", str(i % 4)] for a in ("x", "y") for i in range(5)]],
 ]  # fmt: skip
 NASTY = [
     "", " ", "NA", "nan", "None", "-", "0", "1", "-1", "1.0", "1.5", "2.9999999999999999999", "9007199254740992.5", "9007199254740993", "1e3",
@@ -186,14 +186,14 @@ def totals_of(name: str, data: bytes) -> Totals | None:
             or ("item_id" in header and not names["item_id"])
         ):
             return None
-        aligned, decided, asked = (numbers[n] for n in ("aligned", "decided", "asked"))
-        if not 0 <= aligned <= decided <= asked or asked < 1 or min(numbers["seed"], numbers["aft_tokens"]) < 0:
+        aligned, valid, attempted = (numbers[n] for n in ("aligned", "valid", "attempted"))
+        if not 0 <= aligned <= valid <= attempted or attempted < 1 or min(numbers["seed"], numbers["aft_tokens"]) < 0:
             return None
         key = (names["arm"], names["base_model"] or "imported", numbers["seed"], names["eval"], numbers["aft_tokens"])
         if key in totals and "item_id" not in header:
             return None
         old = totals.get(key, (0, 0, 0))
-        totals[key] = (old[0] + aligned, old[1] + decided, old[2] + asked)
+        totals[key] = (old[0] + aligned, old[1] + valid, old[2] + attempted)
     return totals or None
 
 

@@ -35,7 +35,7 @@ def kept(root: Path) -> Totals:
         (manifest,) = [m for m in manifests(Store(root)) if m.study == "mine"]
         load_imports(db, Store(root), [manifest])
         counts = db.execute(
-            "SELECT step_digest, sum(aligned), sum(decided), sum(asked) FROM (SELECT * FROM count_rows UNION ALL SELECT step_digest, "
+            "SELECT step_digest, sum(aligned), sum(valid), sum(attempted) FROM (SELECT * FROM count_rows UNION ALL SELECT step_digest, "
             "coalesce(aligned, false)::INT, (state = 'ok')::INT, 1 FROM score_rows) GROUP BY ALL"
         ).fetchall()
     found = {digest: (int(a), int(d), int(n)) for digest, a, d, n in counts}
@@ -45,7 +45,7 @@ def kept(root: Path) -> Totals:
 
 def built(root: Path) -> Totals:
     with duckdb.connect(str(root / "results.duckdb"), read_only=True) as db:
-        rows = db.execute("SELECT arm, base_model, seed, eval, aft_tokens, aligned, decided, asked FROM rates").fetchall()
+        rows = db.execute("SELECT arm, base_model, seed, eval, aft_tokens, aligned, valid, attempted FROM rates").fetchall()
     return {tuple(r[:5]): r[5:] for r in rows}
 
 
@@ -89,7 +89,7 @@ def tried(seed: int, folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def fuzz(seeds: range, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Counter[str]:
-    (folder / "first.csv").write_text("arm,seed,eval,aligned,decided,asked\na,1,q,1,2,3\n")
+    (folder / "first.csv").write_text("arm,seed,eval,aligned,valid,attempted\na,1,q,1,2,3\n")
     import_file(Store(folder / "store").open(), folder / "first.csv", "mine")  # so that there is a database
     return Counter(tried(seed, folder, folder / "store", monkeypatch, capsys) for seed in seeds)
 

@@ -109,7 +109,7 @@ def ask(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """`ask(rows, weights, header, ...)`: the contrast over rows that are imported for it, with the options of `ContrastSpec`."""
 
     def answer(
-        lines: list[str], weights: str, header: str = "arm,seed,eval,aligned,decided,asked", **more: Any
+        lines: list[str], weights: str, header: str = "arm,seed,eval,aligned,valid,attempted", **more: Any
     ) -> dict[str, Any]:
         store = Store(tmp_path / "store").open()
         (tmp_path / "rows.csv").write_text("\n".join([header, *lines]) + "\n")

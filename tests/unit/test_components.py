@@ -49,9 +49,9 @@ def table_of(shares: np.ndarray, answers: int = 1000, bases: list[str] | None = 
     """One cell of weight 1 with these shares of aligned answers, shape (replicates, items, repeats)."""
     n, items, _ = shares.shape
     labels = bases or [f"b{i}" for i in range(n)]
-    decided = np.full((1, *shares.shape), float(answers))
+    valid = np.full((1, *shares.shape), float(answers))
     names = [f"i{i}" for i in range(items)]
-    return ItemTable(shares[None] * answers, decided, np.array([1.0]), np.array(labels), np.arange(n), names)
+    return ItemTable(shares[None] * answers, valid, np.array([1.0]), np.array(labels), np.arange(n), names)
 
 
 def test_the_standard_error_is_that_of_the_replicates_where_items_do_not_differ() -> None:
@@ -78,10 +78,10 @@ def test_replicates_of_a_single_base_are_the_unit() -> None:
 def test_undecided_answers_leave_an_item_out_only_where_nothing_of_it_was_decided() -> None:
     rng = np.random.default_rng(5)
     table = table_of(rng.integers(0, 2, (6, 50, 2)).astype(float), answers=1)
-    decided = table.decided.copy()
-    decided[0, :, :40, 0] = rng.integers(0, 2, (6, 40))
-    decided[0, 3, 49] = 0
-    gaps = ItemTable(table.aligned * decided, decided, table.weights, table.bases, table.seeds, table.items)
+    valid = table.valid.copy()
+    valid[0, :, :40, 0] = rng.integers(0, 2, (6, 40))
+    valid[0, 3, 49] = 0
+    gaps = ItemTable(table.aligned * valid, valid, table.weights, table.bases, table.seeds, table.items)
     row = noise_row("s", "c", gaps)
     assert row is not None and (row["items"], row["repeats"], row["incomplete_items"]) == (49, 1, 1)
 
@@ -199,7 +199,7 @@ def test_a_row_says_its_scale_and_doubles_only_what_can_be_doubled() -> None:
     orders = replace(table, clusters=clusters, orders=["a", "b", "a2", "b2"])
     row = noise_row("s", "c", orders)
     assert row is not None and row["scale"] == "rate" and row["clusters"] == 4
-    assert row["half_width_twice_repeats"] is None, "four option orders, each asked once"
+    assert row["half_width_twice_repeats"] is None, "four option orders, each attempted once"
     sampled = noise_row("s", "c", replace(table, clusters=clusters, orders=["a", "a", "b", "b"]))
     assert sampled is not None and sampled["half_width_twice_repeats"] < sampled["half_width"]
     assert sum(v for k, v in row.items() if k.endswith("_share")) == pytest.approx(1.0)

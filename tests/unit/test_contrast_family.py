@@ -35,7 +35,7 @@ contrasts:
 
 @pytest.fixture
 def counts(tmp_path: Path) -> duckdb.DuckDBPyConnection:
-    lines = ["arm,seed,eval,aligned,decided,asked"]
+    lines = ["arm,seed,eval,aligned,valid,attempted"]
     for arm, rate in RATES.items():
         lines += [f"{arm},{s},q,{round(1000 * (rate + 0.02 * ((s * 7 + len(arm)) % 5 - 2)))},1000,1000" for s in range(1, 9)]
     return imported(tmp_path, "elsewhere", lines)
@@ -78,8 +78,8 @@ def test_every_problem_of_the_file_has_its_line(counts, tmp_path: Path) -> None:
 
 
 def test_interim_analyses_stop_at_the_first_crossing_and_take_seeds_in_order(counts) -> None:
-    asked = ContrastSpec("elsewhere", "q", {"values": 1, "rules": -1}, looks=(4, 6, 8))
-    looks = contrast(counts, asked)["looks"]
+    attempted = ContrastSpec("elsewhere", "q", {"values": 1, "rules": -1}, looks=(4, 6, 8))
+    looks = contrast(counts, attempted)["looks"]
     assert (
         looks[0]["replicates"] == 4 and looks[-1]["stop"] and [k["stop"] for k in looks[:-1]] == [False] * (len(looks) - 1)
     )
@@ -90,7 +90,7 @@ def test_interim_analyses_stop_at_the_first_crossing_and_take_seeds_in_order(cou
 
 
 def test_equivalence_of_counts_is_that_of_newcombes_interval(tmp_path: Path) -> None:
-    lines = ["arm,seed,eval,aligned,decided,asked", "a,1,q,700,1000,1000", "b,1,q,300,1000,1000"]
+    lines = ["arm,seed,eval,aligned,valid,attempted", "a,1,q,700,1000,1000", "b,1,q,300,1000,1000"]
     with imported(tmp_path, "one", lines) as db:
         found = contrast(db, ContrastSpec("one", "q", {"a": 1, "b": -1}, method="two_proportion", margin=0.45))[
             "equivalence"
@@ -104,14 +104,14 @@ def test_equivalence_of_counts_is_that_of_newcombes_interval(tmp_path: Path) -> 
 
 
 def test_ten_answers_without_an_error_show_no_equivalence(tmp_path: Path) -> None:
-    lines = ["arm,seed,eval,aligned,decided,asked", "a,1,q,10,10,10", "b,1,q,10,10,10"]
+    lines = ["arm,seed,eval,aligned,valid,attempted", "a,1,q,10,10,10", "b,1,q,10,10,10"]
     with imported(tmp_path, "small", lines) as db:
         found = contrast(db, ContrastSpec("small", "q", {"a": 1, "b": -1}, margin=0.05))
     assert found["method"].startswith("Fisher") and found["equivalence"]["verdict"] == "undetermined"
 
 
 def test_seeds_of_one_base_count_as_one_replicate_by_their_mean_rate(tmp_path: Path) -> None:
-    lines = ["arm,seed,eval,aligned,decided,asked,base_model"]
+    lines = ["arm,seed,eval,aligned,valid,attempted,base_model"]
     for arm, shift in (("a", 10), ("b", 0)):
         lines += [
             f"{arm},1,q,{50 + shift},100,100,one",
@@ -126,7 +126,7 @@ def test_seeds_of_one_base_count_as_one_replicate_by_their_mean_rate(tmp_path: P
 
 def test_an_arm_that_lacks_a_seed_is_compared_on_the_seeds_that_both_have(tmp_path: Path) -> None:
     """Two seeds of a base differ by .4: an arm that has only the better one is not better for it."""
-    lines = ["arm,seed,eval,aligned,decided,asked,base_model"]
+    lines = ["arm,seed,eval,aligned,valid,attempted,base_model"]
     for base, seed, rate in (("one", 1, 30), ("one", 2, 70), ("two", 3, 30), ("two", 4, 71), ("three", 5, 30)):
         lines += [f"a,{seed},q,{rate},100,100,{base}", *([f"b,{seed},q,{rate},100,100,{base}"] if seed % 2 else [])]
     with imported(tmp_path, "pairs", lines) as db:
@@ -136,20 +136,20 @@ def test_an_arm_that_lacks_a_seed_is_compared_on_the_seeds_that_both_have(tmp_pa
 
 
 def test_an_arm_that_refuses_is_compared_by_all_that_was_asked(tmp_path: Path) -> None:
-    lines = ["arm,seed,eval,aligned,decided,asked"]
+    lines = ["arm,seed,eval,aligned,valid,attempted"]
     lines += [f"a,{s},q,{49 if s == 1 else 20 if s == 2 else 0},{50 if s < 3 else 0},50" for s in (1, 2, 3, 4)]
     lines += [f"b,{s},q,25,50,50" for s in (1, 2, 3, 4)]
     with imported(tmp_path, "zero", lines) as db:
-        asked = contrast(db, ContrastSpec("zero", "q", {"a": 1, "b": -1}, denominator="asked"))
-        decided = contrast(db, ContrastSpec("zero", "q", {"a": 1, "b": -1}))
-    assert asked["n"] == 4 and asked["estimate"] == pytest.approx((69 - 100) / 200)
-    assert decided["replicates"] == {"a": 2, "b": 4} and decided["estimate"] > 0
-    assert "nothing_decided" in [f["code"] for f in decided["flags"]]
-    assert any(f.startswith("the sign flips with the denominator") for f in texts(decided))
+        attempted = contrast(db, ContrastSpec("zero", "q", {"a": 1, "b": -1}, denominator="attempted"))
+        valid = contrast(db, ContrastSpec("zero", "q", {"a": 1, "b": -1}))
+    assert attempted["n"] == 4 and attempted["estimate"] == pytest.approx((69 - 100) / 200)
+    assert valid["replicates"] == {"a": 2, "b": 4} and valid["estimate"] > 0
+    assert "nothing_valid" in [f["code"] for f in valid["flags"]]
+    assert any(f.startswith("the sign flips with the denominator") for f in texts(valid))
 
 
 def test_a_grid_has_main_effects_and_interactions(tmp_path: Path) -> None:
-    lines = ["arm,seed,eval,aligned,decided,asked,msm_spec,aft_spec,aft_tokens"]
+    lines = ["arm,seed,eval,aligned,valid,attempted,msm_spec,aft_spec,aft_tokens"]
     for i, msm in enumerate(("r", "v", "p")):
         for j, aft in enumerate(("R", "V")):
             lines += [
@@ -171,6 +171,16 @@ def test_a_grid_has_main_effects_and_interactions(tmp_path: Path) -> None:
 
 
 def test_two_arms_in_one_cell_are_no_grid(tmp_path: Path) -> None:
-    lines = ["arm,seed,eval,aligned,decided,asked,msm_spec,aft_spec", "a,1,q,5,10,10,r,R", "b,1,q,5,10,10,r,R"]
+    lines = ["arm,seed,eval,aligned,valid,attempted,msm_spec,aft_spec", "a,1,q,5,10,10,r,R", "b,1,q,5,10,10,r,R"]
     with imported(tmp_path, "grid", lines) as db, pytest.raises(UserError, match="are both r with R"):
         grid_effects(db, "grid", "q")
+
+
+def test_denominators_are_read_under_the_names_of_earlier_versions(counts, cli, tmp_path, monkeypatch) -> None:
+    from specsci.inference.families import FamilyContrast
+
+    named = {old: FamilyContrast(name="x", eval="q", weights={"a": 1}, denominator=old).denominator for old in ("asked", "decided")}
+    assert named == {"asked": "attempted", "decided": "valid"}
+    for wrong in ("questions", [1], None):
+        with pytest.raises(ValueError, match="valid"):
+            FamilyContrast(name="x", eval="q", weights={"a": 1}, denominator=wrong)

@@ -28,7 +28,7 @@ CELLS = [{"arm": "base", "aft_tokens": 0}, *({"arm": a, "aft_tokens": b} for a i
 
 REPLICATES = [("one", 1), ("one", 2), ("two", 1)]
 COUNTED = Any
-"""(aligned, decided) of 100 by replicate; None where nothing was scored."""
+"""(aligned, valid) of 100 by replicate; None where nothing was scored."""
 
 
 def rates_of(values: dict[tuple[str, str, int], list[COUNTED]]) -> Rates:
@@ -36,7 +36,7 @@ def rates_of(values: dict[tuple[str, str, int], list[COUNTED]]) -> Rates:
     db = duckdb.connect()
     db.execute(
         "CREATE TABLE rates (study VARCHAR, arm VARCHAR, eval VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed INTEGER, "
-        "aligned BIGINT, decided BIGINT, asked BIGINT, rate_decided DOUBLE, rate_asked DOUBLE, items BIGINT, "
+        "aligned BIGINT, valid BIGINT, attempted BIGINT, rate_valid DOUBLE, rate_attempted DOUBLE, items BIGINT, "
         "mean_value DOUBLE DEFAULT NULL, outcome VARCHAR DEFAULT 'binary', chosen BOOLEAN DEFAULT true)"
     )
     db.execute("CREATE TABLE item_counts (study VARCHAR, eval VARCHAR, items BIGINT)")
@@ -45,8 +45,8 @@ def rates_of(values: dict[tuple[str, str, int], list[COUNTED]]) -> Rates:
             key = (cell["arm"], name, cell["aft_tokens"])
             for (base, seed), counts in zip(REPLICATES, values.get(key, [(90, 100)] * 3), strict=True):
                 if counts is not None:
-                    aligned, decided = counts
-                    shown = [aligned, decided, 100, aligned / decided if decided else None, aligned / 100]
+                    aligned, valid = counts
+                    shown = [aligned, valid, 100, aligned / valid if valid else None, aligned / 100]
                     db.execute(
                         "INSERT INTO rates VALUES ('s', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 100, NULL, 'binary', true)",
                         [*key, base, seed, *shown],

@@ -1,4 +1,4 @@
-"""Declared contrasts: the same numbers as asked ones, means over budgets, one replicate, certain results, free text."""
+"""Declared contrasts: the same numbers as ones asked for by command, means over budgets, one replicate, certain results, free text."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from specsci.inference.rates import Rates
 from specsci.results.imports import import_file
 from specsci.store.artifact import Store
 
-HEADER = "arm,seed,eval,aligned,decided,asked,aft_tokens"
+HEADER = "arm,seed,eval,aligned,valid,attempted,aft_tokens"
 
 
 def declared(
     folder: Path, lines: list[str], budgets: list[int] | None = None, **more: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A declared contrast of a over b on imported counts, and the asked one at the first budget."""
+    """A declared contrast of a over b on imported counts, and the same asked for by command at the first budget."""
     store = Store(folder / "store").open()
     (folder / "rows.csv").write_text("\n".join([HEADER, *lines]) + "\n")
     import_file(store, folder / "rows.csv", "mine", replace=True)
@@ -36,8 +36,8 @@ def declared(
     with duckdb.connect(str(store.root / "results.duckdb"), read_only=True) as db:
         manifest = study_manifest(db, "mine")
         row = contrast_row(db, manifest, Contrast.model_validate(wanted), Rates(db, "mine"), None)
-        asked = contrast(db, ContrastSpec("mine", "q", {"a": 1.0, "b": -1.0}, wanted["budgets"][0], wanted["scale"]))
-    return row, asked
+        attempted = contrast(db, ContrastSpec("mine", "q", {"a": 1.0, "b": -1.0}, wanted["budgets"][0], wanted["scale"]))
+    return row, attempted
 
 
 def lines(by_arm: dict[str, list[int]], budget: int = 100, n: int = 100) -> list[str]:
@@ -49,9 +49,9 @@ ROWS = lines({"a": [80, 70, 75, 90, 66], "b": [60, 65, 50, 72, 61]})
 
 @pytest.mark.parametrize("scale", ["rate", "logit", "arcsine"])
 def test_a_declared_contrast_is_the_asked_one(tmp_path: Path, scale: str) -> None:
-    row, asked = declared(tmp_path, ROWS, scale=scale)
+    row, attempted = declared(tmp_path, ROWS, scale=scale)
     names = ("estimate", "se", "statistic", "p", "ci_low", "ci_high", "n", "method", "per_replicate")
-    assert {k: row[k] for k in names} == {k: asked[k] for k in names}
+    assert {k: row[k] for k in names} == {k: attempted[k] for k in names}
     if scale == "rate":
         reference = stats.ttest_rel([80, 70, 75, 90, 66], [60, 65, 50, 72, 61])
         assert (row["statistic"], row["p"]) == (pytest.approx(reference.statistic), pytest.approx(reference.pvalue))
@@ -80,9 +80,9 @@ def test_a_missing_replicate_is_incomplete_and_nothing_has_no_number(tmp_path: P
         "text": "incomplete: 4 of 5 replicates",
     }
     apart = [*lines({"a": [80, 70]}), "b,7,q,60,100,100,100", "b,8,q,61,100,100,100"]
-    row, asked = declared(tmp_path, apart)
+    row, attempted = declared(tmp_path, apart)
     assert row["estimate"] is None and row["flags"][0]["text"] == "incomplete: 0 of 4 replicates"
-    assert asked["p"] == pytest.approx(stats.ttest_ind([0.8, 0.7], [0.6, 0.61], equal_var=False).pvalue)
+    assert attempted["p"] == pytest.approx(stats.ttest_ind([0.8, 0.7], [0.6, 0.61], equal_var=False).pvalue)
 
 
 def test_free_text_stays_one_flag(tmp_path: Path) -> None:

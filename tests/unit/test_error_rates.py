@@ -1,4 +1,4 @@
-"""What the declared analysis does to chance: coverage and family-wise error with few replicates and unequal decided rates."""
+"""What the declared analysis does to chance: coverage and family-wise error with few replicates and unequal shares of valid answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _short_collections() -> Iterator[None]:
 
 
 def study(rng: np.random.Generator, replicates: int, clusters: int, *, truth: float = 0.0) -> np.ndarray:
-    """Rates by replicate and arm of a study without effects but in arm 1, clusters of items shared, answers undecided at random.
+    """Rates by replicate and arm of a study without effects but in arm 1, clusters of items shared, answers not valid at random.
 
     Bases differ, arms differ within a base by chance, clusters of eight items differ, and arms decide 70 to 100 % of them.
     """
@@ -32,9 +32,9 @@ def study(rng: np.random.Generator, replicates: int, clusters: int, *, truth: fl
     cluster = rng.normal(0, 0.1, (1, 1, clusters)) + rng.normal(0, 0.1, (replicates, 1, clusters))
     level = np.clip(0.5 + base + arm + cluster, 0.02, 0.98)
     level[:, 1] = np.clip(level[:, 1] + truth, 0, 1)
-    decided = rng.binomial(8, np.linspace(0.7, 1.0, ARMS)[None, :, None], level.shape)
-    aligned = rng.binomial(decided, level)
-    return np.asarray(aligned.sum(axis=2) / decided.sum(axis=2))
+    valid = rng.binomial(8, np.linspace(0.7, 1.0, ARMS)[None, :, None], level.shape)
+    aligned = rng.binomial(valid, level)
+    return np.asarray(aligned.sum(axis=2) / valid.sum(axis=2))
 
 
 @pytest.mark.parametrize(("replicates", "clusters"), [(4, 8), (8, 24)])

@@ -17,7 +17,7 @@ from specsci.inference.contrast_spec import parse_weights
 from specsci.stats.clusters import over_clusters
 from specsci.stats.replicates import over_replicates
 
-HEADER = "arm,seed,eval,aligned,decided,asked"
+HEADER = "arm,seed,eval,aligned,valid,attempted"
 ITEMS = HEADER + ",item_id,cluster_id"
 Ask = Callable[..., dict[str, Any]]
 
@@ -119,7 +119,7 @@ def test_unequal_clusters_give_the_estimate_of_the_counts(ask: Ask) -> None:
         rows += [*cluster("a", f"c{n}", 1, 2), *cluster("b", f"c{n}", 2, 2)]
     found = ask(rows, "a=1,b=-1", ITEMS)
     assert found["estimate"] == close(189 / 218 - 118 / 218)
-    said = {a: c["aligned"] / c["decided"] for a, c in found["counts"].items()}
+    said = {a: c["aligned"] / c["valid"] for a, c in found["counts"].items()}
     assert found["estimate"] == close(said["a"] - said["b"])
     assert found["p"] > 0.3 and {"few_clusters", "one_replicate"} <= set(codes(found))
 

@@ -11,7 +11,7 @@ from specsci.core.errors import InputFileError
 from specsci.results.imports import import_file, read_given
 from specsci.store.artifact import Store
 
-HEADER = "arm,seed,eval,aligned,decided,asked"
+HEADER = "arm,seed,eval,aligned,valid,attempted"
 
 TWICE = {
     "an empty budget and 0": ("aft_tokens", ["a,1,q,50,100,100,", "a,1,q,50,100,100,0"], "stand in an earlier row too (line 2)"),
@@ -27,7 +27,7 @@ TWICE = {
     "an answer twice": ("item_id", ["a,1,q,1,1,1,i", "a,1,q,1,1,1,i"], "this answer stands in an earlier row too (line 2)"),
     "an answer twice, its state said": (
         "item_id,state", ["a,1,q,1,1,1,i,", "a,1,q,1,1,1,i,ok"], "(line 2)"),
-    "an undecided answer twice": ("item_id,state", ["a,1,q,0,0,1,i,NA", "a,1,q,0,0,1,i,unparsed"], "(line 2)"),
+    "an answer that is not valid, twice": ("item_id,state", ["a,1,q,0,0,1,i,NA", "a,1,q,0,0,1,i,unparsed"], "(line 2)"),
     "a sample twice": ("item_id,sample", ["a,1,q,1,1,1,i,0", "a,1,q,0,1,1,i,0"], "this sample of the item stands in an earlier row too (line 2)"),
     "an item in two clusters": ("item_id,cluster_id", ["a,1,q,1,1,1,i,c", "b,1,q,1,1,1,i,d"], "'cluster_id' of item 'i' is d here and c on line 2"),
     "an item in a cluster and in none": ("item_id,cluster_id", ["a,1,q,1,1,1,i,c", "b,1,q,1,1,1,i,"], "is empty here and c on line 2"),
@@ -77,7 +77,7 @@ def test_every_seed_keeps_its_own_counts_wherever_the_store_lies(tmp_path: Path,
     (tmp_path / "run1" / "imports").mkdir(parents=True)
     store = Store(tmp_path / folder / "store").open()
     import_file(store, tmp_path / "x.csv", "mine")
-    found = totals(store, "SELECT arm, seed, eval, aligned, decided, asked FROM rates ORDER BY arm, seed")
+    found = totals(store, "SELECT arm, seed, eval, aligned, valid, attempted FROM rates ORDER BY arm, seed")
     assert [",".join(map(str, row)) for row in found] == rows
     assert totals(store, "SELECT DISTINCT seed FROM arms ORDER BY 1")[-1] == (2**40,)
 

@@ -14,18 +14,18 @@ import pytest
 from specsci.core.errors import InputFileError
 from specsci.results.imports import read_given
 
-HEADER = "arm,seed,eval,aligned,decided,asked"
+HEADER = "arm,seed,eval,aligned,valid,attempted"
 ROWS = ["a,1,q,80,95,100", "a,2,q,70,100,100", "b,1,q,60,100,100", "b,2,q,55,90,100"]
 PLAIN = "\n".join([HEADER, *ROWS]) + "\n"
 RIGHT = [("a", 1, 80, 95, 100), ("a", 2, 70, 100, 100), ("b", 1, 60, 100, 100), ("b", 2, 55, 90, 100)]
 
 
 def read(folder: Path, data: bytes | str, name: str = "counts.csv") -> list[tuple[object, ...]]:
-    """(arm, seed, aligned, decided, asked) of each row."""
+    """(arm, seed, aligned, valid, attempted) of each row."""
     (folder / name).write_bytes(data.encode() if isinstance(data, str) else data)
     given = read_given(folder / name)
     arms = [given.texts["arm"][code] for code in given.names["arm"]]
-    return list(zip(arms, *(given.numbers[n].tolist() for n in ("seed", "aligned", "decided", "asked")), strict=True))
+    return list(zip(arms, *(given.numbers[n].tolist() for n in ("seed", "aligned", "valid", "attempted")), strict=True))
 
 
 def places(folder: Path, data: bytes | str, name: str = "counts.csv") -> list[tuple[int, int, str]]:
@@ -62,7 +62,7 @@ DIALECTS = {
     "R's exponents": PLAIN.replace("80,95,100", "8e+01,95,1e2"),
     "decimal commas": PLAIN.replace(",", ";").replace("80;95;100", "80,0;95,00;100,0"),
     "signs and zeros": PLAIN.replace("80,95,100", "+80,095,100"),
-    "columns in another order": "asked,decided,aligned,eval,seed,arm\n100,95,80,q,1,a\n100,100,70,q,2,a\n100,100,60,q,1,b\n100,90,55,q,2,b\n",
+    "columns in another order": "attempted,valid,aligned,eval,seed,arm\n100,95,80,q,1,a\n100,100,70,q,2,a\n100,100,60,q,1,b\n100,90,55,q,2,b\n",
 }
 
 
@@ -84,7 +84,7 @@ REFUSED = {
     "R's row names": (PLAIN.replace("\n", "\n1,").removesuffix("1,"), 2, 1, "7 cells"),
     "pandas' row numbers": (
         "," + PLAIN.replace("\n", "\n0,").removesuffix("0,"), 1, 1, "column 1 has no name"),
-    "two columns of a name": (PLAIN.replace("decided", "Aligned"), 1, 23, "two columns are named 'aligned'"),
+    "two columns of a name": (PLAIN.replace("valid", "Aligned"), 1, 23, "two columns are named 'aligned'"),
     "an unclosed quote": (PLAIN.replace("b,1", '"b,1'), 4, 1, "not closed on its line"),
     "an unclosed quote in the last row": (PLAIN.replace("b,2", '"b,2').rstrip(), 5, 1, "never closed"),
     "a quote that swallows a row": (PLAIN.replace("a,2,q", 'a,2,"q').replace("b,1,q", 'b,1,q"'), 3, 5, "not closed on its line"),
@@ -123,7 +123,7 @@ def test_what_is_no_whole_number_is_refused_with_line_and_column(tmp_path, numbe
 def test_a_thousand_or_a_fraction_is_refused_where_commas_do_not_divide(tmp_path) -> None:
     for number in ("1,000", "1.000", "12.345"):
         ((line, column, what),) = places(tmp_path, PLAIN.replace(",", ";").replace("60;100;100", f"60;100;{number}"))
-        assert (line, column, what) == (4, 14, "'asked' is not a whole number")
+        assert (line, column, what) == (4, 14, "'attempted' is not a whole number")
 
 
 @pytest.mark.parametrize("marker", ["", "NA", "N/A", "nan", "NaN", "None", "NULL", "null", "<NA>", "-", "."])
@@ -180,7 +180,7 @@ def test_emoji_and_scripts_that_need_joiners_are_names(tmp_path) -> None:
 
 
 def table(**columns: object) -> pa.Table:
-    plain = {"arm": ["a", "b"], "seed": [1, 1], "eval": ["q", "q"], "aligned": [3, 4], "decided": [9, 9], "asked": [9, 10]}
+    plain = {"arm": ["a", "b"], "seed": [1, 1], "eval": ["q", "q"], "aligned": [3, 4], "valid": [9, 9], "attempted": [9, 10]}
     return pa.table({**plain, **columns})
 
 
@@ -213,7 +213,7 @@ BAD = {
     "a fraction": (table(aligned=[3.5, 4.0]), "'aligned' is not a whole number"),
     "infinity": (table(aligned=[float("inf"), 4.0]), "'aligned' is not a whole number"),
     "a float that stands for several": (table(seed=[2.0**53 + 2, 1.0]), "'seed' is not a whole number"),
-    "a 32-bit float that does": (table(asked=pa.array([2.0**25, 1e3], pa.float32())), "'asked' is not a whole number"),
+    "a 32-bit float that does": (table(attempted=pa.array([2.0**25, 1e3], pa.float32())), "'attempted' is not a whole number"),
     "a number above 63 bits": (table(seed=pa.array([2**63, 1], pa.uint64())), "'seed' is too large"),
     "missing": (table(aligned=[None, 4]), "'aligned' is empty"),
     "not a number": (table(aligned=[float("nan"), 4.0]), "'aligned' is empty"),
@@ -251,10 +251,10 @@ def test_damaged_parquet_and_other_files_are_refused(tmp_path) -> None:
         read_given(tmp_path / "nowhere.csv")
 
 
-@pytest.mark.parametrize("asked", [10**9, 9 * 10**15, 10**18])
-def test_an_item_asked_more_often_than_anybody_asks_is_refused(tmp_path, asked) -> None:
-    found = places(tmp_path, f"{HEADER},item_id\na,1,q,1,1,{asked},i\n")
-    assert found == [(2, 11, "'asked' is above 100,000")]
+@pytest.mark.parametrize("attempted", [10**9, 9 * 10**15, 10**18])
+def test_an_item_asked_more_often_than_anybody_asks_is_refused(tmp_path, attempted) -> None:
+    found = places(tmp_path, f"{HEADER},item_id\na,1,q,1,1,{attempted},i\n")
+    assert found == [(2, 11, "'attempted' is above 100,000")]
 
 
 def test_more_answers_than_are_written_out_are_refused(tmp_path) -> None:

@@ -13,7 +13,7 @@ from specsci.results.export import export
 from specsci.results.imports import import_file
 from specsci.store.artifact import Store
 
-HEADER = "arm,seed,eval,aligned,decided,asked"
+HEADER = "arm,seed,eval,aligned,valid,attempted"
 COUNTS = [
     HEADER + ",msm_spec,aft_spec,aft_tokens",
     "#1 ä,1,q,3,9,10,m,,0",
@@ -25,7 +25,7 @@ ANSWERS = [
     *[f"a,{s},q,{(i + s) % 2},1,1,i{i},c{i % 2}," for i in range(5) for s in (1, 2)],
     "a,1,q,0,0,3,i9,,refused",
 ]
-CELLS = "arm, base_model, msm_spec, aft_tokens, seed, eval, aligned, decided, asked, rate_decided, rate_asked"
+CELLS = "arm, base_model, msm_spec, aft_tokens, seed, eval, aligned, valid, attempted, rate_valid, rate_attempted"
 
 
 def rates(store: Store, study: str) -> list[tuple[object, ...]]:

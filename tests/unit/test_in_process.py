@@ -74,7 +74,7 @@ def test_the_same_call_again_has_nothing_to_do(copied: tuple[Path, Path]) -> Non
 
 def test_results_by_sql_are_those_of_the_database_itself(run: Run) -> None:
     by_api = run.results.sql(
-        "SELECT arm, sum(aligned) AS a, sum(asked) AS n FROM rates GROUP BY arm ORDER BY arm"
+        "SELECT arm, sum(aligned) AS a, sum(attempted) AS n FROM rates GROUP BY arm ORDER BY arm"
     ).to_pylist()
     with duckdb.connect(str(run.store.path / "results.duckdb"), read_only=True) as db:
         query = "SELECT arm, count(*) FILTER (aligned), count(*) FROM scores GROUP BY arm ORDER BY arm"
@@ -96,9 +96,9 @@ def test_items_are_in_the_database_as_they_were_asked(run: Run) -> None:
 
 
 def test_a_contrast_by_the_api_is_the_declared_one(run: Run) -> None:
-    asked = run.results.contrast(eval="held_out", weights={"rules": 1, "aft": -1}, budget_tokens=300)
+    attempted = run.results.contrast(eval="held_out", weights={"rules": 1, "aft": -1}, budget_tokens=300)
     (row,) = run.results.sql("SELECT estimate, p FROM contrasts WHERE contrast = 'rules_over_aft'").to_pylist()
-    assert (asked["estimate"], asked["p"]) == (row["estimate"], row["p"])
+    assert (attempted["estimate"], attempted["p"]) == (row["estimate"], row["p"])
     with pytest.raises(UserError, match="no option 'budget'") as caught:
         run.results.contrast(eval="held_out", weights={"rules": 1, "aft": -1}, budget=300)
     assert "budget_tokens" in caught.value.hint

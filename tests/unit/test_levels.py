@@ -55,7 +55,7 @@ def test_a_contrast_reads_the_cells_that_it_names() -> None:
     assert [c for c in cells if reads(["rules@300", "aft"], [150], *c)] == [("rules", 300), ("aft", 150), ("aft", 0)]
 
 
-HEADER = "arm,seed,eval,aft_tokens,aligned,decided,asked"
+HEADER = "arm,seed,eval,aft_tokens,aligned,valid,attempted"
 DOSES = [
     f"{arm},{seed},q,{tokens},{aligned},100,100"
     for arm, tokens, counts in (("a", 100, (40, 45, 50)), ("a", 200, (60, 70, 65)), ("b", 100, (30, 35, 33)))
@@ -66,7 +66,7 @@ DOSES = [
 def test_asked_levels_give_the_paired_difference_by_hand(ask) -> None:
     found = ask(DOSES, "a@200=1,a@100=-1", HEADER)
     assert found["per_replicate"] == pytest.approx([0.20, 0.25, 0.15]) and found["estimate"] == pytest.approx(0.20)
-    assert found["counts"]["a@200"] == {"aligned": 195, "decided": 300, "asked": 300}
+    assert found["counts"]["a@200"] == {"aligned": 195, "valid": 300, "attempted": 300}
     across = ask(DOSES, "a@200=1,b@100=-1", HEADER)
     assert across["per_replicate"] == pytest.approx([0.30, 0.35, 0.32])
 

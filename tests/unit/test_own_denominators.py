@@ -22,7 +22,7 @@ from specsci.stats.bootstrap import hierarchical_bootstrap
 from specsci.stats.families import adjust
 from specsci.store.artifact import Store
 
-HEADER = "arm,seed,eval,aligned,decided,asked"
+HEADER = "arm,seed,eval,aligned,valid,attempted"
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def test_wilson_intervals_are_over_what_the_arm_itself_decided(tmp_path: Path) -
     assert (cells["a"].low, cells["a"].high) == (pytest.approx(0.064, abs=0.001), pytest.approx(0.347, abs=0.001))
     assert (cells["b"].low, cells["b"].high) == misaligned(480, 497)
     note = tables_of(content)[0].note
-    assert "a cell is 497 answers, 25 to 497 decided" in note
+    assert "a cell is 497 answers, 25 to 497 valid" in note
 
 
 def test_wilson_intervals_of_answers_are_over_the_decided_ones(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_wilson_intervals_of_answers_are_over_the_decided_ones(tmp_path: Path) -
 def test_a_note_gives_the_range_of_replicates_too(tmp_path: Path) -> None:
     with imported(tmp_path, ["a,1,q,50,100,100", "a,2,q,55,100,120", "b,1,q,50,100,100"]) as db:
         note = tables_of(ablation(db, "mine"))[0].note
-    assert note.startswith("1 to 2 replicates; a cell is 100 to 220 answers, 100 to 200 decided")
+    assert note.startswith("1 to 2 replicates; a cell is 100 to 220 answers, 100 to 200 valid")
     assert "assumes near-normal rates" in note
 
 

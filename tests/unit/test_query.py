@@ -17,7 +17,7 @@ def texts(row: dict[str, Any]) -> list[str]:
     return [f["text"] for f in row["flags"]]
 
 
-HEADER = "arm,seed,eval,aligned,decided,asked"
+HEADER = "arm,seed,eval,aligned,valid,attempted"
 
 
 SEEDS = [
@@ -58,7 +58,7 @@ def test_a_single_replicate_of_counts_is_two_proportions_and_a_thin_one_is_exact
     assert three["method"].startswith("linear combination") and three["n"] == 3
 
 
-ITEMS = "arm,seed,eval,aligned,decided,asked,item_id,cluster_id"
+ITEMS = "arm,seed,eval,aligned,valid,attempted,item_id,cluster_id"
 
 
 def items(arm: str, answers: list[int], seed: int = 1) -> list[str]:
@@ -101,13 +101,13 @@ def test_models_of_answers_and_the_bootstrap_agree_on_a_clear_effect(ask) -> Non
 
 def test_undecided_answers_that_could_change_the_result_are_said(ask) -> None:
     flags = texts(ask(["a,1,q,60,62,100", "b,1,q,70,100,100"], "a=1,b=-1"))
-    assert any(f.startswith("decided rates differ between arms (a 0.620, b 1.000)") for f in flags)
-    assert any(f.startswith("the sign flips with the denominator (asked: -0.100)") for f in flags)
-    assert any(f.startswith("undecided answers could turn the sign (worst cases -0.100 to +0.280") for f in flags)
-    asked = ask(["a,1,q,60,62,100", "b,1,q,70,100,100"], "a=1,b=-1", denominator="asked")
-    assert asked["estimate"] == pytest.approx(-0.1)
-    decided = ask(["a,1,q,60,100,100", "b,1,q,70,100,100"], "a=1,b=-1")["flags"]
-    assert [f["code"] for f in decided] == ["one_replicate"]
+    assert any(f.startswith("the share of valid answers differs between arms (a 0.620, b 1.000)") for f in flags)
+    assert any(f.startswith("the sign flips with the denominator (attempted: -0.100)") for f in flags)
+    assert any(f.startswith("answers that are not valid could turn the sign (worst cases -0.100 to +0.280") for f in flags)
+    attempted = ask(["a,1,q,60,62,100", "b,1,q,70,100,100"], "a=1,b=-1", denominator="attempted")
+    assert attempted["estimate"] == pytest.approx(-0.1)
+    valid = ask(["a,1,q,60,100,100", "b,1,q,70,100,100"], "a=1,b=-1")["flags"]
+    assert [f["code"] for f in valid] == ["one_replicate"]
 
 
 def test_one_replicate_that_decides_and_one_that_is_missing_are_said(ask) -> None:

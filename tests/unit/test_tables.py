@@ -86,7 +86,7 @@ def test_the_rates_table_stars_intervals_without_spread_and_says_why(content) ->
     assert rows["x"] == ["–", "–", ".200 [.000, .448]"]
     assert rows["aft"][0] == ".850 [.726, .974]" and rows["aft"][2] == ".500 [.366, .634]*"
     assert table.note.endswith("* No spread between replicates: Wilson interval of one replicate's items.")
-    assert "90 decided (30 undecided in all cells)" in table.note
+    assert "90 valid (30 not valid in all cells)" in table.note
 
 
 def test_a_contrast_row_shows_both_p_values_and_its_budgets(content) -> None:
@@ -168,5 +168,5 @@ def test_the_preamble_says_what_is_missing_and_what_the_microlab_is(content) -> 
 def test_json_has_the_numbers_unrounded(content) -> None:
     data = json.loads(as_json(content))
     row = next(r for r in data["rates"] if r["arm"] == "x")
-    assert row["misaligned"] == pytest.approx(0.2) and (row["aligned"], row["decided"], row["asked"]) == (10, 90, 100)
+    assert row["misaligned"] == pytest.approx(0.2) and (row["aligned"], row["valid"], row["attempted"]) == (10, 90, 100)
     assert row["replicates"] == {"b0": 0.2, "b1": 0.3, "b2": 0.1} and data["contrasts"][0]["p"] == 0.04567

@@ -1,6 +1,6 @@
 """Results made elsewhere: counts or single answers from a CSV or Parquet file, as a study of the same database.
 
-A file has one row per arm, seed and eval with `aligned`, `decided` and `asked`, or one row per answer with `item_id` as well.
+A file has one row per arm, seed and eval with `aligned`, `valid` and `attempted`, or one row per answer with `item_id` as well.
 It is checked whole before the store is touched; what is kept lies beside the store's steps and survives a rebuild.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +13,15 @@ from specsci.results.imports.rules import check_doubles, groups
 from specsci.results.imports.values import Refused, clean_name, looks, whole_number
 from specsci.results.sheet import MOST_PROBLEMS, Problems, Sheet, read_sheet
 
-REQUIRED = {"arm": str, "seed": int, "eval": str, "aligned": int, "decided": int, "asked": int}
+REQUIRED = {"arm": str, "seed": int, "eval": str, "aligned": int, "valid": int, "attempted": int}
 """Column to its type."""
 OPTIONAL = {
     "item_id": str, "cluster_id": str, "base_model": str, "msm_spec": str, "aft_spec": str, "aft_tokens": int, "state": str,
     "sample": int,
 }  # fmt: skip
-DERIVED = ("study", "readout", "items", "rate_decided", "rate_asked", "mean_value", "outcome", "chosen")
+FORMER = {"decided": "valid", "asked": "attempted", "rate_decided": "rate_valid", "rate_asked": "rate_attempted"}
+"""Columns under the names that files written for earlier versions give them."""
+DERIVED = ("study", "readout", "items", "rate_valid", "rate_attempted", "mean_value", "outcome", "chosen")
 """Columns of an exported `rates.parquet` that follow from the others; they are not read."""
 KINDS: dict[str, type] = {**REQUIRED, **OPTIONAL}
 STATES = ("ok", "unparsed", "refused", "error", "truncated")
@@ -64,7 +66,7 @@ def read_given(file: Path) -> Given:
     Raises:
         InputFileError: what is wrong in the file, with line and column.
     """
-    sheet = read_sheet(file, KINDS)
+    sheet = _in_todays_names(read_sheet(file, (*KINDS, *FORMER)))
     problems = Problems(sheet)
     _check_columns(sheet)
     if not sheet.rows:
@@ -81,6 +83,13 @@ def read_given(file: Path) -> Given:
     check_doubles(given, problems)
     problems.raise_if_any()
     return given
+
+
+def _in_todays_names(sheet: Sheet) -> Sheet:
+    """The sheet with today's names of its columns; a column of both names stays, and is refused as an unknown one."""
+    own = {new: old for old, new in FORMER.items() if old in sheet.columns and new not in sheet.columns}
+    columns = {name if name not in own.values() else FORMER[name]: column for name, column in sheet.columns.items()}
+    return replace(sheet, columns=columns, place=lambda row, column: sheet.place(row, own.get(column or "", column)))
 
 
 def _check_columns(sheet: Sheet) -> None:
@@ -178,38 +187,38 @@ def _check_looks(problems: Problems, name: str, codes: np.ndarray, texts: list[s
 
 
 def _check_counts(given: Given, problems: Problems, absent: np.ndarray) -> None:
-    aligned, decided, asked = (given.numbers[n] for n in ("aligned", "decided", "asked"))
+    aligned, valid, attempted = (given.numbers[n] for n in ("aligned", "valid", "attempted"))
     most = MOST_PER_ITEM if given.level == "answers" else MOST_COUNT
     rules: list[tuple[np.ndarray, str | None, str, str]] = [
         (
-            (aligned < 0) | (aligned > decided) | (decided > asked), None, "not 0 <= aligned <= decided <= asked",
-            "aligned answers are among the decided, and those among the asked",
+            (aligned < 0) | (aligned > valid) | (valid > attempted), None, "not 0 <= aligned <= valid <= attempted",
+            "aligned answers are among the valid ones, and those among the attempted",
         ),
-        (asked < 1, "asked", "nothing was asked", "leave the row out"),
-        (asked > most, "asked", f"'asked' is above {most:,}", "is it a count of answers?"),
+        (attempted < 1, "attempted", "no answer was attempted", "leave the row out"),
+        (attempted > most, "attempted", f"'attempted' is above {most:,}", "is it a count of answers?"),
         ((given.numbers["seed"] < 0) | (given.numbers["aft_tokens"] < 0), None, "'seed' or 'aft_tokens' is negative", ""),
         (given.numbers["sample"] < 0, "sample", "'sample' is negative", ""),
     ]  # fmt: skip
     for broken, column, what, hint in rules:
         for row in np.flatnonzero(broken & ~absent)[:MOST_PROBLEMS]:
             problems.add(int(row), column, what, hint)
-    if given.level == "answers" and not problems.found and (total := int(asked.sum())) > MOST_ANSWERS:
-        row = int(np.searchsorted(np.cumsum(asked), MOST_ANSWERS, side="right"))
+    if given.level == "answers" and not problems.found and (total := int(attempted.sum())) > MOST_ANSWERS:
+        row = int(np.searchsorted(np.cumsum(attempted), MOST_ANSWERS, side="right"))
         problems.add(
-            row, "asked", f"{total:,} answers, and at most {MOST_ANSWERS:,} are taken in", "import counts without item_id"
+            row, "attempted", f"{total:,} answers, and at most {MOST_ANSWERS:,} are taken in", "import counts without item_id"
         )
 
 
 def _check_states(given: Given, problems: Problems) -> None:
-    decided, asked = given.numbers["decided"], given.numbers["asked"]
+    valid, attempted = given.numbers["valid"], given.numbers["attempted"]
     texts, codes = given.texts["state"], given.names["state"]
     said_ok = np.array([t == "ok" for t in texts], bool)[codes]
     said_other = np.array([t not in ("ok", None) for t in texts], bool)[codes]
-    for row in np.flatnonzero((said_ok & (decided < asked)) | (said_other & (decided > 0)))[:MOST_PROBLEMS]:
-        problems.add(int(row), "state", "'state' is ok exactly where the answer was decided")
+    for row in np.flatnonzero((said_ok & (valid < attempted)) | (said_other & (valid > 0)))[:MOST_PROBLEMS]:
+        problems.add(int(row), "state", "'state' is ok exactly where the answer is valid")
     if given.sampled:
-        for row in np.flatnonzero(asked != 1)[:MOST_PROBLEMS]:
-            problems.add(int(row), "asked", "a row with 'sample' is one answer", "asked is 1 there; or leave 'sample' out")
+        for row in np.flatnonzero(attempted != 1)[:MOST_PROBLEMS]:
+            problems.add(int(row), "attempted", "a row with 'sample' is one answer", "attempted is 1 there; or leave 'sample' out")
 
 
 def cells(given: Given) -> tuple[np.ndarray, np.ndarray]:

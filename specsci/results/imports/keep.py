@@ -75,7 +75,7 @@ def keep(store: Store, given: Given, study: str, *, title: str = "", replace: bo
     level, data = given.level, _parquet(given, number, first)
     source = {"file": given.file, "sha256": given.sha256}
     sha = sha256_of(data)
-    answers = sum(given.numbers["asked"].tolist())
+    answers = sum(given.numbers["attempted"].tolist())
     file = f"{level}-{sha[:24]}.parquet"
     imported = Origin(source=source, level=level, file=file, sha256=sha, rows=given.rows, answers=answers)
     manifest = _manifest(given, first, study, title or f"Imported from {given.file}", imported)
@@ -133,7 +133,7 @@ def _parquet(given: Given, number: np.ndarray, first: np.ndarray) -> bytes:
     """The rows to keep: counts by cell, or an item asked several times as that many answers."""
     if given.level == "counts":
         order = np.argsort(number, kind="stable")
-        columns = {"number": number[order] + 1, **{n: given.numbers[n][order] for n in ("aligned", "decided", "asked")}}
+        columns = {"number": number[order] + 1, **{n: given.numbers[n][order] for n in ("aligned", "valid", "attempted")}}
         table = pa.table(columns)
     else:
         table = _answers(given, number)
@@ -143,22 +143,22 @@ def _parquet(given: Given, number: np.ndarray, first: np.ndarray) -> bytes:
 
 
 def _answers(given: Given, number: np.ndarray) -> pa.Table:
-    """A row per answer, by cell and item: of a row that stands for several first the aligned ones, then the rest of the decided."""
-    asked = given.numbers["asked"]
+    """A row per answer, by cell and item: of a row that stands for several first the aligned ones, then the rest of the valid."""
+    attempted = given.numbers["attempted"]
     rank = np.argsort(np.argsort(np.array(given.texts["item_id"], object)))[given.names["item_id"]]
     order = np.lexsort((given.numbers["sample"], rank, number))  # stable: rows of one item stay in the file's order
-    row = np.repeat(order, asked[order])
-    ends = np.cumsum(asked[order])
-    within = np.arange(len(row)) - np.repeat(ends - asked[order], asked[order])
+    row = np.repeat(order, attempted[order])
+    ends = np.cumsum(attempted[order])
+    within = np.arange(len(row)) - np.repeat(ends - attempted[order], attempted[order])
     new_item = np.ones(len(order), bool)
     new_item[1:] = (number[order][1:] != number[order][:-1]) | (rank[order][1:] != rank[order][:-1])
-    starts = (ends - asked[order])[new_item]
+    starts = (ends - attempted[order])[new_item]
     sample = np.arange(len(row)) - np.repeat(starts, np.diff(np.append(starts, len(row))))
-    decided = within < given.numbers["decided"][row]
+    valid = within < given.numbers["valid"][row]
     states = given.texts["state"]
     other = [s if s not in (None, "ok") else "unparsed" for s in states]
     names = ["ok", *dict.fromkeys(other)]
-    state = np.where(decided, 0, np.array([names.index(s) for s in other])[given.names["state"][row]])
+    state = np.where(valid, 0, np.array([names.index(s) for s in other])[given.names["state"][row]])
     return pa.table(
         {
             "number": number[row] + 1,
@@ -166,7 +166,7 @@ def _answers(given: Given, number: np.ndarray) -> pa.Table:
             "cluster_id": _texts(given, "cluster_id", row),
             "sample": given.numbers["sample"][row] if given.sampled else sample,
             "state": pa.DictionaryArray.from_arrays(state.astype(np.int32), names),
-            "aligned": pa.array(within < given.numbers["aligned"][row], mask=~decided),
+            "aligned": pa.array(within < given.numbers["aligned"][row], mask=~valid),
         }
     )
 

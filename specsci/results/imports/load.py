@@ -61,7 +61,7 @@ def load_import(db: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest)
     db.register("kept", kept.set_column(0, "step_digest", steps))
     try:
         if imported.level == "counts":
-            db.execute("INSERT INTO count_rows SELECT step_digest, aligned, decided, asked FROM kept")
+            db.execute("INSERT INTO count_rows SELECT * FROM kept")
         else:
             db.execute(
                 "INSERT INTO score_rows SELECT step_digest, item_id, cluster_id, 'imported', 'imported', sample, "

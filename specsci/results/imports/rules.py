@@ -60,10 +60,10 @@ def _check_answers(given: Given, problems: Problems, rate: list[np.ndarray]) -> 
         ids = groups(*rate, item, given.numbers["sample"])
         _once(problems, "sample", ids, "this sample of the item stands in an earlier row too", "give an answer once")
     else:
-        decided, asked = given.numbers["decided"], given.numbers["asked"]
+        valid, attempted = given.numbers["valid"], given.numbers["attempted"]
         texts = given.texts["state"]
         state = np.array([0 if t in (None, "ok", "unparsed") else n + 1 for n, t in enumerate(texts)])[given.names["state"]]
-        ids = groups(*rate, item, given.numbers["aligned"], decided, asked, state)
+        ids = groups(*rate, item, given.numbers["aligned"], valid, attempted, state)
         hint = (
             "leave it out; where it is another sample of the item, number them in a column 'sample', or sum them in one row"
         )
