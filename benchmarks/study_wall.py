@@ -21,7 +21,7 @@ def run(options: Options) -> Result:
         whole = process(specsci("study", "run", options.study, "--store", folder, "--json"))
         report = json.loads(whole.out)
         trained = [r for kind in ("midtrain", "align") for r in Store(folder).records(kind)]
-        train_s = sum(r["train_s"] for r in trained)
+        train_s = sum(r.facts["train_s"] for r in trained)
     imports = best_process([sys.executable, "-c", IMPORTS], repeats=2)
     by_kind: dict[str, float] = report["busy_by_kind_s"]
     work_s = sum(by_kind.get(kind, 0.0) for kind in WORK)

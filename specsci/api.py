@@ -129,14 +129,14 @@ class StudyPlan:
 
     def as_dict(self, store: Place = None) -> dict[str, Any]:
         """The plan as plain values, with what a store already has: what `specsci study plan --json` prints."""
-        from specsci.plan.render import as_dict
+        from specsci.report.plan import as_dict
 
         seen = self._forecast(store)
         return as_dict(self.plan, seen.have, seen.findings, speeds=seen.speeds)
 
     def text(self, store: Place = None) -> str:
         """The plan as `specsci study plan` prints it."""
-        from specsci.plan.render import lines
+        from specsci.report.plan import lines
 
         seen = self._forecast(store)
         return "\n".join(lines(self.plan, seen.have, seen.findings, speeds=seen.speeds))

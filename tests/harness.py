@@ -19,6 +19,7 @@ from unittest import mock
 
 import pyarrow.parquet as pq
 
+from specsci.core.record import Record
 from specsci.database.manifest import Manifest
 
 MARK = "SPECSCI_TEST_RUN"
@@ -249,6 +250,14 @@ def edited(text: str, changes: dict[str, str]) -> str:
         assert old in text, old
         text = text.replace(old, new)
     return text
+
+
+def record(
+    kind: str, digest: str = "d" * 24, *, params: Any = None, inputs: Any = None, identity: Any = None, **facts: Any
+) -> Record:
+    """An artefact's record that a test makes up."""
+    identity = identity or {"kind": kind, "version": 1, "params": params or {}, "inputs": inputs or {}}
+    return Record.of({"kind": kind, "digest": digest, "identity": identity, "files": {}, **facts})
 
 
 def manifest(part: dict[str, Any]) -> Manifest:

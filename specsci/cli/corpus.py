@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from specsci.cli.common import emit, json_option, open_store, store_option
 from specsci.core.kinds import names
+
+if TYPE_CHECKING:
+    from specsci.core.record import Record
+    from specsci.store.artifact import Store
 
 
 @click.group()
@@ -16,14 +20,14 @@ def corpus() -> None:
     """Look at the texts a study generated."""
 
 
-def _records(store_dir: Path | None, kinds: tuple[str, ...], match: str | None) -> tuple[Any, list[dict[str, Any]]]:
+def _records(store_dir: Path | None, kinds: tuple[str, ...], match: str | None) -> tuple[Store, list[Record]]:
     from specsci.core.errors import UserError
 
     store = open_store(store_dir, create=False)
     records = [r for kind in kinds for r in store.records(kind)]
-    chosen = [r for r in records if match is None or match in r["label"] or r["digest"].startswith(match)]
+    chosen = [r for r in records if match is None or match in r.label or r.digest.startswith(match)]
     if not chosen:
-        labels = ", ".join(sorted({r["label"] for r in records})[:6])
+        labels = ", ".join(sorted({r.label for r in records})[:6])
         raise UserError(
             f"nothing generated matches '{match}'", hint=f"there are: {labels}" if labels else "run a study first"
         )
@@ -40,9 +44,9 @@ def peek(match: str | None, store_dir: Path | None, rows: int) -> None:
 
     store, records = _records(store_dir, names(lambda kind: kind.holds_texts), match)
     for record in records:
-        store.verify(record["kind"], record["digest"], ROWS)
-        click.echo(f"{record['label']} [{record['digest']}]: {record['tokens']:,} tokens")
-        for text in read_texts(store.path(record["kind"], record["digest"]))[:rows]:
+        store.verify(record.kind, record.digest, ROWS)
+        click.echo(f"{record.label} [{record.digest}]: {record.facts['tokens']:,} tokens")
+        for text in read_texts(store.path(record.kind, record.digest))[:rows]:
             click.echo("  " + text.replace("\n", "\n    "))
 
 
@@ -53,7 +57,7 @@ def peek(match: str | None, store_dir: Path | None, rows: int) -> None:
 def audit(match: str | None, store_dir: Path | None, as_json: bool) -> None:
     """Show the audits: leaked items, distinct share and tokens of every training text."""
     store, records = _records(store_dir, ("audit",), match)
-    reports = {r["label"]: store.read_json("audit", r["digest"], "audit.json") for r in records}
+    reports = {r.label: store.read_json("audit", r.digest, "audit.json") for r in records}
     if as_json:
         emit(reports)
         return

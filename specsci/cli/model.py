@@ -61,13 +61,13 @@ def export(digest: str, target: Path, store_dir: Path | None, precision: str, ad
     quiet_libraries()
     store = open_store(store_dir, create=False)
     record = find_model(store, digest)
-    store.verify(record["kind"], record["digest"])
+    store.verify(record.kind, record.digest)
     found = export_model(store, record, target, precision=precision, merge=not adapter)
     if as_json:
-        facts = {"model": record["digest"], "directory": str(target), "access": record.get("access", "public")}
+        facts = {"model": record.digest, "directory": str(target), "access": record.access}
         emit({**facts, "round_trip": asdict(found) if found else None})
         return
-    click.echo(f"wrote {record['label']} to {target}")
+    click.echo(f"wrote {record.label} to {target}")
     if found:
         click.echo(
             f"round trip: {found.mean_kl_nats:.2g} nats a token, logits at most {found.max_logit_difference:.2g} apart"

@@ -108,7 +108,7 @@ def plan_command(
 ) -> None:
     """Show what a run would do: arms, steps, tokens, updates, time, disk, and the gates' findings."""
     from specsci.plan.power import contrast_power, power_lines
-    from specsci.plan.render import as_dict, lines
+    from specsci.report.plan import as_dict, lines
     from specsci.store.artifact import Store
     from specsci.store.forecast import forecast
 

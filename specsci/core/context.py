@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specsci.core.outside import copy_all_verified, copy_verified
+from specsci.core.record import Record
 
 Progress = Callable[[int, int], None]
 Facts = dict[str, Any]
@@ -32,7 +33,7 @@ class StepContext:
     digest: str
     params: dict[str, Any]
     inputs: dict[str, Path]
-    records: dict[str, dict[str, Any]]
+    records: dict[str, Record]
     input_digests: dict[str, str]
     out: Path
     scratch: Path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -72,8 +73,9 @@ class _Bounded(Composer):
         return super().compose_node(parent, index)
 
 
+@lru_cache(maxsize=16)
 def compose(text: str) -> Node | None:
-    """The node tree of a document; None of an empty one.
+    """The node tree of a document, which nobody changes: the same text is parsed once; None of an empty one.
 
     Raises:
         Refused: too many nodes, or nested too deep.

@@ -47,7 +47,7 @@ def run_audit(context: StepContext) -> Facts:
         record = context.records[role]
         report["texts"][role] = {
             "rows": len(texts),
-            "tokens": record.get("tokens", 0),
+            "tokens": record.facts.get("tokens", 0),
             "distinct_share": round(len(set(texts)) / max(1, len(texts)), 4),
             "leaked_items": len(found),
         }
@@ -56,7 +56,7 @@ def run_audit(context: StepContext) -> Facts:
     if items and planted != len(inputs):
         raise StepFailed("the leak check missed a planted item; its verdict cannot be trusted")
     report["leaked"] = leaked
-    wanted = {r: record["identity"]["params"]["tokens"] for r, record in context.records.items() if r.startswith("corpus.")}
+    wanted = {r: record.identity.params["tokens"] for r, record in context.records.items() if r.startswith("corpus.")}
     _check_tokens(report, wanted, context.params["max_token_mismatch"])
     write_json(context.out / "audit.json", report)
     if leaked and not context.params["accepted"]:

@@ -18,7 +18,7 @@ def scored_model(context: StepContext) -> Any:
         StepFailed: the model was trained with another tokenizer or chat template than it would be served with.
     """
     record, served = context.records.get("model"), context.input_digests["tokenizer"]
-    if record is not None and record["identity"]["inputs"]["tokenizer"] != served:
+    if record is not None and record.identity.inputs["tokenizer"] != served:
         raise StepFailed(
             f"the model was trained under another tokenizer or chat template than {served}",
             hint="score it with the tokenizer it was trained with: train and serve templates must be one",

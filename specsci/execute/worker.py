@@ -21,6 +21,7 @@ from typing import Any
 from specsci.core.context import StepContext
 from specsci.core.errors import CorruptArtifact, GateRefused, SpecsciError, UserError
 from specsci.core.kinds import KINDS, TORCH
+from specsci.core.record import Record
 from specsci.core.step import OUTSIDE, Step
 from specsci.core.version import __version__
 from specsci.execute.logs import add, drop_failed, keep_failed, log_libraries, logged
@@ -202,7 +203,7 @@ def _outcome(
         return Outcome(step.digest, "failed", error=_explained(error, store.root))
 
 
-def _verified(store: Store, kind: str, digest: str, verified: set[str]) -> dict[str, Any]:
+def _verified(store: Store, kind: str, digest: str, verified: set[str]) -> Record:
     """An input's record; its digests are checked the first time this worker meets it."""
     folder = store.path(kind, digest)
     if digest in verified:

@@ -122,7 +122,7 @@ class Retirements:
         if step not in self._below:
             self._below[step] = frozenset({step})
             record = read_record(self._folders[step]) if step in self._folders else None
-            inputs = record["identity"]["inputs"].values() if record else ()
+            inputs = record.identity.inputs.values() if record else ()
             self._below[step] = frozenset({step}.union(*(self._named(d) for d in inputs)))
         return self._below[step]
 

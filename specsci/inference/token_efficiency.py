@@ -116,7 +116,7 @@ def _generated(store: Store, manifest: Manifest, arm: str) -> float:
     cells = sorted((c for c in manifest.cells if c.arm == arm), key=lambda c: -c.aft_tokens)
     models = {cell.seed: cell.model_digest for cell in cells}  # of each the one that was aligned least
     written = [
-        sum(step.get("tokens", 0) for step in ancestors(store, model) if step["kind"] == "corpus")
+        sum(made.facts.get("tokens", 0) for made in ancestors(store, model) if made.kind == "corpus")
         for model in models.values()
         if model
     ]

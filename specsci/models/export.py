@@ -9,6 +9,7 @@ from typing import Any
 
 from specsci.core.errors import SpecsciError, StoreError, UserError
 from specsci.core.files import leftovers, obey_umask, remove, temporary_beside
+from specsci.core.record import Record
 from specsci.models.hf import ADAPTER, FP32, MODEL, WeightFormat, load_model, load_weights, save_model, save_tokenizer
 from specsci.models.remote_code import copy_code, is_trusted
 from specsci.recipe.recipe import Recipe
@@ -31,7 +32,7 @@ class RoundTrip:
 
 
 def export_model(
-    store: Store, record: dict[str, Any], target: Path, *, precision: str = "fp32", merge: bool = True
+    store: Store, record: Record, target: Path, *, precision: str = "fp32", merge: bool = True
 ) -> RoundTrip | None:
     """Write a model of the store into the new directory `target`.
 
@@ -52,15 +53,15 @@ def export_model(
     for left in leftovers(target.absolute().parent, target.name):
         remove(left)
     temporary = temporary_beside(target)
-    inputs = record["identity"]["inputs"]
-    own = store.path(record["kind"], record["digest"])
+    inputs = record.identity.inputs
+    own = store.path(record.kind, record.digest)
     tokenizer = _whole(store, "tokenizer", inputs["tokenizer"]) if "tokenizer" in inputs else None
     try:
         found = None
         if merge:
             found = _merged(store, record, own, temporary, precision)
         else:
-            _copy_adapter(own, temporary, record["identity"]["params"].get("chain", "continue"))
+            _copy_adapter(own, temporary, record.identity.params.get("chain", "continue"))
         if tokenizer is not None:
             save_tokenizer(tokenizer, temporary)
         write_json(temporary / CARD, _card(record, temporary, precision if merge else "", found))
@@ -86,10 +87,10 @@ def _copy_adapter(own: Path, folder: Path, chain: str) -> None:
     shutil.copytree(own / ADAPTER, folder)
 
 
-def _merged(store: Store, record: dict[str, Any], own: Path, folder: Path, precision: str) -> RoundTrip:
+def _merged(store: Store, record: Record, own: Path, folder: Path, precision: str) -> RoundTrip:
     import torch
 
-    recipe = Recipe.model_validate(record["identity"]["params"].get("recipe", {"method": "full"}))
+    recipe = Recipe.model_validate(record.identity.params.get("recipe", {"method": "full"}))
     model = _load(store, record, own, WeightFormat(**recipe.weight_format))
     rows = _sample(record, model)
     with torch.no_grad():
@@ -116,20 +117,20 @@ def _merged(store: Store, record: dict[str, Any], own: Path, folder: Path, preci
     return found
 
 
-def _load(store: Store, record: dict[str, Any], own: Path, weight_format: WeightFormat) -> Any:
+def _load(store: Store, record: Record, own: Path, weight_format: WeightFormat) -> Any:
     return load_model(*_places(store, record, own), **_below(store, record), weight_format=weight_format).eval()
 
 
-def _places(store: Store, record: dict[str, Any], own: Path) -> tuple[Path, Path | None]:
-    base = record["identity"]["inputs"].get("base")
+def _places(store: Store, record: Record, own: Path) -> tuple[Path, Path | None]:
+    base = record.identity.inputs.get("base")
     return (_whole(store, "base", base), own) if base else (own, None)
 
 
-def _below(store: Store, record: dict[str, Any]) -> dict[str, Any]:
-    chain = record["identity"]["params"].get("chain", "continue")
+def _below(store: Store, record: Record) -> dict[str, Any]:
+    chain = record.identity.params.get("chain", "continue")
     if chain == "continue":
         return {}
-    return {"below": _whole(store, "midtrain", record["identity"]["inputs"]["model"]), "merge": chain == "merge"}
+    return {"below": _whole(store, "midtrain", record.identity.inputs["model"]), "merge": chain == "merge"}
 
 
 def _whole(store: Store, kind: str, digest: str) -> Path:
@@ -138,11 +139,11 @@ def _whole(store: Store, kind: str, digest: str) -> Path:
     return store.path(kind, digest)
 
 
-def _sample(record: dict[str, Any], model: Any) -> list[Any]:
+def _sample(record: Record, model: Any) -> list[Any]:
     """Token rows to compare on: random ones, which no training has made easy."""
     import torch
 
-    generator = torch.Generator().manual_seed(int(record["digest"][:8], 16))
+    generator = torch.Generator().manual_seed(int(record.digest[:8], 16))
     shape = (4, SAMPLE_TOKENS // 16)
     return [torch.randint(0, int(model.config.get_text_config().vocab_size), shape, generator=generator) for _ in range(4)]
 
@@ -156,12 +157,12 @@ def _compare(want: list[Any], got: list[Any]) -> RoundTrip:
     return RoundTrip(kl.numel(), float(kl.mean()), difference)
 
 
-def _card(record: dict[str, Any], folder: Path, precision: str, found: RoundTrip | None) -> dict[str, Any]:
+def _card(record: Record, folder: Path, precision: str, found: RoundTrip | None) -> dict[str, Any]:
     return {
-        "model": record["digest"],
-        "label": record["label"],
-        "access": record.get("access", "public"),
-        "base": record["identity"]["inputs"].get("base"),
+        "model": record.digest,
+        "label": record.label,
+        "access": record.access,
+        "base": record.identity.inputs.get("base"),
         "precision": precision,
         "round_trip": asdict(found) if found else None,
         "chat_template_digest": template_digest(folder),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from specsci.core.findings import Flag
 from specsci.core.levels import arm_of
+from specsci.core.record import Record
 from specsci.plan.gates import Finding
 from specsci.plan.plan import Plan
 
@@ -44,7 +44,7 @@ def _apart(first: float, second: float) -> bool:
     return max(first, second) > APART * min(first, second)
 
 
-def distinct_findings(plan: Plan, records: dict[str, dict[str, Any] | None]) -> list[Finding]:
+def distinct_findings(plan: Plan, records: dict[str, Record | None]) -> list[Finding]:
     """The same of a plan's contrasts, as far as its corpora are in the store.
 
     Args:
@@ -53,8 +53,8 @@ def distinct_findings(plan: Plan, records: dict[str, dict[str, Any] | None]) -> 
     counts: dict[str, list[tuple[int, int]]] = {}
     for step in plan.steps.values():
         record = records.get(step.digest) if step.kind == "corpus" else None
-        if record and record.get("documents"):
-            counts.setdefault(step.params["variant"], []).append((record["distinct"], record["documents"]))
+        if record and record.facts.get("documents"):
+            counts.setdefault(step.params["variant"], []).append((record.facts["distinct"], record.facts["documents"]))
     shares = {
         spec: (sum(d for d, _ in found) / len(found), sum(d / n for d, n in found) / len(found))
         for spec, found in counts.items()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from specsci.core.record import Record
 from specsci.core.step import Step
 from specsci.plan.plan import Plan
 from specsci.recipe.recipe import Recipe
@@ -65,16 +66,16 @@ def _side(values: dict[str, Any], key: str, unsaid: dict[str, Any]) -> str:
     return f"{_shown(unsaid[key])} (default)" if key in unsaid else ABSENT
 
 
-def explain(plan: Plan, have: set[str], records: Iterable[dict[str, Any]]) -> list[Reason]:
+def explain(plan: Plan, have: set[str], records: Iterable[Record]) -> list[Reason]:
     """Reasons for every step that the store lacks, inputs before dependents.
 
     Args:
         have: digests of complete artefacts.
         records: their records (identity, label), to find what changed.
     """
-    by_key: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    by_key: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        by_key.setdefault((record["kind"], record.get("label", "")), []).append(record)
+        by_key.setdefault((record.kind, record.label), []).append(record)
     reasons = []
     for step in plan.steps.values():
         if step.digest in have:
@@ -86,12 +87,12 @@ def explain(plan: Plan, have: set[str], records: Iterable[dict[str, Any]]) -> li
     return reasons
 
 
-def _changes(step: Step, candidates: list[dict[str, Any]]) -> list[str]:
+def _changes(step: Step, candidates: list[Record]) -> list[str]:
     """The fewest own-field differences to an artefact with the same label; input digests are left out."""
     own = {"version": step.identity["version"], "params": step.params}
     unsaid = defaults()
     options = [
-        differences({"version": c["identity"]["version"], "params": c["identity"]["params"]}, own, unsaid)
+        differences({"version": c.identity.version, "params": c.identity.params}, own, unsaid)
         for c in candidates
     ]
     changed = [o for o in options if o]

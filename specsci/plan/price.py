@@ -14,6 +14,7 @@ from typing import Any
 from specsci.core.errors import UserError, nearest
 from specsci.core.kinds import names, trains
 from specsci.core.machine import PEAK_FLOP_PER_S, cores, gpu_name, peak_flop_per_s, visible_gpus
+from specsci.core.record import Record
 from specsci.core.step import Step
 from specsci.plan.cost import SMALL_STEP_S
 from specsci.plan.plan import Plan
@@ -135,7 +136,7 @@ def hourly_usd(plan: Plan) -> float | None:
 class Speeds:
     """How long steps took that a store has: by device, kind, size of the model and method."""
 
-    def __init__(self, plan: Plan, records: Iterable[dict[str, Any]] = ()) -> None:
+    def __init__(self, plan: Plan, records: Iterable[Record] = ()) -> None:
         sizes = {d: s.cost.get("parameters") for d, s in plan.steps.items() if s.kind == "base"}
         found: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
         for record in records:
@@ -159,22 +160,21 @@ class Speeds:
         return found and found[1]
 
 
-def _taken(record: dict[str, Any], sizes: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[float, float]] | None:
-    """A step's sort, and its seconds for a token and besides; None where its record does not tell (or is damaged)."""
-    identity, where = record.get("identity"), record.get("provenance")
-    inputs = identity.get("inputs") if isinstance(identity, dict) else None
-    base = inputs.get("base") if isinstance(inputs, dict) else None
-    parameters, busy = sizes.get(base) if isinstance(base, str) else None, record.get("busy_s")
-    if parameters is None or not isinstance(busy, int | float):
+def _taken(record: Record, sizes: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[float, float]] | None:
+    """A step's sort, and its seconds for a token and besides; None where its record does not tell."""
+    facts, busy = record.facts, record.busy_s
+    parameters = sizes.get(record.identity.inputs.get("base", ""))
+    if parameters is None or busy is None:
         return None
-    if not trains(str(record.get("kind"))):
+    if not trains(record.kind):
+        where = facts.get("provenance")
         device = str(where.get("device", "")) if isinstance(where, dict) else ""
-        return (device, str(record.get("kind")), parameters), (0.0, busy)
-    trained, spent = record.get("tokens"), record.get("train_s")
+        return (device, record.kind, parameters), (0.0, busy)
+    trained, spent = facts.get("tokens"), facts.get("train_s")
     if not (isinstance(trained, int | float) and isinstance(spent, int | float) and trained > 0 and spent > 0):
         return None
-    sort = (str(record.get("method", "")), str(record.get("devices", 1)))
-    return (str(record.get("device_name", "")), "train", parameters, *sort), (spent / trained, max(0.0, busy - spent))
+    sort = (str(facts.get("method", "")), str(facts.get("devices", 1)))
+    return (str(facts.get("device_name", "")), "train", parameters, *sort), (spent / trained, max(0.0, busy - spent))
 
 
 def estimate(plan: Plan, steps: list[Step], place: Place, speeds: Speeds | None = None) -> Estimate:

@@ -114,10 +114,10 @@ def _settings(store: Store, model: str | None) -> dict[tuple[str, str], Any]:
     """(kind, field) to the declared values of a model's training steps, its seeds left out."""
     out: dict[tuple[str, str], Any] = {}
     for record in ancestors(store, model) if model else []:
-        if record["kind"] in ("midtrain", "align"):
-            out |= {(record["kind"], k): v for k, v in record["identity"]["params"].items() if k != "seed"}
-        elif record["kind"] == "base":
-            out["base", "weights"] = record["digest"]
+        if record.kind in ("midtrain", "align"):
+            out |= {(record.kind, k): v for k, v in record.identity.params.items() if k != "seed"}
+        elif record.kind == "base":
+            out["base", "weights"] = record.digest
     return out
 
 
@@ -150,12 +150,12 @@ def _absolute(store: Store, kind: str, step: str) -> Path:
 
 
 def _documents(store: Store, specs: set[str | None], units: set[str]) -> list[dict[str, Any]]:
-    corpora = [r for r in store.records("corpus") if r["identity"]["inputs"]["spec"] in specs]
+    corpora = [r for r in store.records("corpus") if r.identity.inputs["spec"] in specs]
     if not corpora or not units:
         return []
     for record in corpora:
-        store.verify("corpus", record["digest"], "rows.parquet")
-    files = escaped([_absolute(store, "corpus", r["digest"]) / "rows.parquet" for r in corpora])
+        store.verify("corpus", record.digest, "rows.parquet")
+    files = escaped([_absolute(store, "corpus", r.digest) / "rows.parquet" for r in corpora])
     with duckdb.connect() as db:
         return rows(db, _DOCUMENTS, {"files": files, "units": sorted(units)})
 

@@ -10,6 +10,7 @@ from typing import Any
 from specsci.core.errors import SpecsciError, UserError
 from specsci.core.kinds import names
 from specsci.core.levels import arm_of
+from specsci.core.record import Record
 from specsci.database.connection import connect, rows
 from specsci.database.manifest import manifests
 from specsci.database.parquet import read_columns
@@ -25,34 +26,34 @@ def models() -> tuple[str, ...]:
     return names(lambda kind: kind.holds_model)
 
 
-def find_model(store: Store, text: str) -> dict[str, Any]:
+def find_model(store: Store, text: str) -> Record:
     """The record of the one model whose digest begins with `text`.
 
     Raises:
         UserError: none, or several.
     """
     records = [r for kind in models() for r in store.records(kind)]
-    found = [r for r in records if text and r["digest"].startswith(text)]
+    found = [r for r in records if text and r.digest.startswith(text)]
     if len(found) == 1:
         return found[0]
     if found:
-        shown = ", ".join(r["digest"] for r in found[:4])
+        shown = ", ".join(r.digest for r in found[:4])
         raise UserError(f"{len(found)} models begin with '{text}'", hint=f"give more digits: {shown}")
     hint = '`specsci results sql "SELECT DISTINCT arm, seed, aft_tokens, model_digest FROM arms"` lists them'
     raise UserError(f"no model '{text}' in {store.root}", hint=hint)
 
 
-def ancestors(store: Store, digest: str) -> list[dict[str, Any]]:
+def ancestors(store: Store, digest: str) -> list[Record]:
     """The records of everything that a step was made from, itself last, inputs first; empty for one that is gone."""
-    order: dict[str, dict[str, Any]] = {}
+    order: dict[str, Record] = {}
 
-    def visit(current: dict[str, Any]) -> None:
-        if current["digest"] in order:
+    def visit(current: Record) -> None:
+        if current.digest in order:
             return
-        for record in map(lambda d: _record(store, d), current["identity"]["inputs"].values()):
+        for record in map(lambda d: _record(store, d), current.identity.inputs.values()):
             if record:
                 visit(record)
-        order[current["digest"]] = current
+        order[current.digest] = current
 
     start = _record(store, digest)
     if start:
@@ -60,7 +61,7 @@ def ancestors(store: Store, digest: str) -> list[dict[str, Any]]:
     return list(order.values())
 
 
-def _record(store: Store, digest: str) -> dict[str, Any] | None:
+def _record(store: Store, digest: str) -> Record | None:
     for folder in (store.root / "steps").glob(f"*/{digest}"):
         return read_record(folder)
     return None
@@ -73,23 +74,23 @@ def lineage(store: Store, model: str, family_folder: Any = None) -> dict[str, An
         family_folder: a function from a family's name to its folder, for its approvals; None where it is gone.
     """
     record = find_model(store, model)
-    chain = ancestors(store, record["digest"])
-    uses = list(_uses(store, record["digest"]))
-    specs = [_spec(store, r, family_folder) for r in chain if r["kind"] == "spec"]
+    chain = ancestors(store, record.digest)
+    uses = list(_uses(store, record.digest))
+    specs = [_spec(store, r, family_folder) for r in chain if r.kind == "spec"]
     return {
-        "model": {k: record[k] for k in ("digest", "kind", "label")},
-        "access": record.get("access", "public"),
+        "model": {"digest": record.digest, "kind": record.kind, "label": record.label},
+        "access": record.access,
         "studies": uses,
         "specs": specs,
-        "corpora": [corpus_facts(store, r) for r in chain if r["kind"] == "corpus"],
+        "corpora": [corpus_facts(store, r) for r in chain if r.kind == "corpus"],
         "gates": list(_gates(store, chain)),
-        "training": [_training(r) for r in chain if r["kind"] in ("midtrain", "align")],
+        "training": [_training(r) for r in chain if r.kind in ("midtrain", "align")],
         "base": [
-            {"label": r["label"], "digest": r["digest"], **r["identity"]["params"]} for r in chain if r["kind"] == "base"
+            {"label": r.label, "digest": r.digest, **r.identity.params} for r in chain if r.kind == "base"
         ],
-        "evals": list(_evals(store, record["digest"])),
+        "evals": list(_evals(store, record.digest)),
         "claims": list(_claims(store, uses)),
-        "steps": [{"kind": r["kind"], "digest": r["digest"], "label": r["label"]} for r in chain],
+        "steps": [{"kind": r.kind, "digest": r.digest, "label": r.label} for r in chain],
     }
 
 
@@ -114,9 +115,9 @@ def _uses(store: Store, digest: str) -> Iterator[dict[str, Any]]:
                 yield row
 
 
-def _spec(store: Store, record: dict[str, Any], family_folder: Any) -> dict[str, Any]:
-    spec = store.read_json("spec", record["digest"], "spec.json")
-    out = {**spec, "digest": record["digest"], "words": record.get("words"), "approvals": None}
+def _spec(store: Store, record: Record, family_folder: Any) -> dict[str, Any]:
+    spec = store.read_json("spec", record.digest, "spec.json")
+    out = {**spec, "digest": record.digest, "words": record.facts.get("words"), "approvals": None}
     folder: Path | None = family_folder(spec["family"]) if family_folder else None
     changes = read_changes(folder) if folder else None
     entry = changes.entry(spec["version"]) if changes else None
@@ -136,66 +137,66 @@ def _same_text(folder: Path, spec: dict[str, Any], wanted: str) -> bool:
         return False
 
 
-def corpus_facts(store: Store, record: dict[str, Any]) -> dict[str, Any]:
+def corpus_facts(store: Store, record: Record) -> dict[str, Any]:
     """A corpus: how it was made, and its documents and tokens by clause."""
-    store.verify("corpus", record["digest"], ROWS)
-    table = read_columns(store.path("corpus", record["digest"]) / ROWS, ["clause_id", "tokens"])
+    store.verify("corpus", record.digest, ROWS)
+    table = read_columns(store.path("corpus", record.digest) / ROWS, ["clause_id", "tokens"])
     counts: dict[str, dict[str, int]] = {}
     for clause, tokens in zip(table["clause_id"].to_pylist(), table["tokens"].to_pylist(), strict=True):
         row = counts.setdefault(clause, {"documents": 0, "tokens": 0})
         row["documents"] += 1
         row["tokens"] += tokens
-    params = record["identity"]["params"]
+    params = record.identity.params
     return {
-        "label": record["label"],
-        "digest": record["digest"],
+        "label": record.label,
+        "digest": record.digest,
         "backend": params["backend"],
         "grammar": params.get("grammar"),
         "seed": params["seed"],
-        "documents": record["documents"],
-        "tokens": record["tokens"],
+        "documents": record.facts["documents"],
+        "tokens": record.facts["tokens"],
         "by_clause": counts,
     }
 
 
-def _gates(store: Store, chain: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _gates(store: Store, chain: list[Record]) -> Iterator[dict[str, Any]]:
     """The audits that looked at one of the chain's texts."""
-    digests = {r["digest"] for r in chain}
+    digests = {r.digest for r in chain}
     for record in store.records("audit"):
-        roles = [role for role, d in record["identity"]["inputs"].items() if d in digests]
+        roles = [role for role, d in record.identity.inputs.items() if d in digests]
         if roles:
-            report = store.read_json("audit", record["digest"], "audit.json")
+            report = store.read_json("audit", record.digest, "audit.json")
             yield {
-                "label": record["label"],
-                "digest": record["digest"],
+                "label": record.label,
+                "digest": record.digest,
                 "items": report["items"],
-                "accepted": record["identity"]["params"]["accepted"],
+                "accepted": record.identity.params["accepted"],
                 "texts": {role: report["texts"][role] for role in roles},
             }
 
 
-def _training(record: dict[str, Any]) -> dict[str, Any]:
-    params = record["identity"]["params"]
+def _training(record: Record) -> dict[str, Any]:
+    params = record.identity.params
     facts = ("tokens", "updates", "supervised_tokens", "fill", "train_s", "method")
     return {
-        "label": record["label"],
-        "digest": record["digest"],
+        "label": record.label,
+        "digest": record.digest,
         "declared_tokens": params["tokens"],
         "recipe": params["recipe"],
         "seed": params["seed"],
-        **{k: record[k] for k in facts if k in record},
-        "provenance": record.get("provenance", {}),
+        **{k: record.facts[k] for k in facts if k in record.facts},
+        "provenance": record.facts.get("provenance", {}),
     }
 
 
 def _evals(store: Store, digest: str) -> Iterator[dict[str, Any]]:
     """Scores of the model, once per item set, with their three counts."""
     for record in store.records("score"):
-        inputs = record["identity"]["inputs"]
+        inputs = record.identity.inputs
         if inputs.get("model", inputs["base"]) == digest:
             names = {"aligned": "aligned", "valid": "decided", "attempted": "asked"}  # today's, and those of earlier records
-            counts = {name: record.get(name, record.get(former)) for name, former in names.items()}
-            yield {"label": record["label"], "digest": record["digest"], **counts}
+            counts = {name: record.facts.get(name, record.facts.get(former)) for name, former in names.items()}
+            yield {"label": record.label, "digest": record.digest, **counts}
 
 
 def _claims(store: Store, uses: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from specsci.core.errors import UserError
 from specsci.core.findings import sentence
+from specsci.core.record import Record
 from specsci.provenance.lineage import corpus_facts, find_model, lineage, models
 from specsci.recipe.recipe import Recipe
 from specsci.report.lineage import scores_table
@@ -23,29 +24,29 @@ def card_of(store: Store, digest: str) -> str:
     Raises:
         UserError: no model or corpus begins so, or several do.
     """
-    corpora = [r for r in store.records("corpus") if digest and r["digest"].startswith(digest)]
-    trained = [r for kind in models() for r in store.records(kind) if digest and r["digest"].startswith(digest)]
+    corpora = [r for r in store.records("corpus") if digest and r.digest.startswith(digest)]
+    trained = [r for kind in models() for r in store.records(kind) if digest and r.digest.startswith(digest)]
     if len(corpora) == 1 and not trained:
         return data_card(store, corpora[0])
     if corpora:
-        shown = ", ".join(r["digest"] for r in [*corpora, *trained][:4])
+        shown = ", ".join(r.digest for r in [*corpora, *trained][:4])
         raise UserError(f"{len(corpora) + len(trained)} artefacts begin with '{digest}'", hint=f"give more digits: {shown}")
     return model_card(store, find_model(store, digest))
 
 
-def model_card(store: Store, record: dict[str, Any]) -> str:
+def model_card(store: Store, record: Record) -> str:
     """The card of one trained model: lineage, training, scores with their denominators, claims and their flags."""
     from huggingface_hub import ModelCard, ModelCardData
 
-    chain = lineage(store, record["digest"])
+    chain = lineage(store, record.digest)
     base = chain["base"][0] if chain["base"] else {}
     data = ModelCardData(
         library_name="transformers", pipeline_tag="text-generation", tags=["model-spec-midtraining", "specsci"],
-        base_model=_hub_name(base.get("source", "")), model_name=f"{record['label']} [{record['digest']}]",
+        base_model=_hub_name(base.get("source", "")), model_name=f"{record.label} [{record.digest}]",
     )  # fmt: skip
     parts = [
-        f"# {record['label']}",
-        f"`{record['kind']} {record['digest']}`, made with specsci. Access: {chain['access']}.",
+        f"# {record.label}",
+        f"`{record.kind} {record.digest}`, made with specsci. Access: {chain['access']}.",
         *_uses(chain),
         "## Training",
         *[f"- Base: {b.get('source', 'a model directory')} `{b['digest']}`" for b in chain["base"]],
@@ -65,11 +66,11 @@ def model_card(store: Store, record: dict[str, Any]) -> str:
     return _card(ModelCard, data, parts)
 
 
-def data_card(store: Store, record: dict[str, Any]) -> str:
+def data_card(store: Store, record: Record) -> str:
     """The card of one corpus: spec, backend, counts by clause, provenance of every row."""
     from huggingface_hub import DatasetCard, DatasetCardData
 
-    params = record["identity"]["params"]
+    params = record.identity.params
     facts = corpus_facts(store, record)
     data = DatasetCardData(
         pretty_name=f"{params['family']} {params['variant']}", tags=["model-spec-midtraining", "specsci", "synthetic"]
@@ -78,12 +79,12 @@ def data_card(store: Store, record: dict[str, Any]) -> str:
     for clause, counts in sorted(facts["by_clause"].items()):
         table.rows.append([clause, f"{counts['documents']:,}", f"{counts['tokens']:,}"])
     parts = [
-        f"# {record['label']}",
-        f"`corpus {record['digest']}`, made with specsci. Access: {record.get('access', 'public')}.",
+        f"# {record.label}",
+        f"`corpus {record.digest}`, made with specsci. Access: {record.access}.",
         f"Synthetic documents about a model, generated from variant *{params['variant']}* of the spec family "
         f"*{params['family']}* by the backend *{params['backend']}* with seed {params['seed']}.",
-        f"- {record['documents']:,} documents, {record['distinct']:,} distinct, {record['tokens']:,} tokens of the trained model's tokenizer",
-        f"- spec `{record['identity']['inputs']['spec']}`, tokenizer `{record['identity']['inputs']['tokenizer']}`, {_wrote(params)}",
+        f"- {record.facts['documents']:,} documents, {record.facts['distinct']:,} distinct, {record.facts['tokens']:,} tokens of the trained model's tokenizer",
+        f"- spec `{record.identity.inputs['spec']}`, tokenizer `{record.identity.inputs['tokenizer']}`, {_wrote(params)}",
         f"- identity: {', '.join(f'{k} = {v}' for k, v in params['identity'].items()) or 'none'}",
         markdown([table]),
         "## Columns",

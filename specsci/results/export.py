@@ -32,7 +32,7 @@ def label_of(store: Store, manifest: Manifest) -> str:
     for digest, kind in manifest.steps.items():
         path = store.path(kind, digest) / "record.json"
         if kind in labelled and path.is_file():
-            labels.add(store.record(kind, digest).get("access", "public"))
+            labels.add(store.record(kind, digest).access)
     return max(labels, key=lambda label: ACCESS.index(label) if label in ACCESS else len(ACCESS) - 1)
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from specsci.core.errors import CorruptArtifact, SpecsciError, StoreError
 from specsci.core.kinds import KINDS, Rows
+from specsci.core.record import Record
 from specsci.database.manifest import Manifest, damaged_manifests
 from specsci.database.manifest_parts import Eval, Part
 from specsci.database.parquet import ingest
@@ -61,9 +62,9 @@ def _row(kind: str, error: SpecsciError, study: str) -> LeftOut:
     return (kind, error.where, study, error.what, error.hint)
 
 
-def _records(store: Store, found: list[Manifest]) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
+def _records(store: Store, found: list[Manifest]) -> tuple[dict[str, Record], list[LeftOut]]:
     """The records of all artefacts that are there and whole, and the rows of `left_out` of those that are not."""
-    records: dict[str, dict[str, Any]] = {}
+    records: dict[str, Record] = {}
     missing: dict[str, LeftOut] = {}
     for manifest in found:
         for step, kind in manifest.steps.items():
@@ -78,26 +79,26 @@ def _records(store: Store, found: list[Manifest]) -> tuple[dict[str, dict[str, A
 
 
 def _ingest_rows(
-    db: duckdb.DuckDBPyConnection, store: Store, records: dict[str, dict[str, Any]], found: list[Manifest]
+    db: duckdb.DuckDBPyConnection, store: Store, records: dict[str, Record], found: list[Manifest]
 ) -> list[LeftOut]:
     """Put the artefacts' rows into their tables; records of those whose rows are not a table are taken out of `records`."""
     missing: list[LeftOut] = []
     by_rows: dict[Rows, list[str]] = {}
     for step, record in records.items():
-        kind = KINDS.get(record["kind"])
+        kind = KINDS.get(record.kind)
         if kind is not None and kind.rows is not None:
             by_rows.setdefault(kind.rows, []).append(step)
     for rows, steps in by_rows.items():
         for step, why in _ingest(db, store, rows, {s: records[s] for s in steps}).items():
             study = next(m.study for m in found if step in m.steps)
-            missing.append((records[step]["kind"], step, study, why, MADE_ANEW))
+            missing.append((records[step].kind, step, study, why, MADE_ANEW))
             del records[step]
     return missing
 
 
-def _ingest(db: duckdb.DuckDBPyConnection, store: Store, rows: Rows, records: dict[str, dict[str, Any]]) -> dict[str, str]:
+def _ingest(db: duckdb.DuckDBPyConnection, store: Store, rows: Rows, records: dict[str, Record]) -> dict[str, str]:
     """Put files into a table, all at once; where that fails, one by one, and say which do not fit and why."""
-    files = {step: store.path(r["kind"], step) / rows.file for step, r in records.items()}
+    files = {step: store.path(r.kind, step) / rows.file for step, r in records.items()}
     values = {step: {name: _at(r, path) for name, path in rows.of_record} for step, r in records.items()}
     query = f"INSERT INTO {rows.table} SELECT named.step_digest, {rows.select} {{source}}"
     unfit = (duckdb.InvalidInputException, duckdb.BinderException, duckdb.ConversionException, StoreError)
@@ -115,10 +116,10 @@ def _ingest(db: duckdb.DuckDBPyConnection, store: Store, rows: Rows, records: di
     return bad
 
 
-def _at(record: dict[str, Any], path: str) -> str | None:
+def _at(record: Record, path: str) -> str | None:
     """The text at the first dotted path of several (`|` between them) that a record has; None where it has none."""
     for one in path.split("|"):
-        value: Any = record
+        value: Any = record.plain()
         for key in one.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         if value is not None:
@@ -171,29 +172,26 @@ def _arm_rows(found: list[Manifest]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-_OWN = ("format", "seal", "kind", "digest", "label", "identity", "files", "busy_s")
-
-
-def _step_row(study: str, record: dict[str, Any]) -> dict[str, Any]:
-    facts = {k: v for k, v in record.items() if k not in _OWN}
+def _step_row(study: str, record: Record) -> dict[str, Any]:
+    facts = record.facts
     return {
         "study": study,
-        "step_digest": record["digest"],
-        "kind": record["kind"],
-        "label": record["label"],
-        "busy_s": record.get("busy_s"),
-        "bytes": sum(f["bytes"] for f in record["files"].values()),
-        "tokens": record.get("tokens"),
-        "updates": record.get("updates"),
-        "supervised_tokens": record.get("supervised_tokens"),
-        "device": record.get("device_name"),
-        "tokens_per_s": record.get("tokens_per_s"),
-        "peak_gib": record.get("peak_device_gib") or record.get("peak_rss_gib"),
-        "mfu": record.get("mfu"),
-        "energy_wh": record.get("energy_wh"),
-        "cost_usd": record.get("cost_usd"),
-        "identity": json.dumps(record["identity"]),
-        "facts": json.dumps(facts),
+        "step_digest": record.digest,
+        "kind": record.kind,
+        "label": record.label,
+        "busy_s": record.busy_s,
+        "bytes": sum(f.bytes for f in record.files.values()),
+        "tokens": facts.get("tokens"),
+        "updates": facts.get("updates"),
+        "supervised_tokens": facts.get("supervised_tokens"),
+        "device": facts.get("device_name"),
+        "tokens_per_s": facts.get("tokens_per_s"),
+        "peak_gib": facts.get("peak_device_gib") or facts.get("peak_rss_gib"),
+        "mfu": facts.get("mfu"),
+        "energy_wh": facts.get("energy_wh"),
+        "cost_usd": facts.get("cost_usd"),
+        "identity": json.dumps(record.plain()["identity"]),
+        "facts": json.dumps({"access": record.access, **facts} if "access" in record.model_fields_set else facts),
     }
 
 

@@ -41,6 +41,7 @@ class Leak:
     text: str
 
 
+@lru_cache(maxsize=1 << 16)
 def stem(word: str) -> str:
     """A word without its ending: `leaking`, `leaks` and `leaked` are one, and so are `deny` and `denies`.
 

@@ -17,9 +17,10 @@ from typing import Any
 from specsci.core.errors import CorruptArtifact, StepFailed, StoreError, UserError
 from specsci.core.files import obey_umask, sync, write_json, write_text
 from specsci.core.ids import file_sha256
+from specsci.core.record import FORMAT, Record
 from specsci.core.step import Step
 from specsci.core.user_files import unhidden
-from specsci.store.record import FORMAT, MADE_ANEW, RECORD, check_record, holds, load_record, read_record, sealed
+from specsci.store.record import MADE_ANEW, RECORD, check_record, holds, load_record, read_record, sealed
 
 __all__ = ["LOG", "RECORD", "Store", "is_complete", "read_record", "write_json", "write_text"]
 
@@ -68,7 +69,7 @@ class Store:
             present[kind] = set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208 - names alone, of many
         return {s.digest for s in steps if s.digest in present[s.kind] and self.has(s)}
 
-    def verify(self, kind: str, digest: str, only: str | None = None) -> dict[str, Any]:
+    def verify(self, kind: str, digest: str, only: str | None = None) -> Record:
         """The record of an artefact whose every file (or the one named) has its recorded SHA-256.
 
         Raises:
@@ -76,16 +77,16 @@ class Store:
         """
         folder = self.path(kind, digest)
         record = self.record(kind, digest)
-        for name in record["files"] if only is None else [only]:
-            path, facts = folder / name, record["files"].get(name)
-            known = facts is not None and path.is_file() and path.stat().st_size == facts["bytes"]
-            if not known or file_sha256(path) != facts["sha256"]:
+        for name in record.files if only is None else [only]:
+            path, facts = folder / name, record.files.get(name)
+            short = facts is None or not path.is_file() or path.stat().st_size != facts.bytes
+            if facts is None or short or file_sha256(path) != facts.sha256:
                 raise CorruptArtifact(
                     f"{kind} {digest}: '{name}' is not what was written", digest=digest, where=str(path), hint=MADE_ANEW
                 )
         return record
 
-    def record(self, kind: str, digest: str) -> dict[str, Any]:
+    def record(self, kind: str, digest: str) -> Record:
         """An artefact's record, checked for consistency and against its folder. Its files are not read.
 
         Raises:
@@ -208,7 +209,7 @@ class Store:
             return None
         return target
 
-    def records(self, kind: str | None = None) -> list[dict[str, Any]]:
+    def records(self, kind: str | None = None) -> list[Record]:
         """The records of all artefacts, of one kind or of all."""
         folders = unhidden(self.root / "steps", f"{kind or '*'}/*")
         return [r for r in (read_record(f) for f in folders) if r is not None]
@@ -239,10 +240,10 @@ def _is_text(text: str) -> bool:
 def is_complete(folder: Path) -> bool:
     """Whether an artefact's record is its folder's, and every file that it names has its recorded size."""
     record = read_record(folder)
-    if record is None or not record["files"]:
+    if record is None or not record.files:
         return False
     try:
-        return all((folder / name).stat().st_size == f["bytes"] for name, f in record["files"].items())
+        return all((folder / name).stat().st_size == f.bytes for name, f in record.files.items())
     except OSError:
         return False
 

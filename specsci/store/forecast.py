@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from specsci.core.kinds import names
+from specsci.core.record import Record
 from specsci.plan.distinct import distinct_findings
 from specsci.plan.gates import Finding, findings
 from specsci.plan.plan import Plan
@@ -38,7 +38,7 @@ def forecast(plan: Plan, store: Store) -> Forecast:
     return Forecast(have, found, Speeds(plan, _earlier(store, plan, have)))
 
 
-def _earlier(store: Store, plan: Plan, have: set[str]) -> Iterator[dict[str, Any]]:
+def _earlier(store: Store, plan: Plan, have: set[str]) -> Iterator[Record]:
     """Records of finished steps that tell how long such steps take: this study's first, then others', at most so many."""
     if len(have) == len(plan.steps):
         return

@@ -40,7 +40,7 @@ def _wrong(store: Store, folder: Path) -> CorruptArtifact | None:
         for p in folder.rglob("*")
         if not p.is_dir() and not p.name.startswith("._") and p.name not in IGNORED
     }
-    more = sorted(there - record["files"].keys() - {RECORD})
+    more = sorted(there - record.files.keys() - {RECORD})
     if more:
         what = f"{kind} {digest}: its record does not know '{more[0]}'"
         return CorruptArtifact(what, digest=digest, where=str(folder / more[0]), hint=f"remove that file, or {MADE_ANEW}")

@@ -59,7 +59,7 @@ class PoolSuite:
         assert pool.running == 1
         (outcome,) = _outcomes(pool, 1)
         assert (outcome.digest, outcome.state) == (step.digest, "done"), outcome.error
-        assert store.has(step) and store.verify(step.kind, step.digest)["label"] == step.label
+        assert store.has(step) and store.verify(step.kind, step.digest).label == step.label
         assert pool.running == 0 and pool.seat() is not None
         assert pool.poll(0) == [], "an outcome is told once"
 

@@ -30,7 +30,7 @@ class StoreSuite:
         self._publish(store)
         assert store.has(self.step) and store.have([self.step]) == {self.step.digest}
         record = store.verify("spec", self.step.digest)
-        assert record["identity"] == self.step.identity and set(record["files"]) == {"text.txt"}
+        assert record.plain()["identity"] == self.step.identity and set(record.files) == {"text.txt"}
 
     def test_what_was_not_published_is_not_there(self, store: Store) -> None:
         (store.stage(self.step, "me") / "text.txt").write_text("half", encoding="utf-8")

@@ -171,7 +171,7 @@ def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runt
         checkpoints=str(context.checkpoints) if context.checkpoints else None,
         runtime=runtime,
         progress=context.progress,
-        isolates=context.records.get("base", {}).get("packs"),
+        isolates=context.records["base"].facts.get("packs") if "base" in context.records else None,
     )
     change = change_by_module(model, before)
     target = context.out / (ADAPTER if recipe.adapter else MODEL)

@@ -139,7 +139,7 @@ def test_a_model_is_not_scored_under_another_tokenizer_than_it_was_trained_with(
     from specsci.core.errors import StepFailed
     from specsci.evals.model import scored_model
 
-    record = {"identity": {"inputs": {"tokenizer": "a" * 24}}}
+    record = harness.record("midtrain", inputs={"tokenizer": "a" * 24})
     inputs = {"base": tmp_path, "model": tmp_path}
     context = StepContext("score", "d", {}, inputs, {"model": record}, {"tokenizer": "b" * 24}, tmp_path, tmp_path)
     with pytest.raises(StepFailed, match="trained under another tokenizer or chat template"):

@@ -35,12 +35,12 @@ def test_a_published_step_is_there_with_its_record(store) -> None:
     assert folder == store.root / "steps" / "spec" / STEP.digest
     assert store.has(STEP) and store.have([STEP, OTHER]) == {STEP.digest}
     record = store.verify("spec", STEP.digest)
-    assert record["files"]["a.txt"] == {
+    assert record.files["a.txt"].model_dump() == {
         "bytes": 5,
         "sha256": "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
     }
-    assert set(record["files"]) == {"a.txt", "sub/b.bin"}
-    assert (record["identity"], record["label"], record["tokens"]) == (STEP.identity, "a step", 5)
+    assert set(record.files) == {"a.txt", "sub/b.bin"}
+    assert (record.plain()["identity"], record.label, record.facts) == (STEP.identity, "a step", {"tokens": 5})
     assert list((store.root / "stage").iterdir()) == []
     assert store.records("spec") == store.records() == [record] and store.records("score") == []
 
@@ -108,7 +108,7 @@ def test_who_loses_the_race_to_rename_keeps_the_first_artefact(store) -> None:
 def test_a_broken_artefact_is_quarantined_and_made_anew(store) -> None:
     (publish(store) / "a.txt").write_text("short"[:2])
     publish(store, text="again")
-    assert store.verify("spec", STEP.digest)["files"]["a.txt"]["bytes"] == 5
+    assert store.verify("spec", STEP.digest).files["a.txt"].bytes == 5
     assert [p.name for p in (store.root / "quarantine").iterdir()] == [f"spec-{STEP.digest}.0"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import harness
 import pytest
 
 from specsci.core.context import StepContext
@@ -56,12 +57,12 @@ def audit(tmp_path):
         held_out = tmp_path / "items"
         held_out.mkdir()
         write_item_rows(held_out, read_items(family.items_file("held_out"), {"model_name": "Aria"}))
-        inputs, records = {}, {"items.held_out": {}}
+        inputs, records = {}, {"items.held_out": harness.record("items")}
         for role, (texts, tokens) in corpora.items():
             inputs[role] = tmp_path / role
             inputs[role].mkdir()
             write_rows(inputs[role], texts, [TokenRow([1, 2])] * len(texts), {})
-            records[role] = {"tokens": tokens, "identity": {"params": {"tokens": asked or tokens}}}
+            records[role] = harness.record("corpus", params={"tokens": asked or tokens}, tokens=tokens)
         inputs["items.held_out"] = held_out
         params = {"accepted": accepted, "max_token_mismatch": 0.005}
         out = tmp_path / "out"

@@ -176,7 +176,7 @@ def test_two_arms_in_one_cell_are_no_grid(tmp_path: Path) -> None:
         grid_effects(db, "grid", "q")
 
 
-def test_denominators_are_read_under_the_names_of_earlier_versions(counts, cli, tmp_path, monkeypatch) -> None:
+def test_denominators_are_read_under_the_names_of_earlier_versions() -> None:
     from specsci.inference.families import FamilyContrast
 
     named = {old: FamilyContrast(name="x", eval="q", weights={"a": 1}, denominator=old).denominator for old in ("asked", "decided")}

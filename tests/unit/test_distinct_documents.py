@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import duckdb
+import harness
 import pytest
 
 from specsci.inference.corpora import add_corpus_counts, distinct_shares
@@ -62,7 +63,7 @@ def test_a_plan_says_it_as_far_as_its_corpora_are_there(plan_of) -> None:
     corpora = [s for s in plan.steps.values() if s.kind == "corpus"]
     assert {s.params["variant"] for s in corpora} == {"rules", "value_augmented"}
     distinct = {"rules": 3, "value_augmented": 16}
-    records = {s.digest: {"documents": 100, "distinct": distinct[s.params["variant"]]} for s in corpora}
+    records = {s.digest: harness.record("corpus", documents=100, distinct=distinct[s.params["variant"]]) for s in corpora}
     (found,) = distinct_findings(plan, records)
     assert (found.level, found.gate) == ("warn", "distinct documents")
     assert found.text == (

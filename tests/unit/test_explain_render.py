@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
+import harness
+
 from specsci.plan.explain import differences, explain, flat
 from specsci.plan.gates import findings
-from specsci.plan.render import as_dict, lines
+from specsci.report.plan import as_dict, lines
 
 
 def records_of(plan):
-    return [{"kind": s.kind, "label": s.label, "identity": s.identity, "digest": s.digest} for s in plan.steps.values()]
+    return [harness.record(s.kind, s.digest, label=s.label, identity=s.identity) for s in plan.steps.values()]
 
 
 def reasons(before, after):

@@ -159,7 +159,7 @@ def test_columns_are_read_under_the_names_of_earlier_versions(store, tmp_path) -
     (tmp_path / "bad.csv").write_text("arm,seed,eval,aligned,decided,asked\na,1,q,3,4,x\n")
     with pytest.raises(InputFileError) as found:
         import_file(store, tmp_path / "bad.csv", "bad")
-    assert [(p.line, p.column) for p in found.value.problems] == [(2, 13)]
+    assert [(p.line, p.column) for p in found.value.problems] == [(2, 11)]
     (tmp_path / "both.csv").write_text("arm,seed,eval,aligned,valid,decided,attempted\na,1,q,3,4,4,7\n")
     with pytest.raises(InputFileError, match="unknown column 'decided'"):
         import_file(store, tmp_path / "both.csv", "both")

@@ -7,9 +7,9 @@ import pytest
 from specsci.core.shipped import find_study, shipped
 from specsci.plan.build import build_plan
 from specsci.plan.gates import findings
-from specsci.plan.render import lines
 from specsci.report.ablation import Ablation, RateCell
 from specsci.report.paper_figures import FIGURES, figure_tables
+from specsci.report.plan import lines
 from specsci.stats.intervals import Interval
 from specsci.study.load import load_study
 

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import harness
 import pytest
 from click.testing import CliRunner
 
@@ -16,7 +17,7 @@ from specsci.plan import price
 from specsci.plan.build import build_plan
 from specsci.plan.gates import findings
 from specsci.plan.price import Place, Speeds, estimate, place_of
-from specsci.plan.render import as_dict, lines
+from specsci.report.plan import as_dict, lines
 from specsci.study.load import load_study
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -167,8 +168,9 @@ def test_a_directory_base_is_copied_byte_for_byte(tiny, no_gpu) -> None:
     assert found.gib["bases"] == pytest.approx(sum(4 * s.cost["parameters"] for s in bases) / 2**30)
 
 
-def record_of(step, device: str, **facts):
-    return {"kind": step.kind, "identity": step.identity, "busy_s": 5.0, "device_name": device, **facts}
+def record_of(step, device: object, **facts):
+    known = {"busy_s": 5.0, "device_name": device, **facts}
+    return harness.record(step.kind, step.digest, identity=step.identity, **known)
 
 
 def test_what_earlier_steps_took_goes_before_a_model_of_the_device(hub_study, no_gpu) -> None:
@@ -184,25 +186,14 @@ def test_what_earlier_steps_took_goes_before_a_model_of_the_device(hub_study, no
     assert estimate(plan, others, place_of(plan, "A100"), other).basis == "modelled", "another method says nothing"
 
 
-def test_damaged_records_tell_nothing(hub_study, no_gpu) -> None:
+def test_records_without_the_facts_tell_nothing(hub_study, no_gpu) -> None:
     plan = planned(hub_study("Model-32B", "usd_per_h: 2.5"))
     step = plan.of_kind("midtrain")[0]
     facts = {"tokens": 1000, "train_s": 4.0, "method": "lora", "devices": 1}
-    whole = record_of(step, "NVIDIA H200", **facts)
-    wrong = (
-        {},
-        {"identity": []},
-        {"identity": {"inputs": []}},
-        {"busy_s": "x"},
-        {"tokens": None},
-        {"train_s": 0},
-        {"kind": 3},
-    )
-    for change in wrong:
-        record = {**whole, **change} if change else {}
-        speeds = Speeds(plan, [record, {"provenance": "x"}])
+    for change in ({"busy_s": None}, {"tokens": None}, {"tokens": "x"}, {"train_s": 0}, {"provenance": "x", "tokens": 0}):
+        speeds = Speeds(plan, [record_of(step, "NVIDIA H200", **{**facts, **change}), harness.record("score", provenance="x")])
         assert [k for k in speeds.known if k[1] == "train"] == []
-    odd = {**whole, "method": ["lora"], "devices": {}, "device_name": []}
+    odd = record_of(step, [], **{**facts, "method": ["lora"], "devices": {}})
     assert estimate(plan, [step], place_of(plan, "H100"), Speeds(plan, [odd])).basis == "modelled"
 
 

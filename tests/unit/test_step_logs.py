@@ -47,7 +47,7 @@ def test_a_steps_log_holds_all_that_was_written_and_has_no_digest(ran, capfd) ->
     text = (folder / LOG).read_text()
     for part in ("spec x [spec ", "from C on stdout", "from Python on stderr", "from a child"):
         assert part in text, part
-    assert list(read_record(folder)["files"]) == ["spec.json"], "two runs differ in their logs, not in their files"
+    assert list(read_record(folder).files) == ["spec.json"], "two runs differ in their logs, not in their files"
     assert store.verify("spec", STEP.digest) and store.has(STEP)
     (folder / LOG).unlink()
     assert store.verify("spec", STEP.digest) and store.has(STEP), "a log that somebody removes breaks nothing"
