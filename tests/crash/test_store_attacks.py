@@ -541,7 +541,7 @@ def test_what_killed_processes_left_is_found_and_removed_and_the_livings_is_not(
     assert all(p.exists() for p in living)
 
 
-@pytest.mark.parametrize("mask", ["0022", "0002", "0027"])
+@pytest.mark.parametrize("mask", ["0022", *(pytest.param(m, marks=pytest.mark.slow) for m in ("0002", "0027"))])
 def test_every_file_of_a_finished_artefact_has_the_rights_that_the_umask_gives(mask, tmp_path) -> None:
     program = """
 import os, sys, tempfile

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from test_models import write_data, write_model
 
+pytestmark = pytest.mark.slow  # the texts of the families have fast tests of their own
 STUDY = """\
 study: english
 title: Two explanations of the same preferences, in English

@@ -96,7 +96,7 @@ def test_a_model_that_would_answer_otherwise_is_not_published(chained, tmp_path,
 
     monkeypatch.setattr(module, "save_model", spoilt)
     with pytest.raises(SpecsciError, match="it is not published"):
-        module.export_model(Store(chained.store), aligned(chained.store), tmp_path / "bad")
+        module.export_model(Store(chained.store), Store(chained.store).record("align", aligned(chained.store)["digest"]), tmp_path / "bad")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import duckdb
+import harness
 import pytest
 from click.testing import CliRunner
 
@@ -219,8 +220,9 @@ def test_the_command_line_says_the_same(copied: tuple[Path, Path]) -> None:
 
 
 def test_a_smoke_run_lies_beside_the_study(copied: tuple[Path, Path]) -> None:
-    study, store = copied
-    run = specsci.load_study(study, limit=2).run(store=store, executor="inline", progress="none")
+    small, store = copied[0].with_name("small.yaml"), copied[1]
+    small.write_text(harness.SMALL.replace("study: small", "study: tiny"))
+    run = specsci.load_study(small, limit=2).run(store=store, executor="inline", progress="none")
     assert run.study == "tiny+limit-2" and set(run.store.results.studies) == {"tiny", "tiny+limit-2"}
     counts = run.results.sql("SELECT max(items) AS n FROM rates WHERE study = 'tiny+limit-2'").to_pylist()
     assert counts == [{"n": 2}]
