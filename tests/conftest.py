@@ -73,6 +73,11 @@ def pytest_runtest_teardown() -> None:
         gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """At the end all is let go, as extension modules expect."""
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def finished_tiny(tmp_path_factory: pytest.TempPathFactory) -> harness.Finished:
     """The tiny study, run once for the whole session. Read only: damage a copy (`tiny_copy`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import multiprocessing
@@ -111,6 +112,7 @@ class _Torch:
             self.frozen = len(sys.modules)
             gc.collect()
             gc.freeze()
+            atexit.register(gc.unfreeze)  # at the end all is let go, as extension modules expect
         if os.environ.get("CUDA_VISIBLE_DEVICES") and not torch.cuda.is_available():
             hint = (
                 "install a CUDA build of torch, or set runtime.device: cpu in the study; `specsci doctor` says what is wrong"
