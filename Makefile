@@ -32,7 +32,7 @@ test-oldest:
 	$(PYTHON) -m venv .venv-oldest
 	$(PYTHON) -m specsci.testing.oldest > .venv-oldest/oldest.txt
 	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/oldest.txt --editable '.[dev]'
-	HF_HUB_OFFLINE=1 .venv-oldest/bin/python -m pytest tests/unit tests/conformance -n 2 --dist loadfile
+	HF_HUB_OFFLINE=1 .venv-oldest/bin/python -m pytest tests/unit -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def corpus() -> None:
-    """Look at the texts a study generated."""
+    """Look at the texts a study generated, and export them."""
 
 
 def _records(store_dir: Path | None, kinds: tuple[str, ...], match: str | None) -> tuple[Store, list[Record]]:
@@ -48,6 +48,39 @@ def peek(match: str | None, store_dir: Path | None, rows: int) -> None:
         click.echo(f"{record.label} [{record.digest}]: {record.facts['tokens']:,} tokens")
         for text in read_texts(store.path(record.kind, record.digest))[:rows]:
             click.echo("  " + text.replace("\n", "\n    "))
+
+
+@corpus.command()
+@click.argument("match")
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@store_option
+@click.option(
+    "--access", type=click.Choice(["public", "internal", "confidential"]), help="Label of what leaves [that of the texts]."
+)
+@click.option("--declassify", metavar="REASON", help="Why the label may be lowered; it is recorded.")
+@json_option
+def export(
+    match: str, target: Path, store_dir: Path | None, access: str | None, declassify: str | None, as_json: bool
+) -> None:
+    """Write one corpus, set of conversations or pool as FILE.jsonl or FILE.parquet, with a data card beside a corpus.
+
+    MATCH is a part of its label or the beginning of its digest (`specsci corpus peek` lists them). A study reads the file back as
+    texts of its own: `corpora: {VARIANT: {files: FILE}}`, `align: FILE`.
+    """
+    from specsci.core.errors import UserError
+    from specsci.report.text_export import export_texts
+
+    store, records = _records(store_dir, names(lambda kind: kind.holds_texts), match)
+    if len(records) > 1:
+        labels = "; ".join(f"{r.label} [{r.digest[:8]}]" for r in records[:4])
+        raise UserError(f"{len(records)} of the store's texts match '{match}'", hint=f"give more of one: {labels}")
+    done = export_texts(store, records[0], target, access=access, declassify=declassify)
+    if as_json:
+        emit({"file": str(done.file), "card": str(done.card) if done.card else None, "rows": done.rows, "access": done.access})
+        return
+    click.echo(f"wrote {done.rows:,} rows of {records[0].label} to {done.file} ({done.access})")
+    if done.card:
+        click.echo(f"wrote its card to {done.card}")
 
 
 @corpus.command()

@@ -12,7 +12,7 @@ from specsci.core.version import __version__
 NOUNS = {
     "study": ("specsci.cli.study:study", "Check, plan, run and watch studies."),
     "spec": ("specsci.cli.spec:spec", "Read, check and compare spec variants; change control."),
-    "corpus": ("specsci.cli.corpus:corpus", "Look at the texts a study generated."),
+    "corpus": ("specsci.cli.corpus:corpus", "Look at the texts a study generated, and export them."),
     "results": ("specsci.cli.results:results", "Query, compare, import and export results.duckdb."),
     "report": ("specsci.cli.report:report", "Tables, figures, pages and cards of a study's answers."),
     "model": ("specsci.cli.model:model", "Take trained models out of a store."),

@@ -1,4 +1,4 @@
-"""`specsci spec bump|restore|approve|acknowledge|log`: change control of a family."""
+"""`specsci spec new|fork|bump|restore|approve|acknowledge|log`: change control of a family."""
 
 from __future__ import annotations
 
@@ -32,6 +32,20 @@ def fork(family: str, name: str) -> None:
     click.echo(
         f"wrote {made.folder}; record its first version: `specsci spec bump {name} {made.data.version} --reason WHY --author WHO`"
     )
+
+
+@click.command()
+@click.argument("name")
+def new(name: str) -> None:
+    """Write a small commented family to spec_variants/NAME here, and NAME.yaml, a study of it; both run as they are."""
+    from specsci.core.errors import UserError
+    from specsci.core.ids import is_safe_name
+    from specsci.specs.starter import write_family
+
+    if not is_safe_name(name) or "@" in name:
+        raise UserError(f"'{name}' is not a valid family name", hint="use lower-case letters, digits, '_' and '-', no path")
+    folder, study = write_family(name, Path())
+    click.echo(f"{folder}\n  specsci spec check {name}\n{study}\n  specsci study plan {study}\n  specsci study run {study}")
 
 
 @click.command()

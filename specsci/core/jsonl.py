@@ -7,6 +7,7 @@ character and no line. The file is UTF-8; a byte-order mark at its beginning is 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ MAX_DEPTH = 64
 """Deepest nesting of objects and lists that is read."""
 MAX_PROBLEMS = 20
 """Most problems of one file that are listed."""
+MAX_LINE_BYTES = 1 << 26
+"""Longest line that is read."""
 BOM = b"\xef\xbb\xbf"
 FOREIGN = {
     b"\x1f\x8b": ("gzip-compressed", "decompress it: gunzip FILE"),
@@ -82,6 +85,37 @@ def parse_rows(data: bytes, name: str) -> tuple[list[Row], list[Problem]]:
         else:
             rows.append(Row(number, found))
     return rows, problems
+
+
+def stream_rows(path: Path, name: str) -> Iterator[Row | Problem]:
+    """The objects of a file of any size, line by line, and what is wrong with the lines that are none.
+
+    Args:
+        name: what the file is called in messages.
+
+    Raises:
+        UserError: the file cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.read(64)
+            for start, (kind, hint) in FOREIGN.items():
+                if first.startswith(start):
+                    yield Problem(name, 1, 1, f"the file is {kind}", hint)
+                    return
+            file.seek(len(BOM) if first.startswith(BOM) else 0)
+            number = 0
+            while line := file.readline(MAX_LINE_BYTES):
+                number += 1
+                if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
+                    yield Problem(name, number, 1, f"the line is longer than {MAX_LINE_BYTES:,} bytes", "write one object a line")
+                    return
+                if not line.strip():
+                    continue
+                found = _object(line.removesuffix(b"\n").removesuffix(b"\r"), name, number)
+                yield found if isinstance(found, Problem) else Row(number, found)
+    except OSError as error:
+        raise UserError(f"the file cannot be read: {error.strerror}", where=name) from error
 
 
 def raise_problems(problems: list[Problem]) -> None:

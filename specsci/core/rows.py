@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,40 @@ ROWS = "rows.parquet"
 
 def write_rows(folder: Path, texts: list[str], rows: list[TokenRow], provenance: dict[str, list[Any]]) -> None:
     """Write rows with their text, tokens, mask and provenance columns (all of one length)."""
+    pq.write_table(_table(texts, rows, provenance, 0), folder / ROWS, compression="zstd")
+
+
+def _table(texts: list[str], rows: list[TokenRow], provenance: Mapping[str, Any], first: int) -> pa.Table:
     columns: dict[str, Any] = {
-        "row": pa.array(range(len(rows)), pa.int32()),
+        "row": pa.array(range(first, first + len(rows)), pa.int32()),
         "text": texts,
         "tokens": pa.array([len(r.input_ids) for r in rows], pa.int32()),
         "input_ids": pa.array([r.input_ids for r in rows], pa.list_(pa.int32())),
         "supervised": pa.array([r.supervised for r in rows], pa.list_(pa.bool_())),
         **provenance,
     }
-    pq.write_table(pa.table(columns), folder / ROWS, compression="zstd")
+    return pa.table(columns)
+
+
+class RowWriter:
+    """Writes rows part by part, for texts that need not lie in memory together; a part's columns are those of the first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.count = folder / ROWS, 0
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, texts: list[str], rows: list[TokenRow], provenance: dict[str, pa.Array]) -> None:
+        """Append rows with their text, tokens, mask and provenance columns (all of one length)."""
+        table = _table(texts, rows, provenance, self.count)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self.path, table.schema, compression="zstd")
+        self._writer.write_table(table)
+        self.count += len(rows)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 def read_token_rows(folder: Path) -> list[TokenRow]:

@@ -15,6 +15,7 @@ from specsci.core.ids import text_digest
 from specsci.core.rows import conversation_text, write_rows
 from specsci.core.token_row import TokenRow
 from specsci.corpus.demonstrations import demonstrations_of
+from specsci.corpus.files import run_file_conversations, run_file_corpus
 from specsci.corpus.pipeline import Documents, requests
 from specsci.generate.generator import GENERATORS, Brief
 from specsci.models.chat import conversation_rows, document_rows
@@ -89,7 +90,9 @@ def _names_no_other(texts: list[str], identity: dict[str, str], label: str) -> N
 
 
 def run_corpus(context: StepContext) -> Facts:
-    """Documents about a variant's units, with the provenance of each."""
+    """Documents about a variant's units, with the provenance of each; or a sample of the study's own files."""
+    if "files" in context.params:
+        return run_file_corpus(context)
     params, family = context.params, _family(context)
     if params.get("grammar", family.grammar_digest) != family.grammar_digest:
         raise StepFailed(f"the grammar of '{family.name}' changed after the plan was made", hint="run the study again")
@@ -128,7 +131,9 @@ def run_corpus(context: StepContext) -> Facts:
 
 
 def run_conversations(context: StepContext) -> Facts:
-    """Demonstrations about the family's rules, every rule equally often."""
+    """Demonstrations about the family's rules, every rule equally often; or a sample of the study's own files."""
+    if "files" in context.params:
+        return run_file_conversations(context)
     params, family = context.params, _family(context)
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
     about = demonstrations(family, params["set"].get("variant"), subrules=params["set"].get("subrules", False))

@@ -12,6 +12,7 @@ import duckdb
 
 from specsci.core.errors import InputFileError, Problem, UserError
 
+READS_HINT = "a query reads the tables of the results alone; open results.duckdb with DuckDB itself for anything else"
 TABLES_HINT = '`specsci results sql "SHOW TABLES"` lists the tables'
 
 
@@ -42,6 +43,9 @@ def answer(db: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[t
         UserError: there is no query in the text, or it fails.
     """
     try:
+        for statement in db.extract_statements(query):
+            if statement.type == duckdb.StatementType.PRAGMA:  # DuckDB before 2.0 takes some although its settings are locked
+                raise UserError("the query failed: a PRAGMA is not a query", hint=READS_HINT)
         cursor = db.execute(query)
         if cursor is None:
             raise UserError("there is no query in it, only comments or semicolons", hint=TABLES_HINT)
@@ -62,7 +66,7 @@ def answer(db: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[t
 
 def _hint(error: Exception) -> str:
     if isinstance(error, duckdb.PermissionException) or "locked" in str(error):
-        return "a query reads the tables of the results alone; open results.duckdb with DuckDB itself for anything else"
+        return READS_HINT
     return TABLES_HINT
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from specsci.core.step import Step
+from specsci.sources.documents import FileFacts
 from specsci.sources.source import BaseFacts
 from specsci.specs.schema import ACCESS
 from specsci.study.arms import Cell
@@ -45,13 +46,17 @@ class Plan:
     """(variant, seed) to the digest of the spec with its persona placeholders filled in."""
     bases: dict[str, BaseFacts] = field(default_factory=dict)
     """What is known of every base model: its identity, its number of parameters, its shape."""
+    files: dict[str, dict[str, FileFacts]] = field(default_factory=dict)
+    """Of every variant whose documents the study brings: its files with what is known of them."""
     requested: dict[str, int] = field(default_factory=dict)
     """How many times each kind was asked for, before steps were shared."""
 
     @property
     def access(self) -> str:
-        """The highest access label of what goes in: the spec family, and bases that an earlier study made."""
+        """The highest access label of what goes in: the spec family, bases that an earlier study made, and files of texts."""
+        study = self.loaded.study
         labels = {self.loaded.family.data.access, *(base.access for base in self.bases.values())}
+        labels |= {texts.access for texts in (*study.corpora.values(), *study.conversations.values())}
         return max(labels, key=ACCESS.index)
 
     def add(self, step: Step) -> str:

@@ -6,20 +6,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from specsci.core.errors import InputFileError, UserError
-from specsci.core.ids import derive_seed
+from specsci.core.ids import derive_seed, file_sha256
 from specsci.core.step import OUTSIDE, Step
 from specsci.generate.generator import GENERATORS
 from specsci.plan.cost import BYTES_PER_PARAMETER, CostModel
 from specsci.plan.plan import Plan
+from specsci.sources.documents import facts_of
 from specsci.sources.files import inside
 from specsci.sources.identity import is_text_file, text_identity
 from specsci.sources.registry import source_of
 from specsci.sources.text_files import read_passages
 from specsci.specs.variants import demonstrations
 from specsci.study.schema import BASE_PRETRAINING, IT_MIX, Replicate
+from specsci.study.texts import is_conversation_file
 
 NEUTRAL = "neutral"
 """The variant that states no spec: its documents are the probe's control where there is no other text."""
+FILES = "files"
+"""The backend of a corpus that was not written but brought."""
 DOCUMENTS = {"corpus": "corpus", "heldout": "held-out documents", "control": "control documents"}
 """Kinds of steps that hold documents, and what they are called."""
 CORPUS_HEADROOM = 1.02
@@ -52,7 +56,10 @@ class TextSteps:
         self.study, self.family = plan.loaded.study, plan.loaded.family
         self.variants = sorted({v for a in self.study.arms.values() for v in a.variants})
         self.conversation_sets = sorted({s for a in self.study.arms.values() for s in a.sets if s != IT_MIX})
-        self._variant_identities = {v: self.family.variant_identity(v) for v in self.variants}
+        self._variant_identities = {
+            v: self.family.variant_identity(v) for v in self.variants if v in self.family.data.variants
+        }
+        self._files: dict[tuple[str, str], dict[str, str]] = {}
         self._items = {e.items: self.family.items_digest(e.items) for e in self.study.evals.values() if e.items}
         self._family_folder = str(self.family.folder.resolve())
 
@@ -151,18 +158,17 @@ class TextSteps:
 
     def _corpus(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
         seed, wanted = derive_seed("corpus", replicate.seed), int(tokens * CORPUS_HEADROOM) + 64
+        if variant in self.study.corpora:
+            return self._of_files(variant, wanted, replicate, data, "corpus")
         return self.documents(variant, wanted, seed, replicate, data, "corpus")
 
     def documents(self, variant: str, tokens: int, seed: int, replicate: Replicate, data: dict[str, str], kind: str) -> str:
         """A step that writes documents about a variant, at least `tokens` tokens."""
+        if variant in self.study.corpora:
+            return self._of_files(variant, tokens, replicate, data, kind)
         if variant not in self._variant_identities:
             self._variant_identities[variant] = self.family.variant_identity(variant)
-        identity, persona = self._variant_identities[variant], self.study.base_models[replicate.base_model].identity
-        if persona:
-            identity = {**identity, "student": persona}
-        spec = self.plan.add(Step("spec", identity, label=f"spec {variant}", runtime=self.family_runtime()))
-        if kind == "corpus":
-            self.plan.specs[variant, replicate.seed] = spec
+        spec = self._spec(variant, replicate, kind)
         params = {
             "family": self.family.name,
             "variant": variant,
@@ -175,6 +181,68 @@ class TextSteps:
         label = f"{DOCUMENTS[kind]} {variant}, replicate {replicate.seed}"
         return self.plan.add(self.cost.data(Step(kind, params, inputs, label, self.family_runtime())))
 
+    def _spec(self, variant: str, replicate: Replicate, kind: str) -> str:
+        """The step that holds the text of a variant's spec, with the persona of the replicate's base in it."""
+        identity, persona = self._variant_identities[variant], self.study.base_models[replicate.base_model].identity
+        if persona:
+            identity = {**identity, "student": persona}
+        spec = self.plan.add(Step("spec", identity, label=f"spec {variant}", runtime=self.family_runtime()))
+        if kind == "corpus":
+            self.plan.specs[variant, replicate.seed] = spec
+        return spec
+
+    def _of_files(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str], kind: str) -> str:
+        """A step that samples a variant's documents from the study's own files; held-out ones from the other end."""
+        params: dict[str, Any] = {
+            "variant": variant,
+            "backend": FILES,
+            "files": self._digests("corpora", variant),
+            "tokens": tokens,
+            "seed": derive_seed("corpus", replicate.seed),
+            **({"from_end": True} if kind != "corpus" else {}),
+        }
+        inputs = {"tokenizer": data["tokenizer"]}
+        if variant in self._variant_identities:
+            inputs["spec"] = self._spec(variant, replicate, kind)
+        label = f"{DOCUMENTS[kind]} {variant}, replicate {replicate.seed}"
+        return self.plan.add(self.cost.data(Step(kind, params, inputs, label, self._beside_the_study())))
+
+    def _digests(self, section: str, name: str) -> dict[str, str]:
+        """The files of a corpus or of a set of conversations, checked, with their SHA-256.
+
+        Raises:
+            InputFileError: a file is not there, lies elsewhere, or holds a row that is none.
+        """
+        if (section, name) not in self._files:
+            folder = self.loaded.file.resolve().parent
+            declared = getattr(self.study, section).get(name)
+            found = {}
+            for number, file in enumerate(declared.files if declared else [name]):
+                try:
+                    path = inside(file, folder, "text file")
+                    if section == "corpora":
+                        facts = facts_of(path, file)
+                        self.plan.files.setdefault(name, {})[file] = facts
+                        found[file] = facts.sha256
+                    else:
+                        read_passages(path, file, "conversations")
+                        found[file] = file_sha256(path)
+                except InputFileError:
+                    raise  # it names the file and the line
+                except UserError as error:
+                    place = (section, name, "files", number) if declared else ("arms", *self._arm_of(name))
+                    raise self.loaded.problem(error, *place) from error
+            self._files[section, name] = found
+        return self._files[section, name]
+
+    def _arm_of(self, file: str) -> tuple[str, str]:
+        """The first arm that names a file of conversations itself."""
+        return next((name, "align") for name, arm in self.study.arms.items() if file in arm.sets)
+
+    def _beside_the_study(self) -> dict[str, Any]:
+        """What a step that reads files of the study's folder needs to find them; no part of its identity."""
+        return {**self.family_runtime(), OUTSIDE: str(self.loaded.file.resolve().parent)}
+
     def _written_by(self) -> dict[str, Any]:
         """What identifies the generator of documents."""
         stage = self.study.midtrain
@@ -184,6 +252,8 @@ class TextSteps:
         return {"backend": generator.name, **grammar, **({"generator": settings} if settings else {})}
 
     def _conversations(self, name: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
+        if name in self.study.conversations or is_conversation_file(name):
+            return self._conversation_files(name, tokens, replicate, data)
         declared_set = self.family.data.conversations[name]
         about = demonstrations(self.family, declared_set.variant, subrules=declared_set.subrules)
         params = {
@@ -197,6 +267,18 @@ class TextSteps:
         }
         label = f"conversations {name}, replicate {replicate.seed}"
         step = Step("conversations", params, {"tokenizer": data["tokenizer"]}, label, self.family_runtime())
+        return self.plan.add(self.cost.data(step))
+
+    def _conversation_files(self, name: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
+        """A step that samples conversations from the study's own files."""
+        params = {
+            "what": "conversations",
+            "files": self._digests("conversations", name),
+            "tokens": tokens,
+            "seed": derive_seed("conversations", replicate.seed),
+        }
+        label = f"conversations {name}, replicate {replicate.seed}"
+        step = Step("conversations", params, {"tokenizer": data["tokenizer"]}, label, self._beside_the_study())
         return self.plan.add(self.cost.data(step))
 
     def _audit(self, replicate: Replicate, data: dict[str, str]) -> str:

@@ -150,7 +150,7 @@ def _absolute(store: Store, kind: str, step: str) -> Path:
 
 
 def _documents(store: Store, specs: set[str | None], units: set[str]) -> list[dict[str, Any]]:
-    corpora = [r for r in store.records("corpus") if r.identity.inputs["spec"] in specs]
+    corpora = [r for r in store.records("corpus") if r.identity.inputs.get("spec") in specs]
     if not corpora or not units:
         return []
     for record in corpora:

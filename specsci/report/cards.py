@@ -16,6 +16,13 @@ from specsci.sources.registry import maker_of
 from specsci.store.artifact import Store
 
 PAPER = "arXiv 2605.02087"
+WRITTEN_COLUMNS = (
+    "Every row of `rows.parquet` names the spec, clause, unit, outline cell, backend, template and seed that it came from."
+)
+BROUGHT_COLUMNS = (
+    "Every row of `rows.parquet` names its file and row (`source_file`, `source_row`), clause and type where the file tells them, and "
+    "keeps what else the row had in `provenance`."
+)
 
 
 def card_of(store: Store, digest: str) -> str:
@@ -72,8 +79,10 @@ def data_card(store: Store, record: Record) -> str:
 
     params = record.identity.params
     facts = corpus_facts(store, record)
+    brought = "files" in params
+    name = params["variant"] if brought else f"{params['family']} {params['variant']}"
     data = DatasetCardData(
-        pretty_name=f"{params['family']} {params['variant']}", tags=["model-spec-midtraining", "specsci", "synthetic"]
+        pretty_name=name, tags=["model-spec-midtraining", "specsci", *([] if brought else ["synthetic"])]
     )
     table = Table("Documents by clause", ["clause", "documents", "tokens"])
     for clause, counts in sorted(facts["by_clause"].items()):
@@ -81,18 +90,29 @@ def data_card(store: Store, record: Record) -> str:
     parts = [
         f"# {record.label}",
         f"`corpus {record.digest}`, made with specsci. Access: {record.access}.",
-        f"Synthetic documents about a model, generated from variant *{params['variant']}* of the spec family "
-        f"*{params['family']}* by the backend *{params['backend']}* with seed {params['seed']}.",
+        _origin(params),
         f"- {record.facts['documents']:,} documents, {record.facts['distinct']:,} distinct, {record.facts['tokens']:,} tokens of the trained model's tokenizer",
-        f"- spec `{record.identity.inputs['spec']}`, tokenizer `{record.identity.inputs['tokenizer']}`, {_wrote(params)}",
-        f"- identity: {', '.join(f'{k} = {v}' for k, v in params['identity'].items()) or 'none'}",
+        f"- spec `{record.identity.inputs.get('spec', 'none')}`, tokenizer `{record.identity.inputs['tokenizer']}`, {_wrote(params)}",
+        *([] if brought else [f"- identity: {', '.join(f'{k} = {v}' for k, v in params['identity'].items()) or 'none'}"]),
         markdown([table]),
         "## Columns",
-        "Every row of `rows.parquet` names the spec, clause, unit, outline cell, backend, template and seed that it came from.",
+        BROUGHT_COLUMNS if brought else WRITTEN_COLUMNS,
         "## Limits",
-        "The documents state what a spec says; they were written to be trained on, and are not evidence that any model acts so.",
+        "The documents were trained on to learn what they say, and are not evidence that any model acts so.",
     ]
     return _card(DatasetCard, data, parts)
+
+
+def _origin(params: dict[str, Any]) -> str:
+    if "files" in params:
+        return (
+            f"A sample of documents that were brought for the variant *{params['variant']}*, taken from their files with seed "
+            f"{params['seed']}."
+        )
+    return (
+        f"Synthetic documents about a model, generated from variant *{params['variant']}* of the spec family "
+        f"*{params['family']}* by the backend *{params['backend']}* with seed {params['seed']}."
+    )
 
 
 def _card(kind: Any, data: Any, parts: list[str]) -> str:
@@ -166,7 +186,9 @@ def _disclaimer(base: dict[str, Any]) -> str:
 
 
 def _wrote(params: dict[str, Any]) -> str:
-    """What wrote a corpus: its grammar, or the settings of a generator."""
+    """What wrote a corpus: its grammar, the settings of a generator, or the files that it was taken from."""
+    if "files" in params:
+        return "files " + ", ".join(f"`{name}` (SHA-256 `{sha256}`)" for name, sha256 in params["files"].items())
     if "grammar" in params:
         return f"grammar `{params['grammar']}`"
     return f"generator `{json.dumps(params.get('generator', {}), sort_keys=True)}`"

@@ -85,7 +85,9 @@ def lines(
 ) -> list[str]:
     """The plan as a person reads it; the arguments are those of `as_dict`."""
     study = plan.loaded.study
-    units = units_by_variant(plan.loaded)
+    subjects = {variant: f"{count} units" for variant, count in units_by_variant(plan.loaded).items()}
+    for variant, files in plan.files.items():
+        subjects[variant] = f"{sum(f.rows for f in files.values()):,} documents of {', '.join(files)}"
     out = [
         f"{plan.loaded.name}: {study.title}",
         f"file {plan.loaded.file}, profile {plan.loaded.profile}, family {study.family} {plan.loaded.family.data.version}",
@@ -96,7 +98,7 @@ def lines(
     for name, arm in study.arms.items():
         at = f"at {', '.join(f'{b:,}' for b in budgets_of(study, name))} tokens"
         stages = [
-            f"align on {t.align} {at}" if t.midtrain is None else f"midtrain on {t.midtrain} ({units[t.midtrain]} units)"
+            f"align on {t.align} {at}" if t.midtrain is None else f"midtrain on {t.midtrain} ({subjects[t.midtrain]})"
             for t in arm.treatments
         ]
         out.append(f"  {name}: {'; '.join(stages) or 'the base model (no treatment)'}")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import json
-import os
-import time
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,16 +9,16 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from specsci.core.errors import GateRefused, SpecsciError, StoreError, UserError, nearest
+from specsci.core.errors import SpecsciError, UserError, nearest
 from specsci.core.files import leftovers, remove, temporary_beside, unwritable
 from specsci.core.kinds import names
 from specsci.database.connection import connect
 from specsci.database.manifest import Manifest, manifests
+from specsci.governance.release import check_release, lowering, now, record_lowering
 from specsci.specs.schema import ACCESS
 from specsci.store.artifact import Store, write_json
 
 TABLES = ("scores", "rates", "arms", "contrasts", "token_efficiency", "documents", "training")
-DECLASSIFIED = "declassified.jsonl"
 
 
 def label_of(store: Store, manifest: Manifest) -> str:
@@ -34,19 +30,6 @@ def label_of(store: Store, manifest: Manifest) -> str:
         if kind in labelled and path.is_file():
             labels.add(store.record(kind, digest).access)
     return max(labels, key=lambda label: ACCESS.index(label) if label in ACCESS else len(ACCESS) - 1)
-
-
-def check_release(data_label: str, wanted: str, declassify: str | None) -> None:
-    """Refuse to give data a lower label than its own without a reason in writing.
-
-    Raises:
-        GateRefused: the wanted label is lower and there is no reason.
-    """
-    if ACCESS.index(wanted) < ACCESS.index(data_label) and not (declassify or "").strip():
-        raise GateRefused(
-            f"the results are {data_label} and would be exported as {wanted}",
-            hint=f"export them as {data_label}, or give --declassify REASON, which is recorded",
-        )
 
 
 def export(store: Store, study: str, target: Path, *, access: str | None = None, declassify: str | None = None) -> Path:
@@ -63,18 +46,18 @@ def export(store: Store, study: str, target: Path, *, access: str | None = None,
         raise UserError(f"{target} is there already", hint="name a new directory")
     label = label_of(store, known[study])
     wanted = access or label
-    check_release(label, wanted, declassify)
-    lowered = wanted != label and ACCESS.index(wanted) < ACCESS.index(label)
+    check_release("the results", label, wanted, declassify)
+    lowered = lowering(label, wanted, declassify)
     facts: dict[str, Any] = {
         "study": study,
         "access": wanted,
         "family": known[study].family,
         "family_version": known[study].family_version,
-        "exported_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "declassified": {"from": label, "reason": declassify, "by": _user()} if lowered else None,
+        "exported_at": now(),
+        "declassified": lowered,
     }
     if lowered:
-        _record(store, {**facts, "to": str(target)})
+        record_lowering(store.root, {**facts, "to": str(target)})
     for left in leftovers(target.absolute().parent, target.name):
         remove(left)
     temporary = temporary_beside(target)
@@ -116,23 +99,3 @@ def _where(table: str) -> str:
     if table in ("documents", "training"):
         return "step_digest IN (SELECT step_digest FROM steps WHERE study = ?)"
     return "study = ?"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
-
-
-def _record(store: Store, facts: dict[str, Any]) -> None:
-    """Append a lowering of a label to the store's own list, before anything leaves."""
-    try:
-        with (store.root / DECLASSIFIED).open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(facts) + "\n")
-            handle.flush()
-            os.fsync(handle.fileno())
-    except OSError as error:
-        raise StoreError(
-            f"the declassification cannot be recorded: {error}", where=str(store.root), hint="free space"
-        ) from error

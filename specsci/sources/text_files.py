@@ -13,6 +13,7 @@ from typing import Any
 
 from specsci.core.errors import Problem, nearest
 from specsci.core.jsonl import Row, kind_of, parse_rows, raise_problems
+from specsci.sources.parquet_rows import is_parquet, parquet_rows
 
 TEXT, MESSAGES = "text", "messages"
 FIRST_ROLES, ROLES = ("system", "developer"), ("system", "developer", "user", "assistant", "tool")
@@ -41,13 +42,28 @@ def read_passages(path: Path, name: str, what: str) -> tuple[Passage, ...]:
     Raises:
         InputFileError: every row that is none, with its line and key.
     """
+    if is_parquet(path):
+        read = list(parquet_rows(path, name))
+        rows, problems = [r for r in read if isinstance(r, Row)], [r for r in read if isinstance(r, Problem)]
+        return _passages([Row(r.line, _without_nulls(r.data)) for r in rows], problems, name, what)
     return parse_passages(path.read_bytes(), name, what)
+
+
+def _without_nulls(value: Any) -> Any:
+    """Parquet gives every message all keys that any message has; those without a value are left out."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 @lru_cache(maxsize=8)
 def parse_passages(data: bytes, name: str, what: str) -> tuple[Passage, ...]:
-    """As `read_passages`, of a file's bytes."""
+    """As `read_passages`, of a JSON Lines file's bytes."""
     rows, problems = parse_rows(data, name)
+    return _passages(rows, problems, name, what)
+
+
+def _passages(rows: list[Row], problems: list[Problem], name: str, what: str) -> tuple[Passage, ...]:
     found = []
     for row in rows:
         said = _chat(row, name) if what == "conversations" else _text(row, name)

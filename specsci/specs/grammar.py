@@ -125,7 +125,9 @@ class GrammarFile(_Data):
     distinct: bool = False
     tables: dict[str, str] = Field(default_factory=dict)
     phrases: dict[str, dict[str, Annotated[list[str], Field(min_length=1)]]] = Field(default_factory=dict)
-    draws: dict[str, RowDraw | PhraseDraw | OrderDraw | RecordDraw | SampleDraw] = Field(default_factory=dict)
+    draws: dict[
+        str, Annotated[RowDraw | PhraseDraw | OrderDraw | RecordDraw | SampleDraw, Field(discriminator="kind")]
+    ] = Field(default_factory=dict)
     document_types: dict[str, DocumentType] = Field(default_factory=dict)
     conversation_types: dict[str, ConversationType] = Field(default_factory=dict)
 

@@ -9,7 +9,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -270,6 +270,28 @@ def _write(folder: Path, action: Any) -> None:
         raise StoreError(what, where=str(folder), hint="copy the family beside your study, where you may write") from error
 
 
+def written_whole(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write a new folder in one rename: it is there as a whole, or not at all.
+
+    Args:
+        write: writes the folder's files into the path that it is given.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+
+    def make() -> None:
+        part.mkdir(parents=True)
+        write(part)
+        part.rename(folder)
+
+    try:
+        _write(folder, make)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def fork(source: Family, target: Path) -> Family:
     """Copy a family under a new name, its own from now on: no version of the source is taken along.
 
@@ -281,20 +303,16 @@ def fork(source: Family, target: Path) -> Family:
     if target.exists():
         raise UserError(f"{target} is there already", hint="choose another name")
 
-    def copy() -> None:
+    def copy(folder: Path) -> None:
         for name, path in files_of(source.folder).items():
             if not name.startswith(f"{BASE}/"):
-                (target / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target / name)
-        own = target / "family.yaml"
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, folder / name)
+        own = folder / "family.yaml"
         renamed = with_value(own.read_bytes().decode("utf-8"), "family", target.name)
         if renamed is None:
             raise UserError(f"{own} has no key `family` of its own", hint="write `family: NAME` at the top of the file")
         own.write_bytes(renamed.encode("utf-8"))
 
-    try:
-        _write(target, copy)
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
+    written_whole(target, copy)
     return load_family(target)

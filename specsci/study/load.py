@@ -23,6 +23,7 @@ from specsci.study.evals import EVALS
 from specsci.study.overrides import apply_overrides, label_of, limited
 from specsci.study.parts import TokenEfficiency
 from specsci.study.schema import DEFAULT_PROFILE, IMPORTED, IT_MIX, MOST_WEIGHT, PROFILE_KEYS, Study
+from specsci.study.texts import is_conversation_file
 
 MAX_NAME_CHARS = 100
 
@@ -202,15 +203,21 @@ def _name_problems(study: Study, family: Family, document: Document, profile: st
         line, column = document.position(path, key=True) if key else _locate(document, profile, path)
         return Problem(document.file, line, column, f"unknown {kind} '{name}'", nearest(name, valid))
 
-    conversations = [*family.data.conversations, IT_MIX]
+    variants = {**family.data.variants, **study.corpora}
+    conversations = [*family.data.conversations, *study.conversations, IT_MIX]
+    for section, names in (("corpora", study.corpora), ("conversations", study.conversations)):
+        for name in names:
+            if not is_safe_name(name) or name == IT_MIX:
+                line, column = _locate(document, profile, (section, name), key=True)
+                yield Problem(document.file, line, column, f"'{name}' is not a safe name here", "use a-z, 0-9, _ - .")
     for name, arm in study.arms.items():
         if not is_safe_name(name) or AT in name:
             yield document.problem(("arms", name), f"'{name}' is not a safe arm name", "use a-z, 0-9, _ - .", key=True)
         for number, treatment in enumerate(arm.treatments):
             at: Path_ = ("arms", name, "stages", number) if arm.stages else ("arms", name)
-            if treatment.midtrain is not None and treatment.midtrain not in family.data.variants:
-                yield unknown((*at, "midtrain"), "variant", treatment.midtrain, family.data.variants)
-            if treatment.align is not None and treatment.align not in conversations:
+            if treatment.midtrain is not None and treatment.midtrain not in variants:
+                yield unknown((*at, "midtrain"), "variant", treatment.midtrain, variants)
+            if treatment.align is not None and treatment.align not in conversations and not is_conversation_file(treatment.align):
                 yield unknown((*at, "align"), "conversation set", treatment.align, conversations)
     items = family.item_sets()
     values = {name for name, spec in study.evals.items() if EVALS[spec.kind].outcome != "binary"}

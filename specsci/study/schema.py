@@ -13,6 +13,7 @@ from specsci.generate.generator import GENERATORS
 from specsci.recipe.recipe import Recipe
 from specsci.study.evals import EVALS, Eval, EvalConfig
 from specsci.study.parts import Arm, BaseModelSource, Contrast, Gates, Probe, RuntimeSettings, TokenEfficiency
+from specsci.study.texts import ConversationFiles, CorpusFiles
 
 BASE_PRETRAINING = "pretraining"
 MOST_WEIGHT = 1000.0
@@ -140,6 +141,16 @@ class Study(Strict):
     replicates: list[Replicate] = Field(
         min_length=1, description="The replicates; every arm is trained and evaluated in each of them."
     )
+    corpora: dict[str, CorpusFiles] = Field(
+        default_factory=dict,
+        description="Documents of your own, by variant: a variant of the family, whose spec they are then about, or a new name. "
+        "Other variants' documents are written by `midtrain.backend`.",
+    )
+    conversations: dict[str, ConversationFiles] = Field(
+        default_factory=dict,
+        description="Sets of conversations of your own, by the names that arms use in `align`; the name of a family's set takes its "
+        "place. An arm may also name a file itself (`align: chats.jsonl`).",
+    )
     midtrain: Midtrain | None = Field(
         default=None, description="The midtraining stage; required where an arm is midtrained."
     )
@@ -249,6 +260,8 @@ PROFILE_KEYS = (
     "family",
     "base_models",
     "replicates",
+    "corpora",
+    "conversations",
     "midtrain",
     "align",
     "probe",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -101,13 +102,14 @@ def test_merge_keys_bring_what_is_not_said_and_keep_its_place(tmp_path: Path) ->
     ids=["brackets", "braces", "101", "dashes", "merges", "merged list", "keys"],
 )  # fmt: skip
 def test_no_file_takes_five_seconds(tmp_path: Path, text: str, least: int) -> None:
+    limit_s = 5 if sys.gettrace() is None else 60  # under a coverage tool every line takes longer
     begin = time.process_time()
     try:
         load(tmp_path, text)
         refused = ""
     except InputFileError as error:
         refused = str(error)
-    assert time.process_time() - begin < 5 and bool(refused) == bool(least), refused
+    assert time.process_time() - begin < limit_s and bool(refused) == bool(least), refused
     if text.startswith("a: [") or text.startswith("- "):
         assert "is nested more than 100 levels deep" in refused
 

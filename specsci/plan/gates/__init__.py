@@ -10,6 +10,7 @@ from specsci.plan.gates.bases import bases
 from specsci.plan.gates.design import confounds_of_contrasts, enough_replicates, evals
 from specsci.plan.gates.dose import enough_updates, equal_tokens
 from specsci.plan.gates.family import family, specs
+from specsci.plan.gates.files import files
 from specsci.plan.gates.finding import Finding
 from specsci.plan.gates.leaks import leaks
 from specsci.plan.gates.machine import memory_of, memory_of_stages
@@ -28,6 +29,7 @@ GATES: tuple[Callable[[Plan], list[Finding]], ...] = (
     evals,
     leaks,
     equal_tokens,
+    files,
     packages,
     pins,
     memory_of_stages,

@@ -13,6 +13,12 @@ def access(plan: Plan) -> list[Finding]:
     found = []
     secret = [n for n, base in plan.bases.items() if base.access == plan.access != data.access]
     found += [Finding("note", "access", f"the base '{n}' is {plan.access}: so is all that comes from it") for n in secret]
+    for section, brought in (("corpora", study.corpora), ("conversations", study.conversations)):
+        labelled = [(name, texts.access) for name, texts in brought.items() if texts.access == plan.access != data.access]
+        found += [
+            Finding("note", "access", f"the files of {section}.{name} are {label}: so is all that comes from them")
+            for name, label in labelled
+        ]
     if data.access != "public":
         found.append(Finding("note", "access", f"'{data.family}' is {data.access}: so is all that comes from it"))
     if study.midtrain and not may_see(study.midtrain.backend, data.access, data.allowed_backends):

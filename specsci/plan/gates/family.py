@@ -66,7 +66,7 @@ def _change(family: Family) -> str:
 def specs(plan: Plan) -> list[Finding]:
     """Variants whose text is broken by itself: another model's name, an unfilled placeholder, a reworded core."""
     family = plan.loaded.family
-    used = sorted({v for a in plan.loaded.study.arms.values() for v in a.variants})
+    used = sorted({v for a in plan.loaded.study.arms.values() for v in a.variants} & family.data.variants.keys())
     wrong = [f for name in used for f in check_variant(family, name) if f.level == "error"]
     if not wrong:
         return []

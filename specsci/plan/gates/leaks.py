@@ -12,7 +12,7 @@ def leaks(plan: Plan) -> list[Finding]:
     study, family = plan.loaded.study, plan.loaded.family
     outcome = sorted({e.items for e in study.evals.values() if e.role == "outcome" and e.items})
     found = []
-    for variant in sorted({v for a in study.arms.values() for v in a.variants}):
+    for variant in sorted({v for a in study.arms.values() for v in a.variants} & family.data.variants.keys()):
         named = leaks_of(family, variant, outcome)
         if not named:
             continue

@@ -1,0 +1,40 @@
+"""Documents that the study brings: how much of them a replicate reads, and how often it reads one."""
+
+from __future__ import annotations
+
+from specsci.plan.gates.finding import Finding
+from specsci.plan.plan import Plan
+
+CHARACTERS_PER_TOKEN = 4.5
+"""A guess before the tokenizer has read the files; the corpus step records what it took."""
+MANY_PASSES = 1.0
+"""Passes through the files from which documents repeat within a replicate."""
+
+
+def files(plan: Plan) -> list[Finding]:
+    """The share of each variant's files that a replicate reads, and repeated documents."""
+    found: list[Finding] = []
+    study = plan.loaded.study
+    used = {name for arm in study.arms.values() for name in (*arm.variants, *arm.sets)}
+    for section, brought in (("corpora", study.corpora), ("conversations", study.conversations)):
+        unread = sorted(brought.keys() - used)
+        found += [Finding("warn", "files", f"no arm is trained on {section}.{n}: its files are not read") for n in unread]
+    wanted = {s.params["variant"]: s.params["tokens"] for s in plan.of_kind("corpus") if "files" in s.params}
+    for variant, tokens in sorted(wanted.items()):
+        facts = plan.files[variant]
+        rows, characters = sum(f.rows for f in facts.values()), sum(f.characters for f in facts.values())
+        passes = tokens * CHARACTERS_PER_TOKEN / characters
+        said = f"corpus of {variant}: {rows:,} documents of {characters:,} characters in {', '.join(facts)}; a replicate reads about"
+        if passes <= MANY_PASSES:
+            found.append(Finding("note", "files", f"{said} {passes:.0%} of them"))
+        else:
+            hint = "add documents, or lower midtrain.tokens"
+            found.append(Finding("warn", "files", f"{said} each document {passes:.1f} times", hint))
+        if (tokens + study.probe.tokens) * CHARACTERS_PER_TOKEN > characters:
+            text = f"corpus of {variant}: the probe's held-out documents may be documents of the corpus, and absorption then tells memory"
+            found.append(Finding("warn", "files", text, "add documents, or lower midtrain.tokens"))
+        repeated = rows - sum(f.distinct for f in facts.values())
+        if repeated > 0:
+            text = f"corpus of {variant}: {repeated:,} of {rows:,} documents repeat the text of an earlier one"
+            found.append(Finding("warn", "files", text, "remove the copies, or count them as what they are"))
+    return found
