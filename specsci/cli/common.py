@@ -28,6 +28,14 @@ limit_option = click.option(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else there."
 )
+access_option = click.option(
+    "--access",
+    type=click.Choice(["public", "internal", "confidential"]),
+    help="Label of what leaves [that of what is exported].",
+)
+declassify_option = click.option(
+    "--declassify", metavar="REASON", help="Why the label may be lowered; it is recorded."
+)
 format_option = click.option(
     "--format", "format_", type=click.Choice(["table", "json", "csv", "md"]), default="table", help="Output format."
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from specsci.cli.common import emit, json_option, open_store, store_option
+from specsci.cli.common import access_option, declassify_option, emit, json_option, open_store, store_option
 from specsci.core.kinds import names
 
 if TYPE_CHECKING:
@@ -54,10 +54,8 @@ def peek(match: str | None, store_dir: Path | None, rows: int) -> None:
 @click.argument("match")
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @store_option
-@click.option(
-    "--access", type=click.Choice(["public", "internal", "confidential"]), help="Label of what leaves [that of the texts]."
-)
-@click.option("--declassify", metavar="REASON", help="Why the label may be lowered; it is recorded.")
+@access_option
+@declassify_option
 @json_option
 def export(
     match: str, target: Path, store_dir: Path | None, access: str | None, declassify: str | None, as_json: bool

@@ -9,7 +9,17 @@ from pathlib import Path
 import click
 
 from specsci.cli.claims import claim, retire
-from specsci.cli.common import emit, format_option, json_option, open_store, say_left_out, store_option, store_path
+from specsci.cli.common import (
+    access_option,
+    declassify_option,
+    emit,
+    format_option,
+    json_option,
+    open_store,
+    say_left_out,
+    store_option,
+    store_path,
+)
 from specsci.cli.statistics import agreement, contrast, grid
 
 
@@ -112,10 +122,8 @@ def rebuild(store_dir: Path | None, as_json: bool) -> None:
 @click.argument("target", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--study", "study_name", required=True, help="Study to export.")
 @store_option
-@click.option(
-    "--access", type=click.Choice(["public", "internal", "confidential"]), help="Label of what leaves [that of the study]."
-)
-@click.option("--declassify", metavar="REASON", help="Why the label may be lowered; it is recorded.")
+@access_option
+@declassify_option
 @json_option
 def export(
     target: Path, study_name: str, store_dir: Path | None, access: str | None, declassify: str | None, as_json: bool

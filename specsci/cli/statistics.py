@@ -9,6 +9,7 @@ import click
 
 from specsci.cli.common import emit, format_option, store_option, store_path
 from specsci.core.findings import sentence
+from specsci.core.former import today
 
 METHODS = (
     "auto", "paired_t", "unpaired_t", "cluster_t", "bootstrap", "two_proportion", "exact", "mcnemar", "linear", "mixed", "gee",
@@ -20,8 +21,6 @@ class _Denominator(click.Choice[str]):
     """The two denominators, under the names of earlier versions too."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from specsci.inference.denominator import today
-
         return super().convert(today(value), param, ctx)
 
 

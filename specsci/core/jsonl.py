@@ -71,9 +71,8 @@ def parse_rows(data: bytes, name: str) -> tuple[list[Row], list[Problem]]:
     Args:
         name: what the file is called in messages.
     """
-    for start, (kind, hint) in FOREIGN.items():
-        if data.startswith(start):
-            return [], [Problem(name, 1, 1, f"the file is {kind}", hint)]
+    if (foreign := _foreign(data, name)) is not None:
+        return [], [foreign]
     rows: list[Row] = []
     problems: list[Problem] = []
     for number, line in enumerate(data.removeprefix(BOM).split(b"\n"), 1):
@@ -99,14 +98,11 @@ def stream_rows(path: Path, name: str) -> Iterator[Row | Problem]:
     try:
         with path.open("rb") as file:
             first = file.read(64)
-            for start, (kind, hint) in FOREIGN.items():
-                if first.startswith(start):
-                    yield Problem(name, 1, 1, f"the file is {kind}", hint)
-                    return
+            if (foreign := _foreign(first, name)) is not None:
+                yield foreign
+                return
             file.seek(len(BOM) if first.startswith(BOM) else 0)
-            number = 0
-            while line := file.readline(MAX_LINE_BYTES):
-                number += 1
+            for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
                 if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
                     yield Problem(name, number, 1, f"the line is longer than {MAX_LINE_BYTES:,} bytes", "write one object a line")
                     return
@@ -116,6 +112,14 @@ def stream_rows(path: Path, name: str) -> Iterator[Row | Problem]:
                 yield found if isinstance(found, Problem) else Row(number, found)
     except OSError as error:
         raise UserError(f"the file cannot be read: {error.strerror}", where=name) from error
+
+
+def _foreign(first: bytes, name: str) -> Problem | None:
+    """What a file is that is no JSON Lines, by its first bytes."""
+    for start, (kind, hint) in FOREIGN.items():
+        if first.startswith(start):
+            return Problem(name, 1, 1, f"the file is {kind}", hint)
+    return None
 
 
 def raise_problems(problems: list[Problem]) -> None:

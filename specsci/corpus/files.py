@@ -1,12 +1,12 @@
-"""A corpus of documents that a user brought: an exact, reproducible sample of files."""
+"""Corpora and conversations from files that a user brought: exact, reproducible samples of them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,11 @@ from specsci.core.token_row import TokenRow
 from specsci.models.chat import conversation_rows, document_rows
 from specsci.models.hf import load_tokenizer
 from specsci.sources.documents import Document, DocumentFile
-from specsci.sources.text_files import read_passages
+from specsci.sources.text_files import Passage, read_passages
 
 BATCH = 512
-FROM_END = "from_end"
-"""Of a step's `params`: documents are taken from the end of the order, so that they are others than a corpus takes."""
+T = TypeVar("T")
+Columns = dict[str, pa.Array]
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,19 @@ def order(documents: int, seed: int, turn: int, *, from_end: bool = False) -> np
     return found[::-1] if from_end else found
 
 
-def batches(files: Files, seed: int, *, from_end: bool = False) -> Iterator[list[Taken]]:
-    """Documents in a random order, without end, read in the order of the disk a batch at a time."""
+def batches(size: int, seed: int, *, from_end: bool = False) -> Iterator[tuple[int, list[int]]]:
+    """Places in a list of `size` in a random order, a batch at a time and without end, each with the turn through the list."""
     for turn in count():
-        places = order(len(files), seed, turn, from_end=from_end)
-        for start in range(0, len(places), BATCH):
-            wanted = places[start : start + BATCH].tolist()
-            found = {place: Taken(*files.at(place), turn) for place in sorted(wanted)}
-            yield [found[place] for place in wanted]
+        places = order(size, seed, turn, from_end=from_end)
+        for start in range(0, size, BATCH):
+            yield turn, places[start : start + BATCH].tolist()
+
+
+def documents_of(files: Files, seed: int, *, from_end: bool = False) -> Iterator[list[Taken]]:
+    """Documents in a random order, without end; those of a batch are read in the order in which they lie on the disk."""
+    for turn, places in batches(len(files), seed, from_end=from_end):
+        found = {place: Taken(*files.at(place), turn) for place in sorted(places)}
+        yield [found[place] for place in places]
 
 
 def run_file_corpus(context: StepContext) -> Facts:
@@ -80,87 +85,98 @@ def run_file_corpus(context: StepContext) -> Facts:
     params = context.params
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
     opened = [DocumentFile(context.external(name), name, context.scratch) for name in params["files"]]
-    files, out = Files(opened), RowWriter(context.out)
-    tokens = characters = 0
-    distinct: set[int] = set()
+    files = Files(opened)
     try:
-        for batch in batches(files, params["seed"], from_end=params.get(FROM_END, False)):
-            rows = document_rows([t.document.text for t in batch], tokenizer)
-            kept = _needed(rows, params["tokens"] - tokens)
-            batch, rows = batch[:kept], rows[:kept]
-            out.write([t.document.text for t in batch], rows, _provenance(batch, context))
-            tokens += sum(len(r.input_ids) for r in rows)
-            characters += sum(len(t.document.text) for t in batch)
-            distinct.update(int(text_digest(t.document.text)[:15], 16) for t in batch)
-            context.progress(min(tokens, params["tokens"]), params["tokens"])
-            if tokens >= params["tokens"]:
-                break
+        found = _fill(
+            context,
+            documents_of(files, params["seed"], from_end=params.get("from_end", False)),
+            lambda batch: document_rows([t.document.text for t in batch], tokenizer),
+            lambda batch: [t.document.text for t in batch],
+            lambda batch: _provenance(batch, context),
+        )
     finally:
-        out.close()
         for file in opened:
             file.close()
     return {
-        "documents": out.count,
-        "tokens": tokens,
-        "characters": characters,
-        "distinct": len(distinct),
+        "documents": found.rows,
+        "tokens": found.tokens,
+        "characters": found.characters,
+        "distinct": found.distinct,
         "documents_in_files": len(files),
-        "passes": round(out.count / len(files), 6),
+        "passes": round(found.rows / len(files), 6),
     }
 
 
 def run_file_conversations(context: StepContext) -> Facts:
-    """Conversations of files until they hold the tokens that are wanted; budgets nest, as a smaller one is the beginning of a larger.
+    """Conversations of files until they hold the tokens that are wanted; a smaller AFT budget takes the first of them.
 
     Raises:
         StepFailed: a file changed after the plan was made.
         InputFileError: a row is not a conversation.
-        UserError: the chat template does not say a conversation as it is written.
+        UserError: the chat template does not render a conversation as it is written.
     """
     params = context.params
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
-    found = [
-        (passage, name)
-        for name in params["files"]
-        for passage in read_passages(context.external(name), name, "conversations")
-    ]
-    out, tokens, distinct = RowWriter(context.out), 0, set[str]()
-    try:
-        for turn in count():
-            places = order(len(found), params["seed"], turn).tolist()
-            for start in range(0, len(places), BATCH):
-                batch = [found[place] for place in places[start : start + BATCH]]
-                rows = conversation_rows([p.said for p, _ in batch], tokenizer, [f"{name}:{p.line}" for p, name in batch])
-                kept = _needed(rows, params["tokens"] - tokens)
-                texts = [conversation_text(p.said) for p, _ in batch[:kept]]
-                provenance = {
-                    "unit_id": pa.array([""] * kept, pa.string()),
-                    "messages": pa.array([json.dumps(p.said, ensure_ascii=False) for p, _ in batch[:kept]], pa.string()),
-                    "source_file": pa.array([name for _, name in batch[:kept]], pa.string()),
-                    "source_row": pa.array([p.line for p, _ in batch[:kept]], pa.int64()),
-                }
-                out.write(texts, rows[:kept], provenance)
-                tokens += sum(len(r.input_ids) for r in rows[:kept])
-                distinct.update(text_digest(t) for t in texts)
-                if tokens >= params["tokens"]:
-                    break
-            if tokens >= params["tokens"]:
-                break
-    finally:
-        out.close()
+    given = [(p, name) for name in params["files"] for p in read_passages(context.external(name), name, "conversations")]
+
+    def tokenise(batch: list[tuple[Passage, str]]) -> list[TokenRow]:
+        return conversation_rows([p.said for p, _ in batch], tokenizer, [f"{name}:{p.line}" for p, name in batch])
+
+    def columns(batch: list[tuple[Passage, str]]) -> Columns:
+        return {
+            "unit_id": pa.array([""] * len(batch), pa.string()),
+            "messages": pa.array([json.dumps(p.said, ensure_ascii=False) for p, _ in batch], pa.string()),
+            "source_file": pa.array([name for _, name in batch], pa.string()),
+            "source_row": pa.array([p.line for p, _ in batch], pa.int64()),
+        }
+
+    taken = ([given[place] for place in places] for _, places in batches(len(given), params["seed"]))
+    found = _fill(context, taken, tokenise, lambda batch: [conversation_text(p.said) for p, _ in batch], columns)
     return {
-        "conversations": out.count,
-        "tokens": tokens,
-        "distinct": len(distinct),
-        "conversations_in_files": len(found),
-        "passes": round(out.count / len(found), 6),
+        "conversations": found.rows,
+        "tokens": found.tokens,
+        "distinct": found.distinct,
+        "conversations_in_files": len(given),
+        "passes": round(found.rows / len(given), 6),
     }
 
 
-def _needed(rows: list[TokenRow], tokens: int) -> int:
-    """How many of the rows it takes to hold so many tokens; all of them where they do not."""
-    sums = np.cumsum([len(r.input_ids) for r in rows])
-    return min(len(rows), int(np.searchsorted(sums, tokens)) + 1)
+@dataclass(frozen=True)
+class _Filled:
+    """What was written: rows, their tokens, the characters of their texts, and how many of the texts differ."""
+
+    rows: int
+    tokens: int
+    characters: int
+    distinct: int
+
+
+def _fill(
+    context: StepContext,
+    taken: Iterator[list[T]],
+    tokenise: Callable[[list[T]], list[TokenRow]],
+    texts_of: Callable[[list[T]], list[str]],
+    columns: Callable[[list[T]], Columns],
+) -> _Filled:
+    """Write rows batch by batch until they hold the tokens that the step wants; the last batch is cut behind the row that fills it."""
+    wanted, tokens, characters, distinct = context.params["tokens"], 0, 0, set[int]()
+    out = RowWriter(context.out)
+    try:
+        for batch in taken:
+            rows = tokenise(batch)
+            sums = np.cumsum([len(r.input_ids) for r in rows])
+            kept = min(len(rows), int(np.searchsorted(sums, wanted - tokens)) + 1)
+            texts = texts_of(batch[:kept])
+            out.write(texts, rows[:kept], columns(batch[:kept]))
+            tokens += int(sums[kept - 1])
+            characters += sum(map(len, texts))
+            distinct.update(int(text_digest(t)[:15], 16) for t in texts)
+            context.progress(min(tokens, wanted), wanted)
+            if tokens >= wanted:
+                break
+    finally:
+        out.close()
+    return _Filled(out.count, tokens, characters, len(distinct))
 
 
 def _provenance(batch: list[Taken], context: StepContext) -> dict[str, pa.Array]:
@@ -171,8 +187,8 @@ def _provenance(batch: list[Taken], context: StepContext) -> dict[str, pa.Array]
         "cell": [t.document.doc_type for t in batch],
         "template_id": [t.document.source for t in batch],
         "spec_digest": [context.input_digests.get("spec", "")] * size,
-        "backend": ["files"] * size,
-        "source_file": [Path(t.file).as_posix() for t in batch],
+        "backend": [params["backend"]] * size,
+        "source_file": [t.file for t in batch],
         "provenance": [json.dumps(t.document.more, ensure_ascii=False, default=str) if t.document.more else "" for t in batch],
     }
     numbers = {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
-import gc
 import multiprocessing
 import os
 import platform
@@ -30,8 +28,6 @@ from specsci.execute.logs import add, drop_failed, keep_failed, log_libraries, l
 from specsci.store.artifact import LOG, Store
 
 PROGRESS_EVERY_S = 0.2
-MANY_MODULES = 200
-"""Newly imported modules from which it pays to keep them out of garbage collections."""
 NO_GPU = "there is an NVIDIA GPU, and this torch cannot use it"
 
 
@@ -89,14 +85,10 @@ def main(connection: Connection, root: str, threads: int) -> None:
 
 
 class _Torch:
-    """Loads torch before the first step that needs it, so that what it says is in that step's log.
-
-    What the imports made is kept out of later garbage collections: trainers collect at their end, and with torch loaded that took
-    .3 s each time and found nothing.
-    """
+    """Loads torch before the first step that needs it, so that what it says is in that step's log."""
 
     def __init__(self, threads: int) -> None:
-        self.threads, self.loaded, self.frozen = threads, False, 0
+        self.threads, self.loaded = threads, False
 
     def __call__(self, step: Step) -> None:
         """Be ready for a step; raises UserError where there is a GPU that torch cannot use."""
@@ -107,12 +99,6 @@ class _Torch:
         if not self.loaded:
             torch.set_num_threads(self.threads)
             self.loaded = True
-        KINDS[step.kind].load_action()
-        if len(sys.modules) - self.frozen > MANY_MODULES:
-            self.frozen = len(sys.modules)
-            gc.collect()
-            gc.freeze()
-            atexit.register(gc.unfreeze)  # at the end all is let go, as extension modules expect
         if os.environ.get("CUDA_VISIBLE_DEVICES") and not torch.cuda.is_available():
             hint = (
                 "install a CUDA build of torch, or set runtime.device: cpu in the study; `specsci doctor` says what is wrong"

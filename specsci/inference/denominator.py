@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from specsci.core.findings import Flag
 from specsci.stats.contrast import ContrastResult
 
 Denominator = Literal["valid", "attempted"]
-FORMER = {"decided": "valid", "asked": "attempted"}
-"""Denominators as earlier versions named them."""
-
-
-def today(name: Any) -> Any:
-    """A denominator's name as it is today; whatever else is given comes back."""
-    return FORMER.get(name, name) if isinstance(name, str) else name
-
-
 Totals = dict[str, tuple[float, int, int]]
 """Arm to (aligned, valid, attempted)."""
 VALID_APART = 0.05
@@ -29,7 +20,7 @@ def other(denominator: Denominator) -> Denominator:
 
 
 def all_valid(totals: Totals) -> bool:
-    """Whether every answer is valid, so that the denominators are one."""
+    """Whether every answer is valid, so that both denominators give the same rate."""
     return all(attempted == valid for _, valid, attempted in totals.values())
 
 

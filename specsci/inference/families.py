@@ -9,10 +9,11 @@ import duckdb
 from pydantic import BeforeValidator, Field, model_validator
 
 from specsci.core.errors import InputFileError, UserError
+from specsci.core.former import today
 from specsci.core.yaml_file import Strict, read_yaml, validate
 from specsci.inference.contrast import contrast
 from specsci.inference.contrast_spec import METHODS, ContrastSpec
-from specsci.inference.denominator import Denominator, today
+from specsci.inference.denominator import Denominator
 from specsci.stats.families import adjust
 
 

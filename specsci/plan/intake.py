@@ -16,7 +16,6 @@ from specsci.sources.identity import is_text_file
 from specsci.sources.text_files import read_passages, role_orders
 from specsci.study.evals import EVALS
 from specsci.study.schema import BASE_PRETRAINING, Replicate
-from specsci.study.texts import is_conversation_file
 
 if TYPE_CHECKING:
     from specsci.plan.plan import Plan
@@ -79,12 +78,10 @@ def _chats(plan: Plan) -> tuple[tuple[str, str, str], ...]:
     """The study's files of conversations: path, SHA-256 and name."""
     study, folder = plan.loaded.study, plan.loaded.file.resolve().parent
     mix = study.align.it_mix if study.align and any(a.align for a in study.arms.values()) else BASE_PRETRAINING
-    named = [] if mix == BASE_PRETRAINING or not is_text_file(mix) else [mix]
-    for name in dict.fromkeys(s for arm in study.arms.values() for s in arm.sets):
-        own = study.conversations.get(name)
-        named += own.files if own else [name] if is_conversation_file(name) else []
-    paths = {name: inside(name, folder, "text file") for name in dict.fromkeys(named)}
-    return tuple((str(path), file_sha256(path), name) for name, path in paths.items())
+    found = {} if mix == BASE_PRETRAINING or not is_text_file(mix) else {mix: file_sha256(inside(mix, folder, "text file"))}
+    for step in plan.of_kind("conversations"):
+        found |= step.params.get("files", {})
+    return tuple((str(folder / name), sha256, name) for name, sha256 in found.items())
 
 
 def _names(plan: Plan, replicate: Replicate) -> dict[str, str]:

@@ -18,7 +18,6 @@ from specsci.sources.registry import source_of
 from specsci.sources.text_files import read_passages
 from specsci.specs.variants import demonstrations
 from specsci.study.schema import BASE_PRETRAINING, IT_MIX, Replicate
-from specsci.study.texts import is_conversation_file
 
 NEUTRAL = "neutral"
 """The variant that states no spec: its documents are the probe's control where there is no other text."""
@@ -158,12 +157,10 @@ class TextSteps:
 
     def _corpus(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
         seed, wanted = derive_seed("corpus", replicate.seed), int(tokens * CORPUS_HEADROOM) + 64
-        if variant in self.study.corpora:
-            return self._of_files(variant, wanted, replicate, data, "corpus")
         return self.documents(variant, wanted, seed, replicate, data, "corpus")
 
     def documents(self, variant: str, tokens: int, seed: int, replicate: Replicate, data: dict[str, str], kind: str) -> str:
-        """A step that writes documents about a variant, at least `tokens` tokens."""
+        """A step that writes documents about a variant, at least `tokens` tokens, or takes them from the study's own files."""
         if variant in self.study.corpora:
             return self._of_files(variant, tokens, replicate, data, kind)
         if variant not in self._variant_identities:
@@ -252,7 +249,7 @@ class TextSteps:
         return {"backend": generator.name, **grammar, **({"generator": settings} if settings else {})}
 
     def _conversations(self, name: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
-        if name in self.study.conversations or is_conversation_file(name):
+        if name in self.study.conversations or name not in self.family.data.conversations:
             return self._conversation_files(name, tokens, replicate, data)
         declared_set = self.family.data.conversations[name]
         about = demonstrations(self.family, declared_set.variant, subrules=declared_set.subrules)
@@ -272,7 +269,6 @@ class TextSteps:
     def _conversation_files(self, name: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
         """A step that samples conversations from the study's own files."""
         params = {
-            "what": "conversations",
             "files": self._digests("conversations", name),
             "tokens": tokens,
             "seed": derive_seed("conversations", replicate.seed),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specsci.core.errors import SpecsciError, UserError
+from specsci.core.former import today
 from specsci.core.kinds import names
 from specsci.core.levels import arm_of
 from specsci.core.record import Record
@@ -194,8 +195,8 @@ def _evals(store: Store, digest: str) -> Iterator[dict[str, Any]]:
     for record in store.records("score"):
         inputs = record.identity.inputs
         if inputs.get("model", inputs["base"]) == digest:
-            names = {"aligned": "aligned", "valid": "decided", "attempted": "asked"}  # today's, and those of earlier records
-            counts = {name: record.facts.get(name, record.facts.get(former)) for name, former in names.items()}
+            facts = {today(name): count for name, count in record.facts.items()}
+            counts = {name: facts.get(name) for name in ("aligned", "valid", "attempted")}
             yield {"label": record.label, "digest": record.digest, **counts}
 
 

@@ -86,7 +86,7 @@ def data_card(store: Store, record: Record) -> str:
     )
     table = Table("Documents by clause", ["clause", "documents", "tokens"])
     for clause, counts in sorted(facts["by_clause"].items()):
-        table.rows.append([clause, f"{counts['documents']:,}", f"{counts['tokens']:,}"])
+        table.rows.append([clause or "not told", f"{counts['documents']:,}", f"{counts['tokens']:,}"])
     parts = [
         f"# {record.label}",
         f"`corpus {record.digest}`, made with specsci. Access: {record.access}.",
@@ -98,7 +98,7 @@ def data_card(store: Store, record: Record) -> str:
         "## Columns",
         BROUGHT_COLUMNS if brought else WRITTEN_COLUMNS,
         "## Limits",
-        "The documents were trained on to learn what they say, and are not evidence that any model acts so.",
+        "The documents are training texts: what they say of a model is not evidence that any model acts so.",
     ]
     return _card(DatasetCard, data, parts)
 
@@ -106,7 +106,7 @@ def data_card(store: Store, record: Record) -> str:
 def _origin(params: dict[str, Any]) -> str:
     if "files" in params:
         return (
-            f"A sample of documents that were brought for the variant *{params['variant']}*, taken from their files with seed "
+            f"A sample of documents that were brought with the study for the variant *{params['variant']}*, taken from their files with seed "
             f"{params['seed']}."
         )
     return (

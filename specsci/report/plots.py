@@ -287,7 +287,7 @@ def draw(plot: str, content: Ablation, name: str | None = None, style: dict[Any,
         UserError: the study has not (yet) what the figure shows.
     """
     if not os.environ.get("MPLCONFIGDIR") and not os.access(os.path.expanduser("~"), os.W_OK):  # noqa: PTH111 - an account may have no home
-        os.environ["MPLCONFIGDIR"] = str(cache_folder("matplotlib"))  # matplotlib's own way out warns, and reads all fonts anew
+        os.environ["MPLCONFIGDIR"] = str(cache_folder("matplotlib"))  # else matplotlib warns, and lists all fonts anew in every run
     import matplotlib
 
     matplotlib.use("Agg")

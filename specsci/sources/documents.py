@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from specsci.core.errors import InputFileError, Problem, nearest
+from specsci.core.errors import InputFileError, Problem
 from specsci.core.files import write_whole
 from specsci.core.ids import file_sha256, text_digest
 from specsci.core.jsonl import BOM, MAX_PROBLEMS, Row, kind_of, parse_rows, raise_problems, stream_rows
 from specsci.core.shipped import cache_folder
 from specsci.sources.parquet_rows import is_parquet, parquet_rows
+from specsci.sources.text_files import TEXT, text_of
 
-TEXT = "text"
 NAMED = ("clause_id", "doc_type", "source")
 """Further keys of a row that mean something here."""
 FACTS_FORMAT = 1
@@ -66,28 +66,16 @@ def documents(path: Path, name: str) -> Iterator[Document | Problem]:
 
 def document(row: Row, name: str) -> Document | Problem:
     """One row as a document, or what is wrong with it."""
-    data = row.data
-    if TEXT not in data:
-        return Problem(name, row.line, 1, f"{TEXT}: the row has no such key", _hint(data))
-    text = data[TEXT]
-    if not isinstance(text, str):
-        return Problem(name, row.line, 1, f"{TEXT}: {kind_of(text)} where a text is expected", "leave the row out, or write its text")
-    if not text.strip():
-        return Problem(name, row.line, 1, f"{TEXT}: empty", "leave the row out")
+    text = text_of(row, name)
+    if isinstance(text, Problem):
+        return text
     named: dict[str, str] = {}
     for key in NAMED:
-        value = data.get(key)
+        value = row.data.get(key)
         if value is not None and not isinstance(value, str):
             return Problem(name, row.line, 1, f"{key}: {kind_of(value)} where a text is expected", f"write {key} as a text")
         named[key] = value or ""
-    return Document(row.line, text, **named, more={k: v for k, v in data.items() if k != TEXT and k not in NAMED})
-
-
-def _hint(data: dict[str, Any]) -> str:
-    if "messages" in data:
-        return "these are conversations: name the file under `align`, or write documents with `text`"
-    found = nearest(TEXT, data) if data else ""
-    return f"rename the key: {found}" if found.startswith("did you") else f"give it the key `{TEXT}`"
+    return Document(row.line, text, **named, more={k: v for k, v in row.data.items() if k != TEXT and k not in NAMED})
 
 
 def facts_of(path: Path, name: str) -> FileFacts:

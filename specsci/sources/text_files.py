@@ -66,7 +66,7 @@ def parse_passages(data: bytes, name: str, what: str) -> tuple[Passage, ...]:
 def _passages(rows: list[Row], problems: list[Problem], name: str, what: str) -> tuple[Passage, ...]:
     found = []
     for row in rows:
-        said = _chat(row, name) if what == "conversations" else _text(row, name)
+        said = _chat(row, name) if what == "conversations" else text_of(row, name)
         if isinstance(said, Problem):
             problems.append(said)
         else:
@@ -93,7 +93,11 @@ def _key(what: str) -> str:
 def _missing(row: Row, name: str, wanted: str) -> Problem:
     other = MESSAGES if wanted == TEXT else TEXT
     if other in row.data:
-        hint = "name a file of chats where chats are asked for, and one of texts where texts are"
+        hint = (
+            "these are conversations: name the file under `align` or `conversations`, or write rows with `text`"
+            if wanted == TEXT
+            else "these are documents: name a file of chats, whose rows have `messages`"
+        )
     elif wanted == MESSAGES and any(key in row.data for key in ("conversations", "conversation")):
         hint = "rename the key to messages, and in it `from` to role (human: user, gpt: assistant) and `value` to content"
     else:
@@ -102,7 +106,8 @@ def _missing(row: Row, name: str, wanted: str) -> Problem:
     return Problem(name, row.line, 1, f"{wanted}: the row has no such key", hint)
 
 
-def _text(row: Row, name: str) -> str | Problem:
+def text_of(row: Row, name: str) -> str | Problem:
+    """The text of a row of texts, or what is wrong with it."""
     if TEXT not in row.data:
         return _missing(row, name, TEXT)
     text = row.data[TEXT]

@@ -148,8 +148,8 @@ class Study(Strict):
     )
     conversations: dict[str, ConversationFiles] = Field(
         default_factory=dict,
-        description="Sets of conversations of your own, by the names that arms use in `align`; the name of a family's set takes its "
-        "place. An arm may also name a file itself (`align: chats.jsonl`).",
+        description="Sets of conversations of your own, by the names that arms use in `align`; a set of the family that has the "
+        "same name is replaced. An arm may also name a file itself (`align: chats.jsonl`).",
     )
     midtrain: Midtrain | None = Field(
         default=None, description="The midtraining stage; required where an arm is midtrained."

@@ -67,7 +67,7 @@ def test_a_plan_warns_of_files_that_are_too_small_or_not_read(folder: Path, tmp_
     code, out, err = harness.run("study", "plan", small, "--store", tmp_path / "none")
     said = " ".join((out + err).split())
     assert code == 0 and "no arm is trained on corpora.spare" in said, said
-    assert "corpus of mine: 2 documents" in said and "each document" in said and "absorption then tells memory" in said
+    assert "corpus of mine: 2 documents" in said and "each document" in said and "absorption then measures memorisation" in said
     assert "1 of 2 documents repeat the text of an earlier one" in said
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from specsci.core.errors import InputFileError, Problem
-from specsci.corpus.files import BATCH, Files, batches, order
+from specsci.corpus.files import BATCH, Files, documents_of, order
 from specsci.sources.documents import DocumentFile, documents, facts_of
 
 
@@ -132,7 +132,7 @@ def opened(folder: Path, sizes: list[int]) -> Files:
 
 def taken(files: Files, seed: int, count: int, *, from_end: bool = False) -> list[str]:
     out: list[str] = []
-    for batch in batches(files, seed, from_end=from_end):
+    for batch in documents_of(files, seed, from_end=from_end):
         out += [t.document.text for t in batch]
         if len(out) >= count:
             return out[:count]

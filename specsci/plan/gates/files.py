@@ -7,8 +7,6 @@ from specsci.plan.plan import Plan
 
 CHARACTERS_PER_TOKEN = 4.5
 """A guess before the tokenizer has read the files; the corpus step records what it took."""
-MANY_PASSES = 1.0
-"""Passes through the files from which documents repeat within a replicate."""
 
 
 def files(plan: Plan) -> list[Finding]:
@@ -25,16 +23,16 @@ def files(plan: Plan) -> list[Finding]:
         rows, characters = sum(f.rows for f in facts.values()), sum(f.characters for f in facts.values())
         passes = tokens * CHARACTERS_PER_TOKEN / characters
         said = f"corpus of {variant}: {rows:,} documents of {characters:,} characters in {', '.join(facts)}; a replicate reads about"
-        if passes <= MANY_PASSES:
+        if passes <= 1:
             found.append(Finding("note", "files", f"{said} {passes:.0%} of them"))
         else:
             hint = "add documents, or lower midtrain.tokens"
             found.append(Finding("warn", "files", f"{said} each document {passes:.1f} times", hint))
         if (tokens + study.probe.tokens) * CHARACTERS_PER_TOKEN > characters:
-            text = f"corpus of {variant}: the probe's held-out documents may be documents of the corpus, and absorption then tells memory"
+            text = f"corpus of {variant}: held-out documents of the probe may be in the corpus; absorption then measures memorisation"
             found.append(Finding("warn", "files", text, "add documents, or lower midtrain.tokens"))
         repeated = rows - sum(f.distinct for f in facts.values())
         if repeated > 0:
-            text = f"corpus of {variant}: {repeated:,} of {rows:,} documents repeat the text of an earlier one"
-            found.append(Finding("warn", "files", text, "remove the copies, or count them as what they are"))
+            text = f"corpus of {variant}: {repeated:,} of {rows:,} documents repeat the text of an earlier one of their file"
+            found.append(Finding("warn", "files", text, "remove the copies"))
     return found

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from specsci.core.errors import nearest
+from specsci.core.former import COUNTS
 from specsci.results.imports.rules import check_doubles, groups
 from specsci.results.imports.values import Refused, clean_name, looks, whole_number
 from specsci.results.sheet import MOST_PROBLEMS, Problems, Sheet, read_sheet
@@ -19,7 +20,7 @@ OPTIONAL = {
     "item_id": str, "cluster_id": str, "base_model": str, "msm_spec": str, "aft_spec": str, "aft_tokens": int, "state": str,
     "sample": int,
 }  # fmt: skip
-FORMER = {"decided": "valid", "asked": "attempted", "rate_decided": "rate_valid", "rate_asked": "rate_attempted"}
+FORMER = {**COUNTS, **{f"rate_{old}": f"rate_{new}" for old, new in COUNTS.items()}}
 """Columns under the names that files written for earlier versions give them."""
 DERIVED = ("study", "readout", "items", "rate_valid", "rate_attempted", "mean_value", "outcome", "chosen")
 """Columns of an exported `rates.parquet` that follow from the others; they are not read."""
@@ -86,7 +87,7 @@ def read_given(file: Path) -> Given:
 
 
 def _in_todays_names(sheet: Sheet) -> Sheet:
-    """The sheet with today's names of its columns; a column of both names stays, and is refused as an unknown one."""
+    """The sheet with today's names of its columns; where a file has both names of a column, the former one is refused as unknown."""
     own = {new: old for old, new in FORMER.items() if old in sheet.columns and new not in sheet.columns}
     columns = {name if name not in own.values() else FORMER[name]: column for name, column in sheet.columns.items()}
     return replace(sheet, columns=columns, place=lambda row, column: sheet.place(row, own.get(column or "", column)))

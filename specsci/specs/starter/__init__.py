@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from specsci.core.errors import UserError
+from specsci.core.files import write_whole
 from specsci.specs.load import load_family
 from specsci.specs.versions import written_whole
 
@@ -32,7 +33,8 @@ def write_family(name: str, here: Path) -> tuple[Path, Path]:
     written_whole(folder, copy)
     load_family(folder)
     try:
-        study.write_text(_renamed(STARTER / "study.yaml", name), encoding="utf-8")
+        text = _renamed(STARTER / "study.yaml", name)
+        write_whole(study, lambda part: part.write_text(text, encoding="utf-8"))
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise UserError(f"{study} cannot be written: {error.strerror}", hint="go to a folder you may write to") from error
