@@ -136,3 +136,14 @@ def loud(built: Any) -> Any:
                 parameter.mul_(5)
     built.config.use_cache = False
     return built
+
+
+def save_tiny_chat(folder: Path) -> Path:
+    """A directory with a random model of 512 positions, a word tokenizer and a chat template."""
+    folder.mkdir(parents=True)
+    torch.manual_seed(3)
+    LlamaForCausalLM(LlamaConfig(**{**SHAPE, "max_position_embeddings": 512})).save_pretrained(folder)
+    tokenizer = word_tokenizer()
+    tokenizer.chat_template = CHATML.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -93,6 +93,12 @@ class Interrupted(SpecsciError):
     exit_code = 4
 
 
+class NotFinished(SpecsciError):
+    """Work that others do is under way, such as a provider's batches; the same command goes on when it is there."""
+
+    exit_code = 4
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A hint that names the closest valid name, or lists the valid ones (at most twelve)."""
     names = sorted({str(v) for v in valid})

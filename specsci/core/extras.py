@@ -12,6 +12,8 @@ EXTRAS = {
         "safetensors",
     ),
     "plots": ("seaborn", "matplotlib"),
+    "api": ("openai", "anthropic"),
+    "vllm": ("vllm",),
     "smollm2": ("gguf",),
     "track": ("tensorboard", "mlflow", "wandb"),
 }  # fmt: skip

@@ -1,0 +1,1 @@
+"""Those who answer requests to language models: a folder for each."""
