@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,31 @@ def read_texts(folder: Path) -> list[str]:
     """The rows' texts, in file order."""
     texts: list[str] = _read(folder, ["text"])["text"].to_pylist()
     return texts
+
+
+@dataclass(frozen=True)
+class Once:
+    """Texts of an artefact, each row of a source once: their places, from 0, and clause ids, empty where a row has none."""
+
+    texts: list[str]
+    labels: list[str]
+    places: list[int]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.texts)
+
+
+def read_once(folder: Path) -> Once:
+    """The texts in file order; a source's row that was taken in several passes is there once."""
+    with (folder / ROWS).open("rb") as handle:
+        file = pq.ParquetFile(handle)
+        names = [n for n in ("text", "clause_id", "source_file", "source_row") if n in file.schema_arrow.names]
+        rows = list(enumerate(file.read(columns=names).to_pylist()))
+    if "source_row" in names:
+        rows = list({(r["source_file"], r["source_row"]): (n, r) for n, r in reversed(rows)}.values())[::-1]
+    return Once([r["text"] for _, r in rows], [r.get("clause_id") or "" for _, r in rows], [n for n, _ in rows])
 
 
 def _read(folder: Path, columns: list[str]) -> pa.Table:

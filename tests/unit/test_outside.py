@@ -110,7 +110,7 @@ def test_an_action_does_not_get_the_folder_of_outside_files_but_through_its_cont
         "evals/steps.py",
         "evals/probe.py",
         "train/steps.py",
-        "corpus/audit.py",
+        "corpus/audit/step.py",
     ):
         text = (Path(run_pool.__code__.co_filename).parents[1] / file).read_text()
         assert ".outside" not in text, file

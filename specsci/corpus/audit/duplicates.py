@@ -1,0 +1,106 @@
+"""Exact and near duplicates: MinHash signatures by rensa, candidates by locality-sensitive hashing, verified on the texts' shingles.
+
+Two texts are near duplicates where the Jaccard similarity of their runs of five words is .8 or more (Broder, 1997). With 32 bands of 4
+values such a pair is a candidate with a probability of 1 - 5e-8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from specsci.corpus.audit.words import WordRows
+
+SHINGLE_WORDS = 5
+PERMUTATIONS, BANDS = 128, 32
+NEAR = 0.8
+SEED = 1
+MOST_GROUP = 50
+"""In a larger group of candidates every text is compared with the group's first alone: templates make groups of thousands."""
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Which texts repeat an earlier one; `of[i]` is the first text that text i repeats, or i itself, shape (texts,)."""
+
+    exact_of: np.ndarray
+    near_of: np.ndarray
+
+    @property
+    def exact(self) -> int:
+        """Texts whose words are all those of an earlier one."""
+        return int((self.exact_of != np.arange(len(self.exact_of))).sum())
+
+    @property
+    def near(self) -> int:
+        """Texts that are near an earlier one, exact ones among them."""
+        return int((self.near_of != np.arange(len(self.near_of))).sum())
+
+    def pairs(self, most: int) -> list[tuple[int, int]]:
+        """Some texts with the earlier one that they repeat."""
+        found = np.flatnonzero(self.near_of != np.arange(len(self.near_of)))[:most]
+        return [(int(i), int(self.near_of[i])) for i in found]
+
+
+def duplicates(rows: WordRows) -> Duplicates:
+    """Find texts that repeat an earlier one."""
+    hashed, starts = rows.grams(SHINGLE_WORDS)
+    exact = _exact(rows)
+    return Duplicates(exact, _near(hashed, starts, exact))
+
+
+def _exact(rows: WordRows) -> np.ndarray:
+    first: dict[bytes, int] = {}
+    out = np.arange(len(rows))
+    for i in range(len(rows)):
+        key = rows.ids[rows.starts[i] : rows.starts[i + 1]].tobytes()
+        out[i] = first.setdefault(key, i)
+    return out
+
+
+def _near(hashed: np.ndarray, starts: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """For every text the first one that it is near, by shingles `hashed`; text i has those from `starts[i]`."""
+    from rensa import RMinHash
+
+    texts = len(starts) - 1
+    out = exact.copy()
+    alone = np.flatnonzero((exact == np.arange(texts)) & (np.diff(starts) > 0))
+    if len(alone) < 2:
+        return out
+    flat = np.concatenate([hashed[starts[i] : starts[i + 1]] for i in alone])
+    offsets = np.concatenate([[0], np.cumsum(np.diff(starts)[alone])]).astype(np.uint64)
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, PERMUTATIONS, SEED)
+    signatures = np.asarray(matrix.to_rows(), dtype=np.uint64).reshape(len(alone), BANDS, PERMUTATIONS // BANDS)
+    multipliers = np.uint64(2) * np.arange(PERMUTATIONS // BANDS, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    keys = (signatures * multipliers).sum(axis=2, dtype=np.uint64)
+    seen: set[tuple[int, int]] = set()
+    for band in range(BANDS):
+        for group in _groups(keys[:, band]):
+            members = alone[group]
+            leaders = members[:1] if len(members) > MOST_GROUP else members
+            for later in members[1:]:
+                for leader in leaders:
+                    if leader >= later or out[later] != later:
+                        break
+                    if (leader, later) in seen:
+                        continue
+                    seen.add((leader, later))
+                    if _jaccard(hashed, starts, int(leader), int(later)) >= NEAR:
+                        out[later] = out[leader]
+    return out
+
+
+def _groups(keys: np.ndarray) -> list[np.ndarray]:
+    """Rows that share a key, at least two each, in order."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    edges = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]]))
+    sizes = np.diff(edges)
+    return [order[edges[i] : edges[i + 1]] for i in np.flatnonzero(sizes > 1)]
+
+
+def _jaccard(hashed: np.ndarray, starts: np.ndarray, one: int, two: int) -> float:
+    a, b = np.unique(hashed[starts[one] : starts[one + 1]]), np.unique(hashed[starts[two] : starts[two + 1]])
+    shared = len(np.intersect1d(a, b, assume_unique=True))
+    return shared / (len(a) + len(b) - shared)
