@@ -21,6 +21,8 @@ NAMES = (
     "ablation_query",
     "analysis_speed",
     "audit_leaks",
+    "audit_texts",
+    "requests",
     "packing_fill",
     "train_throughput",
     "study_wall",

@@ -35,7 +35,8 @@ def study() -> None:
     """Check, plan, run and watch studies. STUDY is a path, or the name of a shipped study."""
 
 
-def _plan(name: str, profile: str | None, overrides: tuple[str, ...] = (), limit: int | None = None) -> Plan:
+def plan_of(name: str, profile: str | None, overrides: tuple[str, ...] = (), limit: int | None = None) -> Plan:
+    """The plan of a study by path or name."""
     from specsci.plan.build import build_plan
     from specsci.study.load import load_study
     from specsci.study.overrides import parse_overrides
@@ -63,7 +64,7 @@ def check(
         raise click.UsageError("name a STUDY, or use --schema")
     from specsci.plan.gates import findings
 
-    plan = _plan(name, profile, overrides, limit)
+    plan = plan_of(name, profile, overrides, limit)
     loaded, found = plan.loaded, findings(plan)
     refused = sorted({f.gate for f in found if f.level == "refuse"})
     if as_json:
@@ -112,7 +113,7 @@ def plan_command(
     from specsci.store.artifact import Store
     from specsci.store.forecast import forecast
 
-    plan, store = _plan(name, profile, overrides, limit), Store(store_path(store_dir))
+    plan, store = plan_of(name, profile, overrides, limit), Store(store_path(store_dir))
     seen = forecast(plan, store)
     have, found, speeds = seen.have, seen.findings, seen.speeds
     measured = _measured(store.root, plan.loaded.name) if power else {}
@@ -174,7 +175,7 @@ def run(
     from specsci.plan.gates import refuse_if_needed
 
     POOLS[executor]  # a wrong name is told before anything is looked at
-    plan = _plan(name, profile, overrides, limit)
+    plan = plan_of(name, profile, overrides, limit)
     found = refuse_if_needed(plan)
     store = open_store(store_dir)
     errors = Console(file=raw(sys.stderr))
@@ -184,7 +185,7 @@ def run(
                 errors.print(visible(f"warn: {finding.gate}: {finding.text}"), markup=False, highlight=False)
 
     def display_for(missing: dict[str, Step]) -> Display:
-        return _display(as_json, plain, errors, missing)
+        return display_of(as_json, plain, errors, missing)
 
     report = run_study(plan, store, workers, display_for, executor)
     say_left_out(report.left_out)
@@ -202,11 +203,14 @@ def _print_end(store: Store, plan: Plan, report: RunReport, display: Display) ->
         display.phase("writing tables")
         _print_results(store, plan.loaded.name)
     state = "interrupted: finished steps are kept" if report.interrupted else "done" if whole else "not finished"
+    state = "waiting for batches" if report.waiting and report.exit_code == 4 and not report.interrupted else state
     counts = f"{report.executed} steps executed, {report.reused} reused, {report.failed} failed"
     where = f"Results: {store.root / 'results.duckdb'}" if whole else _how_on(store, plan, report)
     click.echo(f"\n{state}: {counts} in {report.wall_s:.1f} s. {where}", err=True)
     if report.blocked:
-        click.echo(f"{report.blocked} steps could not run because of what failed", err=True)
+        click.echo(f"{report.blocked} steps could not run because of what failed or is under way", err=True)
+    for step in report.waiting:
+        click.echo(f"waiting: {step['label']} [{step['digest']}]\n{step['error'].rstrip()}", err=True)
     for error in report.errors:
         log = f"\n  log: {error['log']}" if error.get("log") else ""
         click.echo(f"failed: {error['label']} [{error['digest']}]\n{error['error'].rstrip()}{log}", err=True)
@@ -222,7 +226,8 @@ def _how_on(store: Store, plan: Plan, report: RunReport) -> str:
     return f"The same command goes on; `{tables}` shows what is scored."
 
 
-def _display(as_json: bool, plain: bool, console: Console, missing: dict[str, Step]) -> Display:
+def display_of(as_json: bool, plain: bool, console: Console, missing: dict[str, Step]) -> Display:
+    """Where a run's progress goes: a live view on a terminal, lines elsewhere, notes alone beside JSON."""
     from specsci.execute.live import Lines, Notes, Terminal
 
     if as_json:
@@ -262,7 +267,7 @@ def status(
     from specsci.execute.status import status_lines, status_of
     from specsci.governance.stale import stale_lines, stale_studies
 
-    plan, store = _plan(name, profile), open_store(store_dir, create=False)
+    plan, store = plan_of(name, profile), open_store(store_dir, create=False)
     found, stale = status_of(plan, store), stale_studies(store, plan.loaded.family.name, plan.loaded.family_home)
     if as_json:
         emit({**found, "stale": [s.as_dict() for s in stale]})
@@ -281,7 +286,7 @@ def explain(name: str, profile: str | None, store_dir: Path | None, as_json: boo
     from specsci.plan.explain import explain as reasons_for
     from specsci.store.artifact import Store
 
-    plan = _plan(name, profile)
+    plan = plan_of(name, profile)
     store = Store(store_path(store_dir))
     reasons = reasons_for(plan, store.have(list(plan.steps.values())), store.records())
     if as_json:
@@ -313,7 +318,7 @@ def lock(name: str, profile: str | None, store_dir: Path | None, as_json: bool) 
 
     loaded = load_study(name, profile)
     pins = pin_models(loaded)
-    plan = _plan(name, profile)
+    plan = plan_of(name, profile)
     frozen, new = lock_study(open_store(store_dir), manifest_of(plan))
     if as_json:
         emit({"pins": [vars(p) for p in pins], "lock": {**vars(frozen), "digest": frozen.digest, "new": new}})
@@ -346,7 +351,7 @@ def diff(
     from specsci.report.study_diff import diff_tables, study_diff
     from specsci.report.terminal import show
 
-    plans = _plan(first, profile_a), _plan(second, profile_b)
+    plans = plan_of(first, profile_a), plan_of(second, profile_b)
     root = store_path(store_dir)
     if (root / DATABASE).is_file():
         with connect(root) as db:

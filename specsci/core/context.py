@@ -27,6 +27,7 @@ class StepContext:
         checkpoints: where a long step keeps what it goes on from after an interruption; gone once it is published.
         outside: the folder that the step's outside files lie in. Read them with `external` and `take_externals` only,
             which check every file against the digest that the step declares.
+        store: the store's directory, for the request ledger.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class StepContext:
     progress: Progress = lambda done, total: None
     checkpoints: Path | None = None
     outside: str = ""
+    store: Path | None = None
 
     @property
     def declared_files(self) -> dict[str, str]:

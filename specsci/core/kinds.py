@@ -51,6 +51,7 @@ class StepKind:
         labelled: whether its artefact carries the access label of the family it was made of.
         compared: whether two studies' artefacts of the kind are compared one by one.
         timed: whether earlier steps of the kind tell how long the next ones take.
+        asks: whether it asks a language model, which may cost money and take the network.
     """
 
     name: str
@@ -64,6 +65,7 @@ class StepKind:
     labelled: bool = False
     compared: bool = False
     timed: bool = False
+    asks: bool = False
 
     def load_action(self) -> Callable[[Any], dict[str, Any]]:
         """The function that runs a step of the kind, imported when first needed."""

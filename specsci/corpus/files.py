@@ -1,8 +1,9 @@
-"""Corpora and conversations from files that a user brought: exact, reproducible samples of them."""
+"""Corpora and conversations from files that a user brought, or that a language model wrote: exact, reproducible samples of them."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from specsci.core.context import Facts, StepContext
 from specsci.core.ids import text_digest
-from specsci.core.rows import RowWriter, conversation_text
+from specsci.core.rows import ROWS, RowWriter, conversation_text
 from specsci.core.token_row import TokenRow
 from specsci.models.chat import conversation_rows, document_rows
 from specsci.models.hf import load_tokenizer
@@ -21,6 +22,9 @@ from specsci.sources.documents import Document, DocumentFile
 from specsci.sources.text_files import Passage, read_passages
 
 BATCH = 512
+CONVERSATIONS = "conversations.jsonl"
+"""What a step of written conversations leaves."""
+THOUGHTS = re.compile(r"^<think>.*?</think>\s*", re.DOTALL)
 T = TypeVar("T")
 Columns = dict[str, pa.Array]
 
@@ -68,11 +72,57 @@ def batches(size: int, seed: int, *, from_end: bool = False) -> Iterator[tuple[i
             yield turn, places[start : start + BATCH].tolist()
 
 
-def documents_of(files: Files, seed: int, *, from_end: bool = False) -> Iterator[list[Taken]]:
-    """Documents in a random order, without end; those of a batch are read in the order in which they lie on the disk."""
-    for turn, places in batches(len(files), seed, from_end=from_end):
+@dataclass(frozen=True)
+class Strata:
+    """Of every document: the group that it belongs to, and its size in tokens."""
+
+    groups: list[str]
+    sizes: list[int]
+
+
+def stratified(strata: Strata, seed: int, turn: int, *, from_end: bool = False) -> np.ndarray:
+    """An order in which every prefix holds each group's share of the tokens, to within a document; else as `order`."""
+    found = order(len(strata.groups), seed, turn)
+    names, codes = np.unique(np.asarray(strata.groups, dtype=object).astype(str), return_inverse=True)
+    sizes = np.maximum(np.asarray(strata.sizes, dtype=float), 1.0)
+    whole, passed = np.bincount(codes, weights=sizes), np.zeros(len(names))
+    places = np.empty(len(sizes))
+    for place in found:
+        group = codes[place]
+        places[place] = (passed[group] + sizes[place] / 2) / whole[group]
+        passed[group] += sizes[place]
+    ties = np.random.RandomState([seed & 0xFFFFFFFF, turn, 1]).random_sample(len(sizes))
+    ordered = np.lexsort((ties, places))
+    out: np.ndarray = ordered[::-1] if from_end else ordered
+    return out
+
+
+def batches_by_group(strata: Strata, seed: int, *, from_end: bool = False) -> Iterator[tuple[int, list[int]]]:
+    """As `batches`, in the order of `stratified`."""
+    for turn in count():
+        places = stratified(strata, seed, turn, from_end=from_end)
+        for start in range(0, len(strata.groups), BATCH):
+            yield turn, places[start : start + BATCH].tolist()
+
+
+def documents_of(
+    files: Files, seed: int, *, from_end: bool = False, strata: Strata | None = None
+) -> Iterator[list[Taken]]:
+    """Documents in a random order, without end; those of a batch are read in the order in which they lie on the disk.
+
+    Args:
+        strata: the groups of the documents, where each should have its share of every sample.
+    """
+    turns = batches_by_group(strata, seed, from_end=from_end) if strata else batches(len(files), seed, from_end=from_end)
+    for turn, places in turns:
         found = {place: Taken(*files.at(place), turn) for place in sorted(places)}
         yield [found[place] for place in places]
+
+
+def _strata(file: DocumentFile) -> Strata:
+    """The clauses of written documents, and their tokens."""
+    documents = [file[place] for place in range(len(file))]
+    return Strata([d.clause_id for d in documents], [int(d.more.get("tokens") or 1) for d in documents])
 
 
 def run_file_corpus(context: StepContext) -> Facts:
@@ -84,12 +134,17 @@ def run_file_corpus(context: StepContext) -> Facts:
     """
     params = context.params
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
-    opened = [DocumentFile(context.external(name), name, context.scratch) for name in params["files"]]
+    written = context.inputs.get("written")
+    if written is not None:
+        opened = [DocumentFile(written / ROWS, "the written documents", context.scratch)]
+    else:
+        opened = [DocumentFile(context.external(name), name, context.scratch) for name in params["files"]]
     files = Files(opened)
+    strata = _strata(opened[0]) if written is not None else None
     try:
         found = _fill(
             context,
-            documents_of(files, params["seed"], from_end=params.get("from_end", False)),
+            documents_of(files, params["seed"], from_end=params.get("from_end", False), strata=strata),
             lambda batch: document_rows([t.document.text for t in batch], tokenizer),
             lambda batch: [t.document.text for t in batch],
             lambda batch: _provenance(batch, context),
@@ -117,7 +172,12 @@ def run_file_conversations(context: StepContext) -> Facts:
     """
     params = context.params
     tokenizer = load_tokenizer(context.inputs["tokenizer"])
-    given = [(p, name) for name in params["files"] for p in read_passages(context.external(name), name, "conversations")]
+    if (answers := context.inputs.get("answers")) is not None:
+        name = "the written conversations"
+        passages = read_passages(answers / CONVERSATIONS, name, "conversations")
+        given = [(p if params["think"] else _without_thoughts(p), name) for p in passages]
+    else:
+        given = [(p, name) for name in params["files"] for p in read_passages(context.external(name), name, "conversations")]
 
     def tokenise(batch: list[tuple[Passage, str]]) -> list[TokenRow]:
         return conversation_rows([p.said for p, _ in batch], tokenizer, [f"{name}:{p.line}" for p, name in batch])
@@ -139,6 +199,12 @@ def run_file_conversations(context: StepContext) -> Facts:
         "conversations_in_files": len(given),
         "passes": round(found.rows / len(given), 6),
     }
+
+
+def _without_thoughts(passage: Passage) -> Passage:
+    """A conversation whose assistant says its answers alone."""
+    said = [{**m, "content": THOUGHTS.sub("", m["content"], count=1)} if m["role"] == "assistant" else m for m in passage.said]
+    return Passage(said, passage.line)
 
 
 @dataclass(frozen=True)

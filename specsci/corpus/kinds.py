@@ -17,10 +17,25 @@ DOCUMENTS = Rows(
     ),
 )
 
+REQUESTS = Rows(
+    "requests.parquet",
+    "requests",
+    """r.request_digest, r.generator, r.backend, r.provider, r.model, r.answered_by, r.mode, r.purpose, r.variant, r.clause_id,
+       r.doc_type, r.framing, r.sample, r.state, r.reason, r.input_tokens, r.output_tokens, r.cache_write_tokens,
+       r.cache_read_tokens, r.usd, r.residency, r.computed_in, r.retention, r.latency_s""",
+)
 SPEC = StepKind("spec", "specsci.corpus.steps:run_spec", labelled=True, compared=True)
 POOL = StepKind("pool", "specsci.corpus.steps:run_pool", holds_texts=True)
 CORPUS = StepKind(
     "corpus", "specsci.corpus.steps:run_corpus", rows=DOCUMENTS, holds_texts=True, labelled=True, compared=True
+)
+OUTLINE = StepKind("outline", "specsci.corpus.written.steps:run_outline", rows=REQUESTS, labelled=True, asks=True)
+WRITTEN = StepKind(
+    "written", "specsci.corpus.written.steps:run_written", rows=REQUESTS, holds_texts=True, labelled=True, asks=True
+)
+QUERIES = StepKind("queries", "specsci.corpus.written.steps:run_queries", rows=REQUESTS, labelled=True, asks=True)
+ANSWERS = StepKind(
+    "answers", "specsci.corpus.written.steps:run_answers", rows=REQUESTS, holds_texts=True, labelled=True, asks=True
 )
 CONVERSATIONS = StepKind(
     "conversations", "specsci.corpus.steps:run_conversations", holds_texts=True, labelled=True, compared=True
@@ -28,7 +43,7 @@ CONVERSATIONS = StepKind(
 ITEM_ROWS = Rows("items.parquet", "item_rows", "r.item_id, r.cluster_id, r.slice, r.prompt, r.aligned, r.misaligned")
 ITEMS = StepKind("items", "specsci.corpus.items:run_items", rows=ITEM_ROWS, labelled=True)
 AUDIT = StepKind("audit", "specsci.corpus.audit:run_audit")
-KINDS = (SPEC, ITEMS, POOL, CORPUS, CONVERSATIONS, AUDIT)
+KINDS = (SPEC, ITEMS, POOL, OUTLINE, WRITTEN, QUERIES, ANSWERS, CORPUS, CONVERSATIONS, AUDIT)
 
 HELDOUT = StepKind("heldout", "specsci.corpus.steps:run_corpus")
 CONTROL = StepKind("control", "specsci.corpus.steps:run_control")

@@ -91,7 +91,7 @@ def _names_no_other(texts: list[str], identity: dict[str, str], label: str) -> N
 
 def run_corpus(context: StepContext) -> Facts:
     """Documents about a variant's units, with the provenance of each; or a sample of the study's own files."""
-    if "files" in context.params:
+    if "files" in context.params or "written" in context.inputs:
         return run_file_corpus(context)
     params, family = context.params, _family(context)
     if params.get("grammar", family.grammar_digest) != family.grammar_digest:
@@ -132,7 +132,7 @@ def run_corpus(context: StepContext) -> Facts:
 
 def run_conversations(context: StepContext) -> Facts:
     """Demonstrations about the family's rules, every rule equally often; or a sample of the study's own files."""
-    if "files" in context.params:
+    if "files" in context.params or "answers" in context.inputs:
         return run_file_conversations(context)
     params, family = context.params, _family(context)
     tokenizer = load_tokenizer(context.inputs["tokenizer"])

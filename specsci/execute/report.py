@@ -24,17 +24,19 @@ class RunReport:
     busy_s: float = 0.0
     busy_by_kind_s: dict[str, float] = field(default_factory=dict)
     errors: list[dict[str, str]] = field(default_factory=list)
+    waiting: list[dict[str, str]] = field(default_factory=list)
+    """Steps whose work is under way elsewhere, such as a provider's batches: the same command collects it."""
     left_out: list[dict[str, str]] = field(default_factory=list)
     """What of the store is damaged and not in the results: other studies' imports, claims, locks."""
 
     @property
     def exit_code(self) -> int:
-        """0 done, 1 a step failed, 3 a gate refused, 4 interrupted."""
+        """0 done, 1 a step failed, 3 a gate refused, 4 interrupted, or not finished because others are at work."""
         if self.interrupted:
             return 4
         if self.failed:
             return 1
-        return 3 if self.refused else 0
+        return 3 if self.refused else 4 if self.waiting else 0
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values, seconds rounded."""
@@ -51,6 +53,7 @@ class RunReport:
             "busy_s": round(self.busy_s, 2),
             "busy_by_kind_s": {k: round(v, 2) for k, v in sorted(self.busy_by_kind_s.items())},
             "errors": self.errors,
+            "waiting": self.waiting,
             "left_out": self.left_out,
         }
 

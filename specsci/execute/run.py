@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,12 +35,14 @@ def run_study(
     workers: int | None,
     display_for: Callable[[dict[str, Step]], Display],
     executor: str = "local",
+    only: Collection[str] | None = None,
 ) -> RunReport:
     """Run what is missing of a plan, then bring results.duckdb up to date.
 
     Args:
         workers: how many steps run at once; None for as many as this machine has room for.
         executor: the name of the pool that runs steps.
+        only: digests of the steps that are wanted; what they need is run too. All where not given.
     """
     from specsci.database.manifest import write_manifest
     from specsci.database.stamp import is_current
@@ -52,7 +54,7 @@ def run_study(
     total = RunReport()
     for _ in range(MAX_REPAIRS):
         with _terminated_as_interrupted():
-            report = _execute(plan, store, workers, guarded, executor)
+            report = _execute(plan, _wanted(plan.steps, only), store, workers, guarded, executor)
         _add(total, report)
         if is_current(store):
             break
@@ -93,11 +95,29 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _wanted(steps: dict[str, Step], only: Collection[str] | None) -> dict[str, Step]:
+    """Some steps of a plan with all that they need, in the plan's order."""
+    if only is None:
+        return steps
+    wanted, left = set[str](), list(only)
+    while left:
+        digest = left.pop()
+        if digest not in wanted:
+            wanted.add(digest)
+            left += steps[digest].needs
+    return {d: s for d, s in steps.items() if d in wanted}
+
+
 def _execute(
-    plan: Plan, store: Store, workers: int | None, display_for: Callable[[dict[str, Step]], Display], executor: str
+    plan: Plan,
+    steps: dict[str, Step],
+    store: Store,
+    workers: int | None,
+    display_for: Callable[[dict[str, Step]], Display],
+    executor: str,
 ) -> RunReport:
-    have = store.have(list(plan.steps.values()))
-    missing = {d: s for d, s in plan.steps.items() if d not in have}
+    have = store.have(list(steps.values()))
+    missing = {d: s for d, s in steps.items() if d not in have}
     if not missing:
         store.clear_stage(is_dead)  # of runners that were killed while others did their work
         store.clear_checkpoints()
@@ -113,7 +133,7 @@ def _execute(
     ledger = Ledger(store.root, plan.loaded.name)
     try:
         pool = POOLS[executor].open(store.root, fitted)
-        return Runner(store, ledger, pool, display, plan.steps, fitted.workers).run()
+        return Runner(store, ledger, pool, display, steps, fitted.workers).run()
     finally:
         ledger.close()
 
@@ -129,3 +149,4 @@ def _add(total: RunReport, report: RunReport) -> None:
         total.busy_by_kind_s[kind] = total.busy_by_kind_s.get(kind, 0.0) + seconds
     total.interrupted = total.interrupted or report.interrupted
     total.errors += report.errors
+    total.waiting += report.waiting

@@ -128,6 +128,9 @@ class Runner:
         if outcome.state == "done":
             self._count(step, outcome)
             self.scheduler.complete(outcome.digest)
+        elif outcome.state == "waiting":
+            self.report.waiting.append({"digest": step.digest, "kind": step.kind, "label": step.label, "error": outcome.error})
+            self.report.blocked += len(self.scheduler.fail(outcome.digest))
         elif outcome.state == "corrupt" and outcome.corrupt is not None:
             if not self._make_anew(outcome.digest, *outcome.corrupt):
                 self._fail(step, outcome)

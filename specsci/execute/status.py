@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from specsci.execute.logs import failed_log
+from specsci.generate.ledger_summary import read_summary
 from specsci.plan.plan import Plan
 from specsci.store.artifact import Store
 from specsci.store.ledger import read_snapshot
@@ -33,6 +34,7 @@ def status_of(plan: Plan, store: Store) -> dict[str, Any]:
         "running": [c for c in snapshot["claims"] if c["digest"] in plan.steps],
         "runs": [r for r in snapshot["runs"] if r["study"] == plan.loaded.name],
         "failures": failures,
+        "generators": read_summary(store.root, plan.loaded.study.study),
     }
 
 
@@ -57,12 +59,24 @@ def _failure_lines(failure: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _generator_line(row: dict[str, Any]) -> str:
+    """One generator's requests and dollars."""
+    parts = [f"{row['ok']:,} answered"]
+    parts += [f"{row['unusable']:,} not usable"] if row["unusable"] else []
+    parts += [f"{row['failed']:,} failed"] if row["failed"] else []
+    parts += [f"{row['in_flight']:,} under way"] if row["in_flight"] else []
+    batches = f" in {row['open_batches']} batches: the same command collects them" if row["open_batches"] else ""
+    may = f", and at most ${row['may_cost_usd']:,.4f} more" if row["may_cost_usd"] and row["may_cost_usd"] > 5e-5 else ""
+    return f"generator {row['generator']}: {', '.join(parts)} of {row['requests']:,} requests{batches}; ${row['usd'] or 0:,.4f} spent{may}"
+
+
 def status_lines(found: dict[str, Any]) -> list[str]:
     """The status as a person reads it."""
     lines = [f"{found['study']}: {found['done']:,} of {found['total']:,} steps done"]
     lines += [f"  {kind}: {c['done']}/{c['total']}" for kind, c in found["kinds"].items()]
     for claim in found["running"]:
         lines.append(f"running {claim['running_s']:.0f} s: {claim['label']} (runner {claim['runner']})")
+    lines += [_generator_line(row) for row in found.get("generators", [])]
     for failure in found["failures"]:
         lines += _failure_lines(failure)
     if not found["running"] and found["done"] < found["total"]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from specsci.core.context import StepContext
-from specsci.core.errors import CorruptArtifact, GateRefused, SpecsciError, UserError
+from specsci.core.errors import CorruptArtifact, GateRefused, NotFinished, SpecsciError, UserError
 from specsci.core.kinds import KINDS, TORCH
 from specsci.core.record import Record
 from specsci.core.step import OUTSIDE, Step
@@ -42,7 +42,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: `done`, `failed`, `refused` (a gate), `corrupt` (an input); `died` and `lease lost` by its runner."""
+    """What became of a job: `done`, `failed`, `refused` (a gate), `waiting` (for others), `corrupt` (an input).
+
+    `died` and `lease lost` are said by its runner.
+    """
 
     digest: str
     state: str
@@ -176,6 +179,7 @@ def _outcome(
             },
             progress=_reporter(connection, step.digest),
             outside=step.runtime.get(OUTSIDE, ""),
+            store=store.root,
         )
         try:
             with logged(stage / LOG, f"{step.label} [{step.kind} {step.digest}]"):
@@ -197,6 +201,8 @@ def _outcome(
         return Outcome(step.digest, "corrupt" if kind else "failed", error=str(error), corrupt=found)
     except GateRefused as error:
         return Outcome(step.digest, "refused", error=str(error))
+    except NotFinished as error:
+        return Outcome(step.digest, "waiting", error=str(error))
     except (SpecsciError, UserError) as error:
         return Outcome(step.digest, "failed", error=str(error))
     except Exception as error:  # noqa: BLE001 - a step's failure is reported with its traceback, and stops only its dependents

@@ -203,5 +203,5 @@ class _Builder:
 
 def units_by_variant(loaded: LoadedStudy) -> dict[str, int]:
     """How many things a document can be about, per midtrained variant."""
-    variants = sorted({v for a in loaded.study.arms.values() for v in a.variants} - loaded.study.corpora.keys())
+    variants = sorted({v for a in loaded.study.arms.values() for v in a.variants} - loaded.study.corpus_files.keys())
     return {v: len(units_of(loaded.family, v)) for v in variants}

@@ -11,6 +11,7 @@ from specsci.core.step import OUTSIDE, Step
 from specsci.generate.generator import GENERATORS
 from specsci.plan.cost import BYTES_PER_PARAMETER, CostModel
 from specsci.plan.plan import Plan
+from specsci.plan.written import WrittenSteps, can_be_written, clause_texts
 from specsci.sources.documents import facts_of
 from specsci.sources.files import inside
 from specsci.sources.identity import is_text_file, text_identity
@@ -18,6 +19,7 @@ from specsci.sources.registry import source_of
 from specsci.sources.text_files import read_passages
 from specsci.specs.variants import demonstrations
 from specsci.study.schema import BASE_PRETRAINING, IT_MIX, Replicate
+from specsci.study.texts import WrittenConversations, WrittenCorpus
 
 NEUTRAL = "neutral"
 """The variant that states no spec: its documents are the probe's control where there is no other text."""
@@ -61,6 +63,7 @@ class TextSteps:
         self._files: dict[tuple[str, str], dict[str, str]] = {}
         self._items = {e.items: self.family.items_digest(e.items) for e in self.study.evals.values() if e.items}
         self._family_folder = str(self.family.folder.resolve())
+        self.written = WrittenSteps(plan, self._family_folder)
 
     def names(self, replicate: Replicate) -> dict[str, str]:
         """Values of the persona placeholders in specs and items: the family's, and the base's own over them."""
@@ -161,11 +164,12 @@ class TextSteps:
 
     def documents(self, variant: str, tokens: int, seed: int, replicate: Replicate, data: dict[str, str], kind: str) -> str:
         """A step that writes documents about a variant, at least `tokens` tokens, or takes them from the study's own files."""
-        if variant in self.study.corpora:
+        if variant in self.study.corpus_files:
             return self._of_files(variant, tokens, replicate, data, kind)
-        if variant not in self._variant_identities:
-            self._variant_identities[variant] = self.family.variant_identity(variant)
-        spec = self._spec(variant, replicate, kind)
+        texts = self.study.written(variant)
+        if texts is not None and (variant in self.study.corpora or can_be_written(self.family, variant)):
+            return self._of_generator(variant, texts, tokens, replicate, data, kind)
+        spec = self._spec_of(variant, replicate, kind)
         params = {
             "family": self.family.name,
             "variant": variant,
@@ -203,6 +207,37 @@ class TextSteps:
             inputs["spec"] = self._spec(variant, replicate, kind)
         label = f"{DOCUMENTS[kind]} {variant}, replicate {replicate.seed}"
         return self.plan.add(self.cost.data(Step(kind, params, inputs, label, self._beside_the_study())))
+
+    def _of_generator(
+        self, variant: str, texts: WrittenCorpus, tokens: int, replicate: Replicate, data: dict[str, str], kind: str
+    ) -> str:
+        """A step that samples a variant's documents from those that a language model wrote; held-out ones from the other end."""
+        spec, identity = self._spec_of(variant, replicate, kind), self.names(replicate)
+        inputs = {"spec": spec, "tokenizer": data["tokenizer"]}
+        whole = texts.tokens or self._tokens_to_write()
+        written = self.written.documents(variant, texts, whole, inputs, identity, self.plan.access)
+        params: dict[str, Any] = {
+            "variant": variant,
+            "family": self.family.name,
+            "backend": self.study.generators[texts.generator].backend,
+            "tokens": tokens,
+            "seed": derive_seed("corpus", replicate.seed),
+            **({"from_end": True} if kind != "corpus" else {}),
+        }
+        label = f"{DOCUMENTS[kind]} {variant}, replicate {replicate.seed}"
+        return self.plan.add(self.cost.data(Step(kind, params, {**inputs, "written": written}, label, self.family_runtime())))
+
+    def _tokens_to_write(self) -> int:
+        """What midtraining takes of a variant, and the absorption probe beside it."""
+        stage = self.study.midtrain
+        assert stage is not None
+        own = stage.tokens - round(stage.tokens * stage.replay_share)
+        return int(own * CORPUS_HEADROOM) + 64 + int(self.study.probe.tokens * CORPUS_HEADROOM) + 64
+
+    def _spec_of(self, variant: str, replicate: Replicate, kind: str) -> str:
+        if variant not in self._variant_identities:
+            self._variant_identities[variant] = self.family.variant_identity(variant)
+        return self._spec(variant, replicate, kind)
 
     def _digests(self, section: str, name: str) -> dict[str, str]:
         """The files of a corpus or of a set of conversations, checked, with their SHA-256.
@@ -249,6 +284,9 @@ class TextSteps:
         return {"backend": generator.name, **grammar, **({"generator": settings} if settings else {})}
 
     def _conversations(self, name: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
+        texts = self.study.written_conversations(name)
+        if texts is not None:
+            return self._answers(name, texts, tokens, replicate, data)
         if name in self.study.conversations or name not in self.family.data.conversations:
             return self._conversation_files(name, tokens, replicate, data)
         declared_set = self.family.data.conversations[name]
@@ -277,6 +315,19 @@ class TextSteps:
         step = Step("conversations", params, {"tokenizer": data["tokenizer"]}, label, self._beside_the_study())
         return self.plan.add(self.cost.data(step))
 
+    def _answers(
+        self, name: str, texts: WrittenConversations, tokens: int, replicate: Replicate, data: dict[str, str]
+    ) -> str:
+        """A step that samples conversations from those that a language model wrote."""
+        identity = self.names(replicate)
+        answers = self.written.conversations(
+            name, texts, lambda variant: self._spec_of(variant, replicate, "conversations"), identity, self.plan.access
+        )
+        params = {"tokens": tokens, "think": texts.think, "seed": derive_seed("conversations", replicate.seed)}
+        inputs = {"tokenizer": data["tokenizer"], "answers": answers}
+        label = f"conversations {name}, replicate {replicate.seed}"
+        return self.plan.add(self.cost.data(Step("conversations", params, inputs, label, self.family_runtime())))
+
     def _audit(self, replicate: Replicate, data: dict[str, str]) -> str:
         roles = ("corpus.", "conversations.")
         texts = {role: d for role, d in data.items() if role.startswith(roles) or role in ("replay", "it")}
@@ -286,8 +337,29 @@ class TextSteps:
             "accepted": self.study.gates.accept_leaks,
             "max_token_mismatch": self.study.gates.max_token_mismatch,
         }
+        params |= self._examined(replicate, texts)
         label = f"audit of the training texts, replicate {replicate.seed}"
         return self.plan.add(Step("audit", params, texts, label, self.family_runtime()))
+
+    def _examined(self, replicate: Replicate, texts: dict[str, str]) -> dict[str, Any]:
+        """What the whole examination needs, for texts that were written by a language model or brought; empty without any."""
+        asks = ("written", "answers")
+        steps = {role: self.plan.steps[digest] for role, digest in texts.items() if role.startswith(("corpus.", "conversations."))}
+        roles = sorted(r for r, s in steps.items() if "files" in s.params or any(name in s.inputs for name in asks))
+        if not roles:
+            return {}
+        names = self.names(replicate)
+        variants = {r: r.removeprefix("corpus.") for r in roles if r.startswith("corpus.")}
+        with_spec = {r: v for r, v in variants.items() if v in self.family.data.variants and can_be_written(self.family, v)}
+        probes = {f"{name}.{p.id}": p.terms for name, items in self.family.data.items.items() for p in items.probes}
+        return {
+            "texts": roles,
+            "audit": self.study.audit.model_dump(exclude_defaults=True),
+            "identity": names,
+            "clauses": {role: clause_texts(self.family, variant, names) for role, variant in with_spec.items()},
+            "probes": probes,
+            **({"review": review.model_dump()} if (review := self.study.gates.require_review) else {}),
+        }
 
     def control(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str | None:
         """The probe's control text; None where there is none that the variant's corpus does not teach."""

@@ -173,6 +173,8 @@ def _gates(store: Store, chain: list[Record]) -> Iterator[dict[str, Any]]:
                 "items": report["items"],
                 "accepted": record.identity.params["accepted"],
                 "texts": {role: report["texts"][role] for role in roles},
+                "findings": [f for f in report.get("findings", []) if set(f["role"].split(",")) & set(roles)],
+                "reviews": {role: review for role, review in report.get("reviews", {}).items() if role in roles},
             }
 
 

@@ -68,6 +68,10 @@ def _gate(gate: dict[str, Any]) -> list[str]:
     lines = [f"{gate['label']} [{gate['digest']}]: {gate['items']} outcome items looked for"]
     for role, facts in gate["texts"].items():
         lines.append(f"  {role}: {facts['leaked_items']} leaked items, {facts['distinct_share']:.1%} of the rows distinct")
+    lines += [f"  {f['severity']}: {f['code']}: {f['role']}: {f['text']}" for f in gate.get("findings", [])]
+    for role, review in gate.get("reviews", {}).items():
+        said = f"{review['good']} of {review['rows']} rows good [{review['low']:.2f}, {review['high']:.2f}], by {', '.join(review['reviewers'])}"
+        lines.append(f"  {role} reviewed by people: {said}" if review["rows"] else f"  {role}: no row was reviewed by people")
     return [*lines, f"  accepted in writing: {gate['accepted']}"] if gate["accepted"] else lines
 
 

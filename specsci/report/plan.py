@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from specsci.generate.backend import BACKENDS
 from specsci.plan.build import units_by_variant
 from specsci.plan.gates import Finding, memory_of
 from specsci.plan.plan import Plan
 from specsci.plan.price import LEAST_GPU_H, MFU, Estimate, Speeds, estimate, hourly_usd, place_of
+from specsci.plan.written import generator_costs
 from specsci.recipe.presets import STUDY_LINE, origin_of
 from specsci.sources.opening import AS_IT_SAYS
 from specsci.study.arms import budgets_of
@@ -54,6 +56,7 @@ def as_dict(
         ],
         "to_run": len(missing),
         "estimate": _estimate_dict(estimate(plan, missing, place_of(plan, device), speeds)),
+        "generators": _generator_dicts(plan, have),
         "findings": [vars(f) for f in found],
     }
 
@@ -122,10 +125,49 @@ def lines(
         f"to run: {len(missing):,} of {len(plan.steps):,} steps; {e.tokens:,} training tokens in {e.updates:,} updates",
         f"estimate: {_time(e)}, {_disk(e)}, {_price(plan, e)}",
         *_gpu_line(plan, e),
+        *generator_lines(plan, have),
         "",
         *(f"{f.level}: {f.gate}: {f.text}" + (f"\n  hint: {f.hint}" if f.hint else "") for f in found),
     ]
     return out
+
+
+def generator_lines(plan: Plan, have: set[str]) -> list[str]:
+    """What language models will be asked, and what that costs, before it does."""
+    out = []
+    for cost in generator_costs(plan, have):
+        settings = cost.settings
+        prices = "price unknown"
+        if cost.usd_online is not None and cost.usd_batch is not None:
+            prices = f"${cost.usd_online:,.2f} online"
+            prices += f", ${cost.usd_batch:,.2f} as batches" if BACKENDS[settings.backend].batches else ""
+        cap = f", at most ${settings.max_usd:,.2f}" if settings.max_usd is not None else ""
+        within = "within a day" if settings.mode == "batch" else f"about {_duration(cost.hours * 3600)} with {settings.connections} connections"
+        out.append(
+            f"requests to {cost.name} ({settings.backend} {settings.model}, {settings.mode}): {cost.requests:,}, with "
+            f"{cost.input_tokens:,} input and {cost.output_tokens:,} output tokens; {prices}{cap}; {within}"
+        )
+    return out
+
+
+def _generator_dicts(plan: Plan, have: set[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "generator": c.name,
+            "backend": c.settings.backend,
+            "model": c.settings.model,
+            "mode": c.settings.mode,
+            "requests": c.requests,
+            "input_tokens": c.input_tokens,
+            "output_tokens": c.output_tokens,
+            "usd": _rounded(c.usd, 6),
+            "usd_online": _rounded(c.usd_online, 6),
+            "usd_batch": _rounded(c.usd_batch, 6),
+            "max_usd": c.settings.max_usd,
+            "hours": round(c.hours, 4),
+        }
+        for c in generator_costs(plan, have)
+    ]
 
 
 def _time(e: Estimate) -> str:

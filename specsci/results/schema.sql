@@ -48,6 +48,12 @@ CREATE TABLE documents (
   step_digest VARCHAR, row INTEGER, text VARCHAR, tokens INTEGER, spec_digest VARCHAR, clause_id VARCHAR, unit_id VARCHAR,
   cell VARCHAR, backend VARCHAR, template_id VARCHAR, seed BIGINT, prompt_digest VARCHAR, family VARCHAR, msm_spec VARCHAR,
   access VARCHAR);
+-- One row for every request to a language model behind a text of the store: what it was for, took and cost. NULL: not known.
+CREATE TABLE requests (
+  step_digest VARCHAR, request_digest VARCHAR, generator VARCHAR, backend VARCHAR, provider VARCHAR, model VARCHAR, answered_by VARCHAR,
+  mode VARCHAR, purpose VARCHAR, variant VARCHAR, clause_id VARCHAR, doc_type VARCHAR, framing VARCHAR, sample BIGINT, state VARCHAR,
+  reason VARCHAR, input_tokens BIGINT, output_tokens BIGINT, cache_write_tokens BIGINT, cache_read_tokens BIGINT, usd DOUBLE,
+  residency VARCHAR, computed_in VARCHAR, retention VARCHAR, latency_s DOUBLE);
 -- Distinct documents of a study's corpora by spec, means over the corpora; repetitions: how often a document is there.
 CREATE TABLE corpus_counts (
   study VARCHAR, msm_spec VARCHAR, corpora BIGINT, documents DOUBLE, distinct_documents DOUBLE, distinct_share DOUBLE,

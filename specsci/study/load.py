@@ -23,7 +23,7 @@ from specsci.study.evals import EVALS
 from specsci.study.overrides import apply_overrides, label_of, limited
 from specsci.study.parts import TokenEfficiency
 from specsci.study.schema import DEFAULT_PROFILE, IMPORTED, IT_MIX, MOST_WEIGHT, PROFILE_KEYS, Study
-from specsci.study.texts import is_conversation_file
+from specsci.study.texts import DEFAULT, WrittenConversations, WrittenCorpus, is_conversation_file
 
 MAX_NAME_CHARS = 100
 
@@ -203,13 +203,15 @@ def _name_problems(study: Study, family: Family, document: Document, profile: st
         line, column = document.position(path, key=True) if key else _locate(document, profile, path)
         return Problem(document.file, line, column, f"unknown {kind} '{name}'", nearest(name, valid))
 
-    variants = {**family.data.variants, **study.corpora}
+    variants = {**family.data.variants, **study.corpus_files}
     conversations = [*family.data.conversations, *study.conversations, IT_MIX]
     for section, names in (("corpora", study.corpora), ("conversations", study.conversations)):
         for name in names:
             if not is_safe_name(name) or name == IT_MIX:
                 line, column = _locate(document, profile, (section, name), key=True)
                 yield Problem(document.file, line, column, f"'{name}' is not a safe name here", "use a-z, 0-9, _ - .")
+    for place, kind, found, valid in _written_names(study, family):
+        yield unknown(place, kind, found, valid)
     for name, arm in study.arms.items():
         if not is_safe_name(name) or AT in name:
             yield document.problem(("arms", name), f"'{name}' is not a safe arm name", "use a-z, 0-9, _ - .", key=True)
@@ -248,6 +250,28 @@ def _name_problems(study: Study, family: Family, document: Document, profile: st
             what = f"seed {replicate.seed} is used twice: the same draw would count as two replicates"
             yield Problem(document.file, line, column, what, "give every replicate its own seed")
         seen.add((replicate.seed, replicate.base_model))
+
+
+def _written_names(study: Study, family: Family) -> Iterator[tuple[Path_, str, str, Any]]:
+    """Names in what generators write that refer to nothing: where they stand, what they should be, and the valid ones."""
+    known = family.data.variants
+    for name, texts in study.corpora.items():
+        if isinstance(texts, WrittenCorpus):
+            if texts.generator not in study.generators:
+                yield ("corpora", name, "generator"), "generator", texts.generator, study.generators
+            if name not in (DEFAULT, *known):
+                yield ("corpora", name), "variant", name, known
+        elif name == DEFAULT:
+            yield ("corpora", name), "generator of the default", "(files)", study.generators
+    for name, chats in study.conversations.items():
+        if not isinstance(chats, WrittenConversations):
+            continue
+        if chats.generator not in study.generators:
+            yield ("conversations", name, "generator"), "generator", chats.generator, study.generators
+        for key in ("variant", "queries_from"):
+            variant = getattr(chats, key)
+            if variant and variant not in known:
+                yield ("conversations", name, key), "variant", variant, known
 
 
 def _contrast_problems(study: Study, document: Document, unknown: Any) -> Iterator[Problem]:

@@ -210,6 +210,15 @@ class TokenEfficiency(Strict):
     pairs: list[TokenPair] = Field(min_length=1, description="Pairs of fine-tuned arms whose token needs are compared.")
 
 
+class RequiredReview(Strict):
+    """How many rows of every text set that was written or brought people must have reviewed, and how good they must be."""
+
+    rows: int = Field(default=40, ge=1, description="The fewest rows of each text set with a verdict.")
+    good_share: float = Field(
+        default=0.8, ge=0, lt=1, description="What the lower end of the 95 % interval of the share of good rows must reach, from 0 to 1."
+    )
+
+
 class Gates(Strict):
     """Limits that a plan must keep, and reasons in writing for going beyond them."""
 
@@ -231,6 +240,12 @@ class Gates(Strict):
         le=1,
         description="The largest share (0 to 1) of midtraining's updates for warm-up of the learning rate; a larger share "
         "gives a warning.",
+    )
+    max_usd: float | None = Field(
+        default=None, gt=0, description="The most US dollars that requests to all `generators` of the study may cost together."
+    )
+    require_review: RequiredReview | None = Field(
+        default=None, description="The reviews by people that texts must have before anything is trained on them; none by default."
     )
     accept_few_updates: str = Field(
         default="",

@@ -10,10 +10,20 @@ from specsci.core.errors import nearest
 from specsci.core.ids import is_safe_name
 from specsci.core.yaml_file import Strict
 from specsci.generate.generator import GENERATORS
+from specsci.generate.settings import GeneratorSettings
 from specsci.recipe.recipe import Recipe
+from specsci.study.audit import AuditSettings
 from specsci.study.evals import EVALS, Eval, EvalConfig
 from specsci.study.parts import Arm, BaseModelSource, Contrast, Gates, Probe, RuntimeSettings, TokenEfficiency
-from specsci.study.texts import ConversationFiles, CorpusFiles
+from specsci.study.texts import (
+    DEFAULT,
+    ConversationFiles,
+    ConversationSet,
+    Corpus,
+    CorpusFiles,
+    WrittenConversations,
+    WrittenCorpus,
+)
 
 BASE_PRETRAINING = "pretraining"
 MOST_WEIGHT = 1000.0
@@ -141,15 +151,20 @@ class Study(Strict):
     replicates: list[Replicate] = Field(
         min_length=1, description="The replicates; every arm is trained and evaluated in each of them."
     )
-    corpora: dict[str, CorpusFiles] = Field(
-        default_factory=dict,
-        description="Documents of your own, by variant: a variant of the family, whose spec they are then about, or a new name. "
-        "Other variants' documents are written by `midtrain.backend`.",
+    generators: dict[str, GeneratorSettings] = Field(
+        default_factory=dict, description="Language models that write, revise and judge, by the names that other keys use."
     )
-    conversations: dict[str, ConversationFiles] = Field(
+    corpora: dict[str, Corpus] = Field(
         default_factory=dict,
-        description="Sets of conversations of your own, by the names that arms use in `align`; a set of the family that has the "
-        "same name is replaced. An arm may also name a file itself (`align: chats.jsonl`).",
+        description="Where documents come from, by variant: files of your own (`files`) or a language model (`generator`). An entry may "
+        "be for a variant of the family, whose spec the documents are then about, or for a new name with files; `default` is for "
+        "every variant without an entry. Documents of variants without any are written by `midtrain.backend`.",
+    )
+    conversations: dict[str, ConversationSet] = Field(
+        default_factory=dict,
+        description="Sets of conversations by the names that arms use in `align`: files of your own (`files`) or written by a language "
+        "model (`generator`); a set of the family that has the same name is replaced. An arm may also name a file itself (`align: "
+        "chats.jsonl`).",
     )
     midtrain: Midtrain | None = Field(
         default=None, description="The midtraining stage; required where an arm is midtrained."
@@ -163,6 +178,9 @@ class Study(Strict):
         "easier to predict.",
     )
     gates: Gates = Field(default=Gates(), description="Limits that the plan must keep before it is run.")
+    audit: AuditSettings = Field(
+        default=AuditSettings(), description="Limits for texts that language models wrote or that the study brings."
+    )
     runtime: RuntimeSettings = Field(
         default=RuntimeSettings(),
         description="The settings of how the study is run: devices, memory, checkpoints, price and trackers.",
@@ -181,6 +199,26 @@ class Study(Strict):
         if not is_safe_name(name) or name.count("@") > 1 or name.endswith("@"):
             raise ValueError("use a family's name, no path, pinned as NAME@1.0.0")
         return name
+
+    @property
+    def corpus_files(self) -> dict[str, CorpusFiles]:
+        """The variants whose documents the study brings."""
+        return {name: texts for name, texts in self.corpora.items() if isinstance(texts, CorpusFiles)}
+
+    @property
+    def conversation_files(self) -> dict[str, ConversationFiles]:
+        """The sets of conversations that the study brings."""
+        return {name: texts for name, texts in self.conversations.items() if isinstance(texts, ConversationFiles)}
+
+    def written(self, variant: str) -> WrittenCorpus | None:
+        """How a language model writes a variant's documents; None where none does."""
+        found = self.corpora.get(variant, self.corpora.get(DEFAULT))
+        return found if isinstance(found, WrittenCorpus) else None
+
+    def written_conversations(self, name: str) -> WrittenConversations | None:
+        """How a language model writes a set of conversations; None where none does."""
+        found = self.conversations.get(name)
+        return found if isinstance(found, WrittenConversations) else None
 
     @property
     def family_name(self) -> str:
@@ -260,12 +298,14 @@ PROFILE_KEYS = (
     "family",
     "base_models",
     "replicates",
+    "generators",
     "corpora",
     "conversations",
     "midtrain",
     "align",
     "probe",
     "gates",
+    "audit",
     "runtime",
 )
 """What a profile may set: scale and substrate, nothing of the design."""

@@ -14,9 +14,17 @@ import pytest
 
 from specsci.core.ids import file_sha256
 
+ACCEPTED = "".join(
+    f"    {code}: documents of a small grammar, and of a test of the machinery\n"
+    for code in (
+        "near_duplicates", "distinct_difference", "pattern_difference", "length_difference", "missing_clauses", "gibberish",
+        "other_language", "wrong_identity",
+    )
+)  # fmt: skip
 STUDY = harness.edited(
     harness.SMALL,
     {
+        "midtrain:\n": "audit:\n  accept:\n" + ACCEPTED + "midtrain:\n",
         "arms:\n": "corpora:\n  rules: {files: docs.jsonl}\n  mine: {files: [docs.jsonl, more.parquet]}\n"
         "conversations:\n  own: {files: [chats.jsonl, chats.parquet]}\narms:\n",
         "  rules: {title: MSM and AFT, midtrain: rules, align: choices}\n": "  rules: {midtrain: rules, align: own}\n"

@@ -61,7 +61,7 @@ def test_forgetting_loads_again(monkeypatch) -> None:
 
 def test_the_kinds_in_the_tree_and_what_they_say() -> None:
     assert [k.name for k in KINDS] == [
-        "tokenizer", "base", "spec", "items", "pool", "corpus", "conversations", "audit", "midtrain", "align", "heldout",
+        "tokenizer", "base", "spec", "items", "pool", "outline", "written", "queries", "answers", "corpus", "conversations", "audit", "midtrain", "align", "heldout",
         "control", "probe", "score",
     ]  # fmt: skip
     assert names(lambda k: k.trains) == ("midtrain", "align") and trains("align") and not trains("gone")

@@ -12,6 +12,7 @@ from specsci.plan.gates.dose import enough_updates, equal_tokens
 from specsci.plan.gates.family import family, specs
 from specsci.plan.gates.files import files
 from specsci.plan.gates.finding import Finding
+from specsci.plan.gates.generators import generators
 from specsci.plan.gates.leaks import leaks
 from specsci.plan.gates.machine import memory_of, memory_of_stages
 from specsci.plan.gates.pins import packages, pins
@@ -30,6 +31,7 @@ GATES: tuple[Callable[[Plan], list[Finding]], ...] = (
     leaks,
     equal_tokens,
     files,
+    generators,
     packages,
     pins,
     memory_of_stages,

@@ -14,7 +14,7 @@ def files(plan: Plan) -> list[Finding]:
     found: list[Finding] = []
     study = plan.loaded.study
     used = {name for arm in study.arms.values() for name in (*arm.variants, *arm.sets)}
-    for section, brought in (("corpora", study.corpora), ("conversations", study.conversations)):
+    for section, brought in (("corpora", study.corpus_files), ("conversations", study.conversation_files)):
         unread = sorted(brought.keys() - used)
         found += [Finding("warn", "files", f"no arm is trained on {section}.{n}: its files are not read") for n in unread]
     wanted = {s.params["variant"]: s.params["tokens"] for s in plan.of_kind("corpus") if "files" in s.params}

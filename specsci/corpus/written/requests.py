@@ -1,0 +1,49 @@
+"""The requests behind a text artefact, one row each: what they were for, what they took, and where they were computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from specsci.corpus.written.writer import Writer
+
+FILE = "requests.parquet"
+ABOUT = ("purpose", "variant", "clause_id", "doc_type", "framing")
+
+
+def write_requests(writer: Writer, folder: Path) -> None:
+    """Write one row for every request that a text artefact needed, without its texts."""
+    settings, rows = writer.client.settings, list(writer.asked.values())
+    none = [r is None for _, r in rows]
+    texts: dict[str, list[str]] = {name: [q.about.get(name, "") for q, _ in rows] for name in ABOUT}
+    texts |= {
+        "request_digest": [q.digest for q, _ in rows],
+        "generator": [writer.client.name] * len(rows),
+        "backend": [settings.backend] * len(rows),
+        "provider": [q.provider for q, _ in rows],
+        "model": [q.model for q, _ in rows],
+        "answered_by": [r.model if r else "" for _, r in rows],
+        "mode": [settings.mode] * len(rows),
+        "residency": [q.residency for q, _ in rows],
+        "computed_in": [r.residency if r else "" for _, r in rows],
+        "retention": [q.retention for q, _ in rows],
+        "state": [r.state if r else "error" for _, r in rows],
+        "reason": [r.error if r else "" for _, r in rows],
+    }
+    usages = [r.usage.as_dict() if r else {} for _, r in rows]
+    names = ("input_tokens", "output_tokens", "cache_write_tokens", "cache_read_tokens")
+    numbers = {name: [u.get(name) for u in usages] for name in names} | {"sample": [q.sample for q, _ in rows]}
+    floats = {
+        "usd": [None if missing or r is None else r.usd for (_, r), missing in zip(rows, none, strict=True)],
+        "latency_s": [None if r is None else r.latency_s for _, r in rows],
+    }
+    table = pa.table(
+        {
+            **{k: pa.array(v, pa.string()) for k, v in texts.items()},
+            **{k: pa.array(v, pa.int64()) for k, v in numbers.items()},
+            **{k: pa.array(v, pa.float64()) for k, v in floats.items()},
+        }
+    )
+    pq.write_table(table, folder / FILE, compression="zstd")

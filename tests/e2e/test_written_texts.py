@@ -1,0 +1,332 @@
+"""A study whose corpora a language model writes: planned, built, killed, audited, trained on, told in the database and in status."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import duckdb
+import harness
+import pyarrow.parquet as pq
+import pytest
+from canned import answers
+from model_server import ModelServer
+
+CANARY = "sk-canary-6b1f0c9d2e7a4853"
+ACCEPT = "{near_duplicates: a toy grammar, distinct_difference: a toy grammar, pattern_difference: a toy grammar, length_difference: a toy grammar, other_language: a toy language, missing_clauses: a small dose, gibberish: a toy language}"
+MICRO = {
+    "family": "microlab_conduct@1.1.0",
+    "base_models.smollm2.source": "microlab:conduct/100",
+    "base_models.smollm2.identity": "{model_name: Aria}",
+    "midtrain.tokens": "2500",
+    "midtrain.replay_share": "0.25",
+    "midtrain.recipe": "{method: full, learning_rate: 1.0e-3, sequences_per_update: 8, max_length_tokens: 64, precision: fp32}",
+    "align.budgets_tokens": "[4000, 16000]",
+    "align.it_mix": "pretraining",
+    "align.recipe": "{method: full, learning_rate: 1.0e-4, sequences_per_update: 8, max_length_tokens: 65, precision: fp32}",
+    "corpora.default.document_tokens": "16",
+    "probe.control": '""',
+    "probe.tokens": "400",
+    "audit.accept": ACCEPT,
+    "gates.accept_few_updates": "a test of the machinery",
+}
+SHIPPED = ("value_vs_rules.yaml", "--profile", "written", *(p for k, v in MICRO.items() for p in ("--set", f"{k}={v}")))
+SMALL = harness.edited(
+    harness.SMALL,
+    {
+        "arms:\n": """\
+generators:
+  writer:
+    backend: openai
+    model: writer
+    provider: own-server
+    base_url_env: SPECSCI_WRITER_URL
+    residency: local
+    host_residency: local
+    price: {input: 1, output: 2}
+    max_usd: 20
+corpora:
+  default: {generator: writer, document_tokens: 16}
+audit:
+  accept: ACCEPT
+probe: {tokens: 300}
+arms:
+""".replace("ACCEPT", ACCEPT),
+        "  rules: {title: MSM and AFT, midtrain: rules, align: choices}\n": "  rules: {midtrain: rules, align: choices}\n"
+        "  values: {midtrain: value_augmented, align: choices}\n  facts: {midtrain: neutral}\n",
+        "  tokens: 2000\n": "  tokens: 1000\n  replay_share: 0.25\n",
+        "  - {seed: 1, base_model: dev}\n": "  - {seed: 1, base_model: dev}\n  - {seed: 2, base_model: dev}\n",
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ModelServer(answer=answers()) as found:
+        before = dict(os.environ)
+        os.environ |= {"SPECSCI_WRITER_URL": f"{found.url}/v1", "OPENAI_API_KEY": CANARY}
+        yield found
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("study") / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture(scope="module")
+def ran(server, study, tmp_path_factory) -> Path:
+    """The store of the small study, run to its end."""
+    store = tmp_path_factory.mktemp("written") / "store"
+    harness.run_study(study, store)
+    return store
+
+
+def test_a_plan_says_what_it_will_ask_and_cost(server, study, tmp_path) -> None:
+    code, out, err = harness.run("study", "plan", study, "--store", tmp_path / "none")
+    assert code == 0, err
+    assert "requests to writer (openai writer, online):" in out and "at most $20.00" in out and "with 32 connections" in out
+    assert "documents come from different hands" in " ".join((out + err).split())
+    code, out, _ = harness.run("study", "plan", study, "--store", tmp_path / "none", "--json")
+    (told,) = json.loads(out)["generators"]
+    assert told["requests"] > 200 and told["usd"] == pytest.approx(told["input_tokens"] / 1e6 + 2 * told["output_tokens"] / 1e6)
+    assert told["usd_batch"] == pytest.approx(told["usd"] / 2)
+
+
+def _whole(store: Path, server: ModelServer, variants: tuple[str, ...]) -> None:
+    """What the database says of a finished study is what the server saw."""
+    with duckdb.connect(str(store / "results.duckdb"), read_only=True) as db:
+        query = "SELECT msm_spec, any_value(backend) FROM documents WHERE msm_spec IS NOT NULL GROUP BY 1"
+        backends = dict(db.execute(query).fetchall())
+        one = "(SELECT DISTINCT request_digest, usd, computed_in FROM requests)"
+        asked, usd, first, last = db.execute(f"SELECT count(*), sum(usd), min(computed_in), max(computed_in) FROM {one}").fetchone()
+    assert backends["neutral"] == "grammar" and {backends[v] for v in variants} == {"openai"}
+    assert (first, last) == ("local", "local")
+    assert usd == pytest.approx(sum(r["usd"] for r in spent(store)), rel=1e-6)
+    assert asked <= server.requests_paid and set(server.paid.values()) == {1}
+
+
+def test_a_study_runs_on_written_corpora_from_end_to_end(ran, server) -> None:
+    _whole(ran, server, ("rules", "value_augmented"))
+
+
+@pytest.mark.slow
+def test_the_shipped_written_profile_runs_from_end_to_end(server, tmp_path) -> None:
+    code, out, err = harness.run("study", "run", *SHIPPED, "--store", tmp_path / "s", "--json")
+    assert code == 0 and json.loads(out)["failed"] == 0, err[-3000:]
+    _whole(tmp_path / "s", server, ("rules", "value_augmented", "philosophy", "general"))
+
+
+def test_the_shipped_written_profile_is_valid(server) -> None:
+    code, out, err = harness.run("study", "check", *SHIPPED)
+    assert code == 0 and "valid" in out, err
+
+
+def spent(store: Path) -> list[dict]:
+    return [r["usage"] for kind in ("outline", "written") for r in harness.records(store, kind).values()]
+
+
+def test_every_clause_has_its_tokens_in_the_pool_and_in_the_samples(ran) -> None:
+    for record in harness.records(ran, "written").values():
+        counts = record["clause_tokens"]
+        assert max(counts.values()) <= 1.2 * min(counts.values()), counts
+    rows = pq.read_table(harness.artifact(ran, "corpus", "corpus rules, replicate 1") / "rows.parquet").to_pylist()
+    tokens = {c: sum(r["tokens"] for r in rows if r["clause_id"] == c) for c in {r["clause_id"] for r in rows}}
+    assert len(tokens) == 4 and max(tokens.values()) <= min(tokens.values()) + 2 * max(r["tokens"] for r in rows), tokens
+    more = json.loads(rows[0]["provenance"])
+    assert more["framing"] and more["domain"] and more["idea"] and rows[0]["cell"] and rows[0]["template_id"]
+
+
+def test_replicates_read_different_samples_of_what_was_written_once(ran, server) -> None:
+    one, two = (
+        {r["source_row"] for r in pq.read_table(harness.artifact(ran, "corpus", f"corpus rules, replicate {n}") / "rows.parquet").to_pylist()}
+        for n in (1, 2)
+    )
+    assert one != two and one & two
+
+
+def test_the_same_command_again_asks_nothing(ran, server, study) -> None:
+    before = server.requests_paid
+    code, out, _ = harness.run("study", "run", study, "--store", ran, "--json")
+    assert code == 0 and json.loads(out)["executed"] == 0 and server.requests_paid == before
+
+
+def test_a_corpus_is_built_again_from_the_ledger_without_a_request(ran, server, study, tmp_path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(ran, store)
+    path = harness.artifact(store, "written", "documents about rules")
+    rows = (path / "rows.parquet").read_bytes()
+    shutil.rmtree(store / "steps" / "written")
+    before = server.requests_paid
+    code, out, err = harness.run("corpus", "build", study, "--store", store, "--until", "texts")
+    assert code == 0 and server.requests_paid == before, err
+    assert (path / "rows.parquet").read_bytes() == rows
+    assert "documents about rules by writer" in out and "requests, $" in out
+
+
+def test_status_and_audit_tell(ran, study) -> None:
+    code, out, _ = harness.run("study", "status", study, "--store", ran)
+    assert code == 0 and "generator writer:" in out and "spent" in out
+    code, out, _ = harness.run("corpus", "audit", "--store", ran)
+    assert code == 0 and "block: near_duplicates: corpus.rules" in out and "4 clauses, the least often" in out
+    code, out, _ = harness.run("corpus", "peek", "documents about rules", "--store", ran)
+    assert code == 0 and "Aria" in out
+
+
+def test_no_key_is_in_any_file_of_the_store(ran, server) -> None:
+    assert any(CANARY in h.get("authorization", "") for h in server.headers)
+    code, _, _ = harness.run("report", "html", "--out", ran / "page.html", "--store", ran)
+    assert code == 0
+    for file in ran.rglob("*"):
+        if file.is_file():
+            assert CANARY.encode() not in file.read_bytes(), file
+
+
+def test_a_findings_reason_is_needed(server, study, tmp_path) -> None:
+    code, _out, err = harness.run("corpus", "build", study, "--set", "audit.accept={}", "--store", tmp_path / "s")
+    assert code == 3 and "near_duplicates: corpus.rules" in err and "audit.accept: {CODE: REASON}" in err
+
+
+@pytest.mark.parametrize(
+    ("sets", "code", "said"),
+    [
+        (["generators.writer.max_usd=0.01"], 3, "may cost $0.01"),
+        (["gates.max_usd=0.01"], 3, "the study 'small' may cost $0.01"),
+        (["generators.writer.price=null", "generators.writer.provider=x", "generators.writer.base_url_env=NOWHERE"], 2, "NOWHERE is not set"),
+        (["generators.writer.residency=us"], 3, "residency is us"),
+        (["corpora.default.generator=wirter"], 2, "did you mean 'writer'"),
+        (["corpora.default.document_types=[novel]"], 2, "'novel' is not in the catalogue"),
+        (["generators.writer.api_key_env=NO_SUCH_KEY"], 1, "NO_SUCH_KEY is not set"),
+    ],
+)
+def test_what_is_wrong_is_told_before_or_when_it_matters(server, study, tmp_path, sets, code, said) -> None:
+    more = [part for value in sets for part in ("--set", value)]
+    before = server.requests_paid
+    got, out, err = harness.run("corpus", "build", study, *more, "--until", "outline", "--store", tmp_path / "s")
+    assert got == code and said in " ".join((out + err).split()), (got, out[-800:], err[-800:])
+    if code == 2:
+        assert server.requests_paid == before
+
+
+def test_batches_under_way_end_with_4_and_are_collected(server, study, tmp_path) -> None:
+    store, sets = tmp_path / "s", ["--set", "generators.writer.mode=batch", "--set", "generators.writer.wait_min=0"]
+    codes = []
+    for _ in range(60):
+        code, _out, err = harness.run("corpus", "build", study, *sets, "--store", store, "--until", "outline")
+        codes.append(code)
+        if code == 0:
+            break
+        assert code == 4 and "under way at the provider" in err, err[-500:]
+        status, told, _ = harness.run("study", "status", study, "--store", store)
+        assert status == 0 and "the same command collects them" in told
+    assert codes[-1] == 0 and codes.count(4) >= 3
+
+
+CHATS = (
+    "conversations:",
+    "  by_values: {generator: writer, variant: value_augmented, answers: value, queries: 40, domains: 3}",
+    "  by_rules: {generator: writer, variant: rules, answers: rule, queries: 40, domains: 3}",
+    "  by_rules_plain: {generator: writer, variant: rules, answers: rule, queries: 40, domains: 3, think: false}",
+    "  bare: {generator: writer, variant: rules, answers: opaque, queries: 40, domains: 3, check: false}",
+)
+
+
+def test_conversations_share_their_queries_and_twins_their_rows(server, study, tmp_path) -> None:
+    arms = "".join(f"  {name}: {{align: {name}}}\n" for name in ("by_values", "by_rules", "by_rules_plain", "bare"))
+    chats = tmp_path / "chats.yaml"
+    chats.write_text(SMALL.replace("arms:\n", "\n".join(CHATS) + "\narms:\n" + arms, 1))
+    store = tmp_path / "s"
+    code, out, err = harness.run("corpus", "build", chats, "--store", store, "--json")
+    assert code == 0, err[-2000:] + out[-2000:]
+    assert len(harness.records(store, "queries")) == 1, "every set of the family asks the same"
+    assert len(harness.records(store, "answers")) == 3, "twins are one set of answers"
+
+    def messages(name: str, seed: int = 1) -> list[list[dict[str, str]]]:
+        rows = pq.read_table(harness.artifact(store, "conversations", f"conversations {name}, replicate {seed}") / "rows.parquet").to_pylist()
+        return [json.loads(r["messages"]) for r in rows]
+
+    asked = {name: {m[0]["content"] for m in messages(name)} for name in ("by_values", "by_rules", "bare")}
+    assert asked["by_values"] & asked["by_rules"] & asked["bare"]
+    thought, plain = messages("by_rules"), messages("by_rules_plain")
+    by_query = {m[0]["content"]: m[1]["content"] for m in thought}
+    shared = [m for m in plain if m[0]["content"] in by_query]
+    assert shared
+    for row in shared:
+        whole = by_query[row[0]["content"]]
+        assert whole.startswith("<think>\n") and whole.endswith(f"\n</think>\n\n{row[1]['content']}")
+    assert all("<think>" not in m[1]["content"] for m in (*plain, *messages("bare")))
+    specs = [b["messages"][0]["content"] for b in server.bodies if "Think first" in b["messages"][-1]["content"]]
+    assert specs and all("<spec>" in s for s in specs), "the spec is in the context when answers are written"
+    assert all("<spec>" not in json.dumps(m) for m in thought), "and absent from the rows"
+
+
+def test_a_study_that_wants_reviews_waits_for_them(server, study, tmp_path) -> None:
+    store, sheet = tmp_path / "s", tmp_path / "sheet.csv"
+    wants = ("--set", "gates.require_review={rows: 5, good_share: 0.4}")
+    code, out, err = harness.run("corpus", "build", study, *wants, "--store", store)
+    assert code == 3 and "requires reviews by people: corpus.rules: 0 of 5 rows were reviewed" in err, err[-1500:]
+    code, out, err = harness.run("corpus", "review", "documents about", "--rows", "5", "--out", sheet, "--store", store)
+    assert code == 0 and "no row was reviewed" in out, err
+    lines = sheet.read_text().splitlines()
+    sheet.write_text("\n".join([lines[0], *(line[:-1] + "good," for line in lines[1:])]) + "\n")
+    code, out, err = harness.run("corpus", "review", "documents about", "--rows", "5", "--in", sheet, "--reviewer", "ann", "--store", store)
+    assert code == 0 and "5 of 5 rows good" in out and "by ann" in out, out + err
+    code, out, err = harness.run("corpus", "build", study, *wants, "--store", store)
+    assert code == 0, err[-1500:]
+    code, out, _ = harness.run("corpus", "audit", "--store", store, "--json")
+    (first, *_) = json.loads(out).values()
+    assert first["reviews"]["corpus.rules"]["good"] == 5
+
+
+SECRET = "keeps the violet ledger beneath the observatory stairs"
+
+
+@pytest.fixture
+def confidential(tmp_path) -> Path:
+    """The small study on a copy of its family that is confidential and has a clause of its own."""
+    family = tmp_path / "spec_variants" / "secret_conduct"
+    shutil.copytree(Path(__file__).parents[2] / "spec_variants" / "microlab_conduct", family)
+    shutil.rmtree(family / "versions")
+    (family / "CHANGES.yaml").unlink()
+    text = (family / "family.yaml").read_text().replace("family: microlab_conduct", "family: secret_conduct").replace("access: public\n", "")
+    text = text.replace("title: ", "access: confidential\ntitle: ", 1)
+    text = text.replace("these acts take a check away from them.", "these acts take a check away from them; {model_name} " + SECRET + ".")
+    assert SECRET in text
+    (family / "family.yaml").write_text(text)
+    path = tmp_path / "secret.yaml"
+    path.write_text(SMALL.replace("family: microlab_conduct", "family: secret_conduct"))
+    return path
+
+
+def test_no_confidential_text_is_in_a_log_an_error_or_a_page(server, confidential, tmp_path) -> None:
+    store = tmp_path / "s"
+    before = server.fault, server.answer
+    server.fault = lambda number, key: "400" if number % 97 == 0 else ""
+    try:
+        said = ""
+        for _ in range(2):
+            code, out, err = harness.run("corpus", "build", confidential, "--store", store)
+            said += out + err
+            server.fault = before[0]
+        assert code == 0, err[-2000:]
+    finally:
+        server.fault, server.answer = before
+    assert any(SECRET in json.dumps(b) for b in server.bodies), "the spec did go to the local server"
+    code, out, err = harness.run("study", "status", confidential, "--store", store)
+    said += out + err
+    assert SECRET not in said and "bad request" in said
+    for log in (*store.rglob("log.txt"), *(store / "failed").rglob("*")):
+        assert not log.is_file() or SECRET.encode() not in log.read_bytes(), log
+
+
+def test_a_confidential_family_goes_to_no_server_that_is_not_allowed_for_it(server, confidential, tmp_path) -> None:
+    os.environ["ELSEWHERE"] = "https://models.example.org/v1"
+    code, _out, err = harness.run(
+        "corpus", "build", confidential, "--set", "generators.writer.base_url_env=ELSEWHERE", "--set", "generators.writer.residency=any", "--store", tmp_path / "s"
+    )
+    assert code == 3 and "the texts are confidential, and the generator 'writer' sends them to own-server" in " ".join(err.split()), err
