@@ -42,9 +42,8 @@ def _records(store_dir: Path | None, kinds: tuple[str, ...], match: str | None) 
     chosen = [r for r in records if match is None or match in r.label or r.digest.startswith(match)]
     if not chosen:
         labels = ", ".join(sorted({r.label for r in records})[:6])
-        raise UserError(
-            f"nothing generated matches '{match}'", hint=f"there are: {labels}" if labels else "run a study first"
-        )
+        what = f"nothing generated matches '{match}'" if match is not None else "nothing of that sort was generated"
+        raise UserError(what, hint=f"there are: {labels}" if labels else "run a study first")
     return store, chosen
 
 

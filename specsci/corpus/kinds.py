@@ -42,8 +42,9 @@ CONVERSATIONS = StepKind(
 )
 ITEM_ROWS = Rows("items.parquet", "item_rows", "r.item_id, r.cluster_id, r.slice, r.prompt, r.aligned, r.misaligned")
 ITEMS = StepKind("items", "specsci.corpus.items:run_items", rows=ITEM_ROWS, labelled=True)
+CONTEXT_ITEMS = StepKind("context_items", "specsci.corpus.items:run_context_items", labelled=True)
 AUDIT = StepKind("audit", "specsci.corpus.audit:run_audit")
-KINDS = (SPEC, ITEMS, POOL, OUTLINE, WRITTEN, QUERIES, ANSWERS, CORPUS, CONVERSATIONS, AUDIT)
+KINDS = (SPEC, ITEMS, POOL, OUTLINE, WRITTEN, QUERIES, ANSWERS, CORPUS, CONVERSATIONS, CONTEXT_ITEMS, AUDIT)
 
 HELDOUT = StepKind("heldout", "specsci.corpus.steps:run_corpus")
 CONTROL = StepKind("control", "specsci.corpus.steps:run_control")

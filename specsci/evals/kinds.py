@@ -14,4 +14,5 @@ LOSSES = Rows("nll.parquet", "probe_rows", "r.row, r.tokens, r.nll")
 
 PROBE = StepKind("probe", "specsci.evals.probe:run_probe", needs=frozenset({TORCH}), rows=LOSSES, timed=True)
 SCORE = StepKind("score", "specsci.evals.steps:run_score", needs=frozenset({TORCH}), rows=SCORES, timed=True)
-KINDS = (PROBE, SCORE)
+BAR = StepKind("bar", "specsci.evals.bar:run_bar")
+KINDS = (PROBE, SCORE, BAR)

@@ -25,6 +25,8 @@ STYLES = (BASIS, "paper", "plain")
 RULES = "rules"
 """The ending of prompts that a style keeps for variants of bare rules."""
 _SLOT = re.compile(r"\{\{([a-z_]+)\}\}")
+NAMES = ("model_name", "provider_name")
+"""Slots that every prompt may have."""
 TAGGED: Mapping[str, bool] = {"shared": True, "paper": True, "plain": False}
 """Whether a style asks for the text between <content> and </content>."""
 
@@ -92,9 +94,14 @@ def own_prompts(folder: Path, style: str) -> dict[str, str]:
         raise UserError(f"'{folder.name}' is no folder of prompts", hint="make it, with files such as document.md")
     found = {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md"))}
     known = prompts_of(style).texts
-    for name in found:
+    for name, text in found.items():
         if name not in known:
             raise UserError(f"'{name}.md' is no prompt of the style '{style}'", where=str(folder), hint=nearest(name, known))
+        allowed = {*NAMES, *(slot for given in STYLES for slot in _SLOT.findall(_shipped(given)[name]))}
+        for slot in _SLOT.findall(text):
+            if slot not in allowed:
+                what = f"'{name}.md' has the slot {{{{{slot}}}}}, which has no value there"
+                raise UserError(what, where=str(folder), hint=nearest(slot, allowed))
     if not found:
         raise UserError(f"the folder '{folder.name}' holds no prompt", hint=f"put files there such as {next(iter(known))}.md")
     return found

@@ -8,6 +8,7 @@ from typing import Any
 from specsci.core.errors import InputFileError, UserError
 from specsci.core.ids import derive_seed
 from specsci.core.step import Step
+from specsci.plan.bars import Bars, in_order
 from specsci.plan.cost import CostModel
 from specsci.plan.plan import Plan, ProbedCell, ScoredCell
 from specsci.plan.texts import TextSteps
@@ -58,7 +59,21 @@ class _Builder:
                 self.plan.scored.append(ScoredCell(cell, name, self._score(cell, name, model, data)))
         for (variant, seed), model in self.midtrained.items():
             self._probes(variant, next(r for r in self.study.replicates if r.seed == seed), model, gates[seed])
+        bars = Bars(self.plan, self._score_of, self.texts.family_runtime)
+        for replicate in self.study.replicates:
+            bars.replicate(replicate, gates[replicate.seed], self.midtrained)
+        if self.plan.of_kind("bar"):
+            self.plan.steps = in_order(self.plan.steps)
         return self.plan
+
+    def _score_of(
+        self, name: str, replicate: Replicate, data: dict[str, str], *, model: str | None = None, items: str | None = None
+    ) -> str:
+        """A step that scores the base, or a `model`, outside of the design's cells; with `items` in place of the eval's own."""
+        spec = self.study.evals[name]
+        cell = Cell("base" if model is None else "midtrained", replicate, 0)
+        given = {**data, **({f"items.{spec.items}": items} if items else {})}
+        return self._score(cell, name, model, given)
 
     def _bases(self) -> dict[str, BaseFacts]:
         """The identity of every base model; all that cannot be found are named at once."""

@@ -232,6 +232,7 @@ def _name_problems(study: Study, family: Family, document: Document, profile: st
             yield document.problem(("evals", name), f"'{name}' is not a safe eval name", key=True)
         if spec.items and spec.items not in items:
             yield unknown(("evals", name, "items"), "item set", spec.items, items)
+    yield from _bar_problems(study, unknown)
     yield from _contrast_problems(study, document, unknown)
     for name in study.base_models:
         if visible(name) != name or not name.strip() or len(name) > MAX_NAME_CHARS:
@@ -259,8 +260,9 @@ def _written_names(study: Study, family: Family) -> Iterator[tuple[Path_, str, s
         if isinstance(texts, WrittenCorpus):
             if texts.generator not in study.generators:
                 yield ("corpora", name, "generator"), "generator", texts.generator, study.generators
-            if name not in (DEFAULT, *known):
-                yield ("corpora", name), "variant", name, known
+            written = {v: spec for v, spec in known.items() if not spec.rows}
+            if name not in (DEFAULT, *written):
+                yield ("corpora", name), "variant with a spec to write from", name, written
         elif name == DEFAULT:
             yield ("corpora", name), "generator of the default", "(files)", study.generators
     for name, chats in study.conversations.items():
@@ -272,6 +274,21 @@ def _written_names(study: Study, family: Family) -> Iterator[tuple[Path_, str, s
             variant = getattr(chats, key)
             if variant and variant not in known:
                 yield ("conversations", name, key), "variant", variant, known
+
+
+def _bar_problems(study: Study, unknown: Any) -> Iterator[Problem]:
+    """Bars that name an eval without items of right and wrong answers, or a variant that nothing is midtrained on."""
+    variants = {v for arm in study.arms.values() for v in arm.variants}
+    asked = [name for name, spec in study.evals.items() if EVALS[spec.kind].outcome == "binary" and spec.items]
+    for key in ("base_must_misbehave", "in_context_oracle", "spec_recall"):
+        bar = getattr(study.gates, key)
+        if bar is None:
+            continue
+        if bar.eval not in asked:
+            yield unknown(("gates", key, "eval"), "eval with items", bar.eval, asked)
+        for variant in getattr(bar, "variants", []):
+            if variant not in variants:
+                yield unknown(("gates", key, "variants"), "midtrained variant", variant, variants)
 
 
 def _contrast_problems(study: Study, document: Document, unknown: Any) -> Iterator[Problem]:

@@ -219,6 +219,36 @@ class RequiredReview(Strict):
     )
 
 
+class BaseMisbehaves(Strict):
+    """The base must misbehave, or there is nothing that a spec could mend."""
+
+    eval: str = Field(description="The eval that the base is asked.")
+    misaligned: float = Field(ge=0, le=1, description="The least misaligned rate of the base among valid answers, from 0 to 1.")
+
+
+class InContext(Strict):
+    """A sample of each corpus in the student's context: a corpus that does not help there is not likely to teach it."""
+
+    eval: str = Field(description="The eval that the base is asked, with documents before every question and without.")
+    gain: float = Field(
+        ge=-1, le=1, description="The least gain in the aligned rate that the documents must bring, from -1 to 1."
+    )
+    words: int = Field(default=1000, ge=1, description="The most words of documents before a question.")
+    variants: list[str] = Field(
+        default_factory=list, description="The variants whose corpora must help; all that are midtrained on by default."
+    )
+
+
+class SpecRecall(Strict):
+    """A midtrained model must know its spec before it is fine-tuned."""
+
+    eval: str = Field(description="The eval that midtrained models are asked.")
+    aligned: float = Field(ge=0, le=1, description="The least aligned rate among valid answers, from 0 to 1.")
+    variants: list[str] = Field(
+        default_factory=list, description="The variants whose models must know it; all that are midtrained on by default."
+    )
+
+
 class Gates(Strict):
     """Limits that a plan must keep, and reasons in writing for going beyond them."""
 
@@ -243,6 +273,15 @@ class Gates(Strict):
     )
     max_usd: float | None = Field(
         default=None, gt=0, description="The most US dollars that requests to all `generators` of the study may cost together."
+    )
+    base_must_misbehave: BaseMisbehaves | None = Field(
+        default=None, description="What the base must do before a language model is paid to write; no condition by default."
+    )
+    in_context_oracle: InContext | None = Field(
+        default=None, description="What corpora must do in the student's context before midtraining; no condition by default."
+    )
+    spec_recall: SpecRecall | None = Field(
+        default=None, description="What midtrained models must know before fine-tuning; no condition by default."
     )
     require_review: RequiredReview | None = Field(
         default=None, description="The reviews by people that texts must have before anything is trained on them; none by default."

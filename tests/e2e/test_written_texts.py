@@ -330,3 +330,66 @@ def test_a_confidential_family_goes_to_no_server_that_is_not_allowed_for_it(serv
         "corpus", "build", confidential, "--set", "generators.writer.base_url_env=ELSEWHERE", "--set", "generators.writer.residency=any", "--store", tmp_path / "s"
     )
     assert code == 3 and "the texts are confidential, and the generator 'writer' sends them to own-server" in " ".join(err.split()), err
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (["corpora.neutral={generator: writer}"], "unknown variant with a spec to write from 'neutral'"),
+        (["corpora.default={files: a.jsonl}"], "unknown generator of the default"),
+        (["corpora.default={generator: writer, layers: [revise]}"], "layers are [draft]"),
+        (["corpora.default={generator: writer, framings: [advice, advice]}"], "given twice"),
+        (["corpora.default={generator: writer, prompts: nowhere}"], "'nowhere' is no folder of prompts"),
+        (["corpora.default=3"], "must be a mapping"),
+        (["generators.writer.backend=vlm"], "did you mean 'vllm'"),
+        (["generators.writer.modal=x"], "did you mean 'model'"),
+        (["audit.accept={near_dup: x}"], "did you mean 'near_duplicates'"),
+        (["conversations={a: {generator: writer, variant: ruls}}"], "did you mean 'rules'"),
+        (["gates.spec_recall={eval: heldout, aligned: 0.5}"], "did you mean 'held_out'"),
+        (["gates.spec_recall={eval: held_out, aligned: 0.5, variants: [general]}"], "unknown midtrained variant 'general'"),
+    ],
+)
+def test_a_study_that_cannot_be_written_is_refused_with_its_place(server, study, sets, said) -> None:
+    more = [part for value in sets for part in ("--set", value)]
+    code, out, err = harness.run("study", "check", study, *more)
+    assert code == 2 and said in out + err and ("small.yaml:" in err or "--set" in err), (code, out, err)
+
+
+def _bars(**bars: str) -> list[str]:
+    return [part for name, value in bars.items() for part in ("--set", f"gates.{name}={value}")]
+
+
+def test_nothing_is_asked_where_the_base_does_not_misbehave(server, study, tmp_path) -> None:
+    before = server.calls["POST completions"]
+    given = _bars(base_must_misbehave="{eval: held_out, misaligned: 0.95}")
+    code, _out, err = harness.run("corpus", "build", study, *given, "--store", tmp_path / "s")
+    assert code == 3 and "the base must misbehave: misaligned rate 0." in err and "at least 0.95 is declared" in err, err[-1500:]
+    assert server.calls["POST completions"] == before
+
+
+def test_what_comes_after_a_bar_waits_for_it(server, study, tmp_path) -> None:
+    store = tmp_path / "s"
+    given = _bars(
+        base_must_misbehave="{eval: held_out, misaligned: 0.3}",
+        in_context_oracle="{eval: held_out, gain: -1, words: 12}",
+        spec_recall="{eval: held_out, aligned: 0.98, variants: [rules]}",
+    )
+    code, out, err = harness.run("study", "run", study, *given, "--store", store, "--json")
+    report = json.loads(out)
+    assert code == 3 and report["refused"] == 2 and report["failed"] == 0, err[-1500:]
+    assert all("the midtrained model must know its spec: aligned rate" in e["error"] for e in report["errors"])
+    aligned = [r["label"] for r in harness.records(store, "align").values()]
+    assert len(aligned) == 4 and all("align values" in label for label in aligned), "only the other variant's models went on"
+    passed = {r["label"].split(",")[0]: r for r in harness.records(store, "bar").values()}
+    assert len(passed) == 4 and all(r["found"] >= r["least"] for r in passed.values()), passed
+    shown = harness.records(store, "context_items")
+    assert all(0 < r["words"] <= 12 and r["documents"] >= 1 for r in shown.values())
+
+
+def test_a_corpus_that_does_not_help_in_context_is_not_midtrained_on(server, study, tmp_path) -> None:
+    store = tmp_path / "s"
+    given = _bars(in_context_oracle="{eval: held_out, gain: 0.9, words: 12, variants: [rules]}")
+    code, out, err = harness.run("study", "run", study, *given, "--store", store, "--json")
+    assert code == 3 and "documents in context must help: gain over the aligned rate of" in json.loads(out)["errors"][0]["error"], err[-1000:]
+    labels = [r["label"] for r in harness.records(store, "midtrain").values()]
+    assert labels and not any("midtrain rules" in label for label in labels)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from specsci.core.errors import StepFailed
 from specsci.corpus.written.parse import Unparsed
 from specsci.generate.client import Client
 from specsci.generate.prompts import Prompts
@@ -70,12 +71,21 @@ class Writer:
                 for key, slots in missing.items()
             }
             replies = self.client.ask(requests.values(), self.progress)
+            self._nothing_came(requests.values(), replies)
             for key, request in requests.items():
                 reply = replies.get(request.digest)
                 self.asked[request.digest] = (request, reply)
                 if (made := self._read(request, reply, read)) is not None:
                     found[key] = made
         return found
+
+    def _nothing_came(self, requests: Iterable[ModelRequest], replies: Mapping[str, Reply]) -> None:
+        """Raises StepFailed where not one of several tries brought a reply: more of them would not either."""
+        if replies:
+            return
+        said = self.client.ledger.failures([r.digest for r in requests])
+        why = "; ".join(f"{count:,} times: {text}" for text, count in list(said.items())[:3])
+        raise StepFailed(f"no request was answered ({why or 'no reason was given'})", hint="look at the server; the same command goes on")
 
     def _request(
         self, prompt: str, slots: Mapping[str, Any], sample: int, about: Mapping[str, str], max_tokens: int | None

@@ -228,3 +228,35 @@ def test_the_papers_prompts_differ_for_bare_rules_and_the_shared_ones_do_not():
     assert prompts_of("paper").digest("document") != prompts_of("paper", bare_rules=True).digest("document")
     assert prompts_of("shared").digest("document") == prompts_of("shared", bare_rules=True).digest("document")
     assert "explain why a rule exists" in prompts_of("paper", bare_rules=True).texts["document"]
+
+
+def test_a_server_that_is_gone_is_told_with_its_cause_and_at_once(tmp_path):
+    client = Client(tmp_path, "study", "writer", settings("http://127.0.0.1:9", attempts=2, max_tokens=500))
+    asker = Writer(client, prompts_of("shared"), "The spec.", NAMES, "rules", 3)
+    with pytest.raises(StepFailed, match=r"no request was answered \(1 times: transport: the connection failed: Connect\w+ .* \(2 tries\)\)"):
+        outline_of(asker)
+    assert asker.client.ledger.spent().usd == pytest.approx(0, abs=1e-9), "a connection that was refused costs nothing"
+
+
+def test_prompts_of_ones_own_are_checked_when_they_are_read(tmp_path):
+    from specsci.core.errors import UserError
+    from specsci.generate.prompts import own_prompts
+
+    def wrong(files: dict[str, str], said: str) -> None:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        with pytest.raises(UserError, match=said):
+            own_prompts(folder, "shared")
+
+    wrong({"documents.md": "x"}, "did you mean 'document'")
+    wrong({"document.md": "About {{claus}}"}, "did you mean 'clause'")
+    wrong({"notes.txt": "x"}, "holds no prompt")
+    with pytest.raises(UserError, match="is no folder"):
+        own_prompts(tmp_path / "nowhere", "shared")
+    good = tmp_path / "good"
+    good.mkdir()
+    (good / "document.md").write_text("On {{clause}} by {{model_name}}: {{words}} words.")
+    mine = prompts_of("shared", own=own_prompts(good, "shared"))
+    assert mine.digest("document") != prompts_of("shared").digest("document") and mine.digest("ideas") == prompts_of("shared").digest("ideas")
