@@ -163,6 +163,7 @@ UNTIL = {
     default="audit",
     help="How far to go: outlines and user queries, all texts that generators write, or the audit of the training texts [audit].",
 )
+@click.option("--executor", metavar="NAME", default="local", help="Where steps run: local processes, or inline (one by one in this process) [local].")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes [cores / threads per worker].")
 @click.option("--plain", is_flag=True, help="Plain progress lines even on a terminal.")
 def build(
@@ -172,6 +173,7 @@ def build(
     store_dir: Path | None,
     as_json: bool,
     until: str,
+    executor: str,
     workers: int | None,
     plain: bool,
 ) -> None:
@@ -183,10 +185,12 @@ def build(
 
     from specsci.cli.study import display_of, plan_of
     from specsci.core.terminal_text import raw
+    from specsci.execute.pools.pool import POOLS
     from specsci.execute.run import run_study
     from specsci.plan.gates import refuse_if_needed
     from specsci.report.plan import generator_lines
 
+    POOLS[executor]  # a wrong name is told before anything is looked at
     plan = plan_of(name, profile, overrides)
     refuse_if_needed(plan)
     store = open_store(store_dir)
@@ -196,7 +200,7 @@ def build(
         for line in generator_lines(plan, have):
             click.echo(line, err=True)
     only = [step.digest for step in plan.steps.values() if step.kind in UNTIL[until]]
-    report = run_study(plan, store, workers, lambda missing: display_of(as_json, plain, errors, missing), only=only)
+    report = run_study(plan, store, workers, lambda missing: display_of(as_json, plain, errors, missing), executor, only)
     there = store.have([plan.steps[digest] for digest in only])
     written = [store.record(plan.steps[digest].kind, digest) for digest in only if digest in there]
     rows = [{"kind": r.kind, "label": r.label, "digest": r.digest, **r.facts} for r in written]

@@ -62,6 +62,11 @@ arms:
 )
 
 
+def build(*args: str | Path) -> tuple[int, str, str]:
+    """`specsci corpus build`, in one process."""
+    return harness.run("corpus", "build", *args, "--executor", "inline")
+
+
 @pytest.fixture(scope="module")
 def server():
     with ModelServer(answer=answers()) as found:
@@ -163,7 +168,7 @@ def test_a_corpus_is_built_again_from_the_ledger_without_a_request(ran, server, 
     rows = (path / "rows.parquet").read_bytes()
     shutil.rmtree(store / "steps" / "written")
     before = server.requests_paid
-    code, out, err = harness.run("corpus", "build", study, "--store", store, "--until", "texts")
+    code, out, err = build(study, "--store", store, "--until", "texts")
     assert code == 0 and server.requests_paid == before, err
     assert (path / "rows.parquet").read_bytes() == rows
     assert "documents about rules by writer" in out and "requests, $" in out
@@ -188,7 +193,7 @@ def test_no_key_is_in_any_file_of_the_store(ran, server) -> None:
 
 
 def test_a_findings_reason_is_needed(server, study, tmp_path) -> None:
-    code, _out, err = harness.run("corpus", "build", study, "--set", "audit.accept={}", "--store", tmp_path / "s")
+    code, _out, err = build(study, "--set", "audit.accept={}", "--store", tmp_path / "s")
     assert code == 3 and "near_duplicates: corpus.rules" in err and "audit.accept: {CODE: REASON}" in err
 
 
@@ -207,7 +212,7 @@ def test_a_findings_reason_is_needed(server, study, tmp_path) -> None:
 def test_what_is_wrong_is_told_before_or_when_it_matters(server, study, tmp_path, sets, code, said) -> None:
     more = [part for value in sets for part in ("--set", value)]
     before = server.requests_paid
-    got, out, err = harness.run("corpus", "build", study, *more, "--until", "outline", "--store", tmp_path / "s")
+    got, out, err = build(study, *more, "--until", "outline", "--store", tmp_path / "s")
     assert got == code and said in " ".join((out + err).split()), (got, out[-800:], err[-800:])
     if code == 2:
         assert server.requests_paid == before
@@ -217,7 +222,7 @@ def test_batches_under_way_end_with_4_and_are_collected(server, study, tmp_path)
     store, sets = tmp_path / "s", ["--set", "generators.writer.mode=batch", "--set", "generators.writer.wait_min=0"]
     codes = []
     for _ in range(60):
-        code, _out, err = harness.run("corpus", "build", study, *sets, "--store", store, "--until", "outline")
+        code, _out, err = build(study, *sets, "--store", store, "--until", "outline")
         codes.append(code)
         if code == 0:
             break
@@ -241,7 +246,7 @@ def test_conversations_share_their_queries_and_twins_their_rows(server, study, t
     chats = tmp_path / "chats.yaml"
     chats.write_text(SMALL.replace("arms:\n", "\n".join(CHATS) + "\narms:\n" + arms, 1))
     store = tmp_path / "s"
-    code, out, err = harness.run("corpus", "build", chats, "--store", store, "--json")
+    code, out, err = build(chats, "--store", store, "--json")
     assert code == 0, err[-2000:] + out[-2000:]
     assert len(harness.records(store, "queries")) == 1, "every set of the family asks the same"
     assert len(harness.records(store, "answers")) == 3, "twins are one set of answers"
@@ -268,7 +273,7 @@ def test_conversations_share_their_queries_and_twins_their_rows(server, study, t
 def test_a_study_that_wants_reviews_waits_for_them(server, study, tmp_path) -> None:
     store, sheet = tmp_path / "s", tmp_path / "sheet.csv"
     wants = ("--set", "gates.require_review={rows: 5, good_share: 0.4}")
-    code, out, err = harness.run("corpus", "build", study, *wants, "--store", store)
+    code, out, err = build(study, *wants, "--store", store)
     assert code == 3 and "requires reviews by people: corpus.rules: 0 of 5 rows were reviewed" in err, err[-1500:]
     code, out, err = harness.run("corpus", "review", "documents about", "--rows", "5", "--out", sheet, "--store", store)
     assert code == 0 and "no row was reviewed" in out, err
@@ -276,7 +281,7 @@ def test_a_study_that_wants_reviews_waits_for_them(server, study, tmp_path) -> N
     sheet.write_text("\n".join([lines[0], *(line[:-1] + "good," for line in lines[1:])]) + "\n")
     code, out, err = harness.run("corpus", "review", "documents about", "--rows", "5", "--in", sheet, "--reviewer", "ann", "--store", store)
     assert code == 0 and "5 of 5 rows good" in out and "by ann" in out, out + err
-    code, out, err = harness.run("corpus", "build", study, *wants, "--store", store)
+    code, out, err = build(study, *wants, "--store", store)
     assert code == 0, err[-1500:]
     code, out, _ = harness.run("corpus", "audit", "--store", store, "--json")
     (first, *_) = json.loads(out).values()
@@ -310,7 +315,7 @@ def test_no_confidential_text_is_in_a_log_an_error_or_a_page(server, confidentia
     try:
         said = ""
         for _ in range(2):
-            code, out, err = harness.run("corpus", "build", confidential, "--store", store)
+            code, out, err = build(confidential, "--store", store)
             said += out + err
             server.fault = before[0]
         assert code == 0, err[-2000:]
@@ -326,8 +331,8 @@ def test_no_confidential_text_is_in_a_log_an_error_or_a_page(server, confidentia
 
 def test_a_confidential_family_goes_to_no_server_that_is_not_allowed_for_it(server, confidential, tmp_path) -> None:
     os.environ["ELSEWHERE"] = "https://models.example.org/v1"
-    code, _out, err = harness.run(
-        "corpus", "build", confidential, "--set", "generators.writer.base_url_env=ELSEWHERE", "--set", "generators.writer.residency=any", "--store", tmp_path / "s"
+    code, _out, err = build(
+        confidential, "--set", "generators.writer.base_url_env=ELSEWHERE", "--set", "generators.writer.residency=any", "--store", tmp_path / "s"
     )
     assert code == 3 and "the texts are confidential, and the generator 'writer' sends them to own-server" in " ".join(err.split()), err
 
@@ -362,7 +367,7 @@ def _bars(**bars: str) -> list[str]:
 def test_nothing_is_asked_where_the_base_does_not_misbehave(server, study, tmp_path) -> None:
     before = server.calls["POST completions"]
     given = _bars(base_must_misbehave="{eval: held_out, misaligned: 0.95}")
-    code, _out, err = harness.run("corpus", "build", study, *given, "--store", tmp_path / "s")
+    code, _out, err = build(study, *given, "--store", tmp_path / "s")
     assert code == 3 and "the base must misbehave: misaligned rate 0." in err and "at least 0.95 is declared" in err, err[-1500:]
     assert server.calls["POST completions"] == before
 
@@ -374,7 +379,7 @@ def test_what_comes_after_a_bar_waits_for_it(server, study, tmp_path) -> None:
         in_context_oracle="{eval: held_out, gain: -1, words: 12}",
         spec_recall="{eval: held_out, aligned: 0.98, variants: [rules]}",
     )
-    code, out, err = harness.run("study", "run", study, *given, "--store", store, "--json")
+    code, out, err = harness.run("study", "run", study, *given, "--store", store, "--json", "--executor", "inline")
     report = json.loads(out)
     assert code == 3 and report["refused"] == 2 and report["failed"] == 0, err[-1500:]
     assert all("the midtrained model must know its spec: aligned rate" in e["error"] for e in report["errors"])
@@ -389,7 +394,7 @@ def test_what_comes_after_a_bar_waits_for_it(server, study, tmp_path) -> None:
 def test_a_corpus_that_does_not_help_in_context_is_not_midtrained_on(server, study, tmp_path) -> None:
     store = tmp_path / "s"
     given = _bars(in_context_oracle="{eval: held_out, gain: 0.9, words: 12, variants: [rules]}")
-    code, out, err = harness.run("study", "run", study, *given, "--store", store, "--json")
+    code, out, err = harness.run("study", "run", study, *given, "--store", store, "--json", "--executor", "inline")
     assert code == 3 and "documents in context must help: gain over the aligned rate of" in json.loads(out)["errors"][0]["error"], err[-1000:]
     labels = [r["label"] for r in harness.records(store, "midtrain").values()]
     assert labels and not any("midtrain rules" in label for label in labels)

@@ -36,7 +36,7 @@ FROZEN = {
     "spec restore": "FAMILY VERSION",
     "spec show": "FAMILY VARIANT --tokenizer",
     "corpus audit": "MATCH --store --json",
-    "corpus build": "STUDY --profile --set --store --json --until --workers --plain",
+    "corpus build": "STUDY --profile --set --store --json --until --executor --workers --plain",
     "corpus review": "MATCH --store --json --rows --seed --reviewer --out --in --status",
     "corpus peek": "MATCH --store --rows --provenance --prompts",
     "corpus export": "MATCH FILE --store --access --declassify --json",
