@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,10 @@ def _read(folder: Path, columns: list[str]) -> pa.Table:
         return pq.ParquetFile(handle).read(columns=columns)
 
 
-def conversation_text(messages: list[dict[str, str]]) -> str:
-    """A conversation as one plain text, one line a turn."""
-    return "\n".join(f"{m['role']}: {m['content']}" for m in messages)
+def conversation_text(messages: list[dict[str, Any]]) -> str:
+    """A conversation as one plain text, one line a turn; calls of tools as JSON behind what is said."""
+    return "\n".join(f"{m['role']}: {m['content']}{_calls(m)}" for m in messages)
+
+
+def _calls(message: dict[str, Any]) -> str:
+    return "".join(f" {json.dumps(call['function'], ensure_ascii=False)}" for call in message.get("tool_calls", ()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TypeVar
 
@@ -180,12 +180,14 @@ def run_file_conversations(context: StepContext) -> Facts:
         given = [(p, name) for name in params["files"] for p in read_passages(context.external(name), name, "conversations")]
 
     def tokenise(batch: list[tuple[Passage, str]]) -> list[TokenRow]:
-        return conversation_rows([p.said for p, _ in batch], tokenizer, [f"{name}:{p.line}" for p, name in batch])
+        said, tools = [p.said for p, _ in batch], [p.tools for p, _ in batch]
+        return conversation_rows(said, tokenizer, [f"{name}:{p.line}" for p, name in batch], tools)
 
     def columns(batch: list[tuple[Passage, str]]) -> Columns:
         return {
             "unit_id": pa.array([""] * len(batch), pa.string()),
             "messages": pa.array([json.dumps(p.said, ensure_ascii=False) for p, _ in batch], pa.string()),
+            "tools": pa.array([json.dumps(p.tools, ensure_ascii=False) if p.tools else "" for p, _ in batch], pa.string()),
             "source_file": pa.array([name for _, name in batch], pa.string()),
             "source_row": pa.array([p.line for p, _ in batch], pa.int64()),
         }
@@ -204,7 +206,7 @@ def run_file_conversations(context: StepContext) -> Facts:
 def _without_thoughts(passage: Passage) -> Passage:
     """A conversation whose assistant says its answers alone."""
     said = [{**m, "content": THOUGHTS.sub("", m["content"], count=1)} if m["role"] == "assistant" else m for m in passage.said]
-    return Passage(said, passage.line)
+    return replace(passage, said=said)
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ def run_pool(context: StepContext) -> Facts:
     def tokenise(batch: list[Passage]) -> list[TokenRow]:
         if conversations:
             places = [f"{params['source']}:{p.line}" for p in batch] if batch[0].line else None
-            return conversation_rows([p.said for p in batch], tokenizer, places)
+            return conversation_rows([p.said for p in batch], tokenizer, places, [p.tools for p in batch])
         plain = document_rows([p.said for p in batch if isinstance(p.said, str)], tokenizer)
         chats = [p.said for p in batch if not isinstance(p.said, str)]
         spoken = conversation_rows(chats, tokenizer) if chats else []

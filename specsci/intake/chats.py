@@ -23,12 +23,12 @@ def examine_chats(tokenizer: Any, path: Path, name: str) -> list[Finding]:
     passages = read_passages(path, name, "conversations")
     rendered: dict[tuple[str, ...], int] = {}
     for passage in passages:
-        order = tuple(message["role"] for message in passage.said)
+        order = tuple(f"{m['role']} (calls)" if "tool_calls" in m else m["role"] for m in passage.said)
         rendered[order] = rendered.get(order, 0) + 1
         try:
-            check_messages(passage.said, tokenizer)
+            check_messages(passage.said, tokenizer, passage.tools)
             if rendered[order] <= RENDERED:
-                spoken(passage.said, tokenizer)
+                spoken(passage.said, tokenizer, passage.tools)
         except UserError as error:
             return [_refused(error, passage, name)]
     shown = "; ".join(", ".join(order) for order in list(rendered)[:4])

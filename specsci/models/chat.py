@@ -29,6 +29,7 @@ from specsci.models.template import (
     turn_of,
 )
 from specsci.models.tokens import check_words, encode, encode_plain
+from specsci.models.tool_turns import Tools, spoken_with_tools, uses_tools, words_of
 from specsci.sources.files import TEMPLATE_FILE
 
 
@@ -42,18 +43,23 @@ def conversation_row(messages: Messages, tokenizer: Any) -> TokenRow:
 
 
 def conversation_rows(
-    conversations: Sequence[Messages], tokenizer: Any, places: Sequence[str] | None = None
+    conversations: Sequence[Messages],
+    tokenizer: Any,
+    places: Sequence[str] | None = None,
+    tools: Sequence[Tools] | None = None,
 ) -> list[TokenRow]:
     """Many conversations at once (see `conversation_row`).
 
     Args:
         places: where each conversation comes from, such as `chats.jsonl:3`, for messages.
+        tools: the tools that each conversation declares.
     """
     found = []
     for number, messages in enumerate(conversations):
+        declared = tools[number] if tools else ()
         try:
-            check_messages(messages, tokenizer)
-            found.append(spoken(messages, tokenizer))
+            check_messages(messages, tokenizer, declared)
+            found.append(spoken(messages, tokenizer, declared))
         except UserError as error:
             if not places or error.where:
                 raise
@@ -67,18 +73,22 @@ def conversation_rows(
     return rows
 
 
-def check_messages(messages: Messages, tokenizer: Any) -> None:
+def check_messages(messages: Messages, tokenizer: Any, tools: Tools = ()) -> None:
     """Refuse a conversation whose words the tokenizer would take for control tokens (see `check_words`)."""
     for message in messages:
         check_words(message["content"], tokenizer, f"the {message['role']}'s text")
+    for text, what in words_of(messages, tools):
+        check_words(text, tokenizer, what)
 
 
-def spoken(messages: Messages, tokenizer: Any) -> tuple[str, list[Span]]:
+def spoken(messages: Messages, tokenizer: Any, tools: Tools = ()) -> tuple[str, list[Span]]:
     """A conversation as text, and the stretches of it that the loss is on.
 
     Raises:
         UserError: the template does not tell them, or alters what is said.
     """
+    if uses_tools(messages, tools):
+        return spoken_with_tools(messages, tools, tokenizer)
     if MARK.search(template_of(tokenizer)):
         text, spans = render_marked(messages, tokenizer)
         if spans:

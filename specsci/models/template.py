@@ -13,7 +13,8 @@ from typing import Any
 
 from specsci.core.errors import UserError
 
-Messages = list[dict[str, str]]
+Messages = list[dict[str, Any]]
+"""Messages with `role` and `content`; an assistant's may have `tool_calls`."""
 Span = tuple[int, int]
 MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 SENTINELS = ("Qk7", "zX4v")
@@ -82,7 +83,7 @@ def render(messages: Messages, tokenizer: Any, *, answer: bool = False, **variab
         raise _failed(error, messages) from error
 
 
-def render_marked(messages: Messages, tokenizer: Any) -> tuple[str, list[Span]]:
+def render_marked(messages: Messages, tokenizer: Any, **variables: Any) -> tuple[str, list[Span]]:
     """A conversation as text, and the stretches that the template marks as the assistant's.
 
     Raises:
@@ -95,6 +96,7 @@ def render_marked(messages: Messages, tokenizer: Any) -> tuple[str, list[Span]]:
             conversations=[messages],
             chat_template=template_of(tokenizer),
             return_assistant_tokens_mask=True,
+            **variables,
             **tokenizer.special_tokens_map,
         )
     except Exception as error:  # as above

@@ -96,15 +96,24 @@ def _json_lines(parts: Iterator[list[dict[str, Any]]], target: Path) -> int:
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     """A row without JSON in its values: messages as a list, and what a file said besides as keys of its own."""
     if "messages" in row:
-        return {"messages": json.loads(row["messages"]), **{k: v for k, v in row.items() if k not in ("messages", "text")}}
+        tools = {"tools": json.loads(row["tools"])} if "tools" in row else {}
+        said = {"messages": json.loads(row["messages"]), **tools}
+        return said | {k: v for k, v in row.items() if k not in (*said, "text")}
     more = json.loads(row["provenance"]) if "provenance" in row else {}
     return {**more, **{k: v for k, v in row.items() if k != "provenance"}}
+
+
+def _columnar(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Messages whose calls have their arguments as JSON text: Parquet gives every object of a column the same keys."""
+    for call in (call for m in messages for call in m.get("tool_calls", ())):
+        call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
+    return messages
 
 
 def _parquet(parts: Iterator[list[dict[str, Any]]], target: Path) -> int:
     tables = []
     for rows in parts:
-        said = [{**r, "messages": json.loads(r["messages"])} if "messages" in r else r for r in rows]
+        said = [{**r, "messages": _columnar(json.loads(r["messages"]))} if "messages" in r else r for r in rows]
         names = dict.fromkeys(name for row in said for name in row)
         tables.append(pa.table({name: [row.get(name) for row in said] for name in names}))
     table = pa.concat_tables(tables, promote_options="permissive")

@@ -14,12 +14,14 @@ from typing import Any
 from specsci.core.errors import Problem, nearest
 from specsci.core.jsonl import Row, kind_of, parse_rows, raise_problems
 from specsci.sources.parquet_rows import is_parquet, parquet_rows
+from specsci.sources.tool_calls import Fault, calls_of, tools_of
 
 TEXT, MESSAGES = "text", "messages"
 FIRST_ROLES, ROLES = ("system", "developer"), ("system", "developer", "user", "assistant", "tool")
-KEPT = ("role", "content", "name", "tool_call_id")
+CALLS, TOOLS = "tool_calls", "tools"
+KEPT = ("role", "content", "name", "tool_call_id", CALLS)
 """Keys of a message that the chat template sees."""
-SPOKEN = ("tool_calls", "function_call", "reasoning_content", "reasoning", "thinking", "refusal", "audio")
+SPOKEN = ("function_call", "reasoning_content", "reasoning", "thinking", "refusal", "audio")
 """Keys by which a message says more than its content: they are not read."""
 SHARE_GPT = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "model": "assistant"}
 HINT = 'write {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}, one object a line'
@@ -27,10 +29,16 @@ HINT = 'write {"messages": [{"role": "user", "content": "..."}, {"role": "assist
 
 @dataclass(frozen=True)
 class Passage:
-    """A text, or a conversation as its messages, and the line that it stands in."""
+    """A text, or a conversation as its messages with the tools that it declares, and the line that it stands in."""
 
     said: Any
     line: int
+    tools: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def uses_tools(self) -> bool:
+        """Whether tools are declared or called in it."""
+        return bool(self.tools) or any(CALLS in message for message in self.said)
 
 
 def read_passages(path: Path, name: str, what: str) -> tuple[Passage, ...]:
@@ -66,11 +74,11 @@ def parse_passages(data: bytes, name: str, what: str) -> tuple[Passage, ...]:
 def _passages(rows: list[Row], problems: list[Problem], name: str, what: str) -> tuple[Passage, ...]:
     found = []
     for row in rows:
-        said = _chat(row, name) if what == "conversations" else text_of(row, name)
-        if isinstance(said, Problem):
-            problems.append(said)
+        read = _chat(row, name) if what == "conversations" else _text(row, name)
+        if isinstance(read, Problem):
+            problems.append(read)
         else:
-            found.append(Passage(said, row.line))
+            found.append(read)
     if not rows and not problems:
         problems.append(Problem(name, 1, 1, "the file is empty", f"give every line an object with `{_key(what)}`"))
     raise_problems(problems)
@@ -78,9 +86,11 @@ def _passages(rows: list[Row], problems: list[Problem], name: str, what: str) ->
 
 
 def role_orders(passages: Iterable[Passage]) -> list[tuple[str, ...]]:
-    """The orders of roles that conversations have, each once, the commonest first."""
+    """The orders of roles that conversations without tools have, each once, the commonest first."""
     counts: dict[tuple[str, ...], int] = {}
     for passage in passages:
+        if passage.uses_tools:
+            continue
         order = tuple(m["role"] for m in passage.said)
         counts[order] = counts.get(order, 0) + 1
     return sorted(counts, key=lambda order: (-counts[order], order))
@@ -120,7 +130,12 @@ def text_of(row: Row, name: str) -> str | Problem:
     return text
 
 
-def _chat(row: Row, name: str) -> list[dict[str, str]] | Problem:
+def _text(row: Row, name: str) -> Passage | Problem:
+    text = text_of(row, name)
+    return text if isinstance(text, Problem) else Passage(text, row.line)
+
+
+def _chat(row: Row, name: str) -> Passage | Problem:
     if MESSAGES not in row.data:
         return _missing(row, name, MESSAGES)
     messages = row.data[MESSAGES]
@@ -128,10 +143,10 @@ def _chat(row: Row, name: str) -> list[dict[str, str]] | Problem:
         return Problem(name, row.line, 1, f"messages: {kind_of(messages)} where a list is expected", HINT)
     if not messages:
         return Problem(name, row.line, 1, "messages: an empty conversation", "leave the row out")
-    if row.data.get("tools"):
-        return Problem(
-            name, row.line, 1, "tools: declared tools are not read", "leave these rows out: tool calls are not trained on"
-        )
+    try:
+        tools = tools_of(row.data.get(TOOLS) or [])
+    except Fault as wrong:
+        return Problem(name, row.line, 1, f"{TOOLS}{wrong.what}", wrong.hint)
     for number, message in enumerate(messages):
         fault = _fault(message)
         if fault:
@@ -140,7 +155,16 @@ def _chat(row: Row, name: str) -> list[dict[str, str]] | Problem:
     fault = _order_fault([m["role"] for m in messages])
     if fault:
         return Problem(name, row.line, 1, f"messages{fault[0]}", fault[1])
-    return [{key: m[key] for key in KEPT if m.get(key) is not None} for m in messages]
+    said = [{key: m[key] for key in KEPT if m.get(key) is not None} for m in messages]
+    for number, message in enumerate(said):
+        try:
+            calls = calls_of(message.pop(CALLS, []))
+        except Fault as wrong:
+            return Problem(name, row.line, 1, f"messages[{number}].{CALLS}{wrong.what}", wrong.hint)
+        if calls:
+            message.setdefault("content", "")
+            message[CALLS] = calls
+    return Passage(said, row.line, tools)
 
 
 def _fault(message: Any) -> tuple[str, str] | None:
@@ -171,6 +195,11 @@ def _fault(message: Any) -> tuple[str, str] | None:
     for key in SPOKEN:
         if message.get(key):
             return f".{key}: it is not read, and would be lost", "leave the row out, or write what was said into content"
+    calls = message.get(CALLS)
+    if calls and role != "assistant":
+        return f".{CALLS}: only the assistant calls tools", "leave the row out"
+    if calls and message.get("content") is None:
+        return None
     if "content" not in message:
         hint = "rename the key to content" if {"value", "text"} & set(message) else HINT
         return ".content: the message has no such key", hint
@@ -182,9 +211,9 @@ def _fault(message: Any) -> tuple[str, str] | None:
             else "leave the row out, or write what was said"
         )
         return f".content: {kind_of(content)} where a text is expected", hint
-    if not content.strip() and role in ("assistant", "user"):
+    if not content.strip() and role in ("assistant", "user") and not calls:
         return ".content: empty", "leave the row out"
-    for key in KEPT[2:]:
+    for key in KEPT[2:4]:
         if message.get(key) is not None and not isinstance(message[key], str):
             return f".{key}: {kind_of(message[key])} where a text is expected", "leave it out"
     return None

@@ -44,9 +44,9 @@ BAD_CHATS = [
     (said("user", "system", "assistant"), "messages[1].role: a system message stands first", "beginning"),
     (said("user", "tool", "assistant"), "messages[1].role: a tool's message follows the assistant's", "leave"),
     (said("user"), "messages: no message of the assistant's", "leave the row out"),
-    (said("user", "assistant", tool_calls=[{"id": "1"}]), "messages[1].tool_calls: it is not read", "content"),
+    (said("user", "assistant", tool_calls=[{"id": "1"}]), "messages[1].tool_calls[0]: no call of a function", "function"),
     (said("user", "assistant", reasoning_content="hm"), "messages[1].reasoning_content: it is not read", "content"),
-    (said("user", "assistant") | {"tools": [{"name": "f"}]}, "tools: declared tools are not read", "leave"),
+    (said("user", "assistant") | {"tools": [{"name": "f"}]}, "tools[0]: no declaration of a function", "function"),
     (
         {"conversations": [{"from": "human", "value": "hi"}]},
         "messages: the row has no such key",
