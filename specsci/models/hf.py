@@ -155,9 +155,22 @@ def load_weights(
         if "trust_remote_code" in str(error):
             raise needs_code(folder, error) from error
         raise
+    if weight_format.quantised:
+        _keep_layout(model)
     model.config.use_cache = False
     settle_generation(model)
     return model if weight_format.quantised or device == META else model.to(device)
+
+
+def _keep_layout(model: Any) -> None:
+    """Keep 4-bit weights in the layout that they can be trained in, on processors with AVX512-BF16 too.
+
+    There bitsandbytes 0.50 repacks a layer's weights in its first forward outside training, for a product that passes no gradient
+    on: training after it would go on without the gradients of all layers below, with a warning at most.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _check_complete(folder: Path, info: dict[str, Any]) -> None:

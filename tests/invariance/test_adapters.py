@@ -158,6 +158,28 @@ def test_a_four_bit_base_learns_through_its_adapter(weights, tokenizer, tmp_path
     assert float((logits_of(loaded) - bare).abs().max()) > 1.0
 
 
+def test_a_four_bit_base_that_was_asked_something_trains_as_one_that_was_not(tmp_path):
+    """On processors with AVX512-BF16 bitsandbytes repacks weights in a forward outside training; gradients then stop at each layer."""
+    torch.manual_seed(3)
+    base = saved_base(loud(wide_llama()), tmp_path)
+    with_ = recipe(method="qlora", lora={"rank": 4, "alpha": 8}, learning_rate=1e-2)
+    found = []
+    for asked in (False, True):
+        torch.manual_seed(5)
+        model = with_adapter(load_model(base, weight_format=WeightFormat("fp32", quantised=True), trainable=True), with_)
+        ids = torch.arange(12).reshape(2, 6)
+        if asked:
+            with torch.no_grad():
+                model.eval()(input_ids=ids)
+        layers = [m for m in model.modules() if type(m).__name__ == "Linear4bit"]
+        assert layers and not any(getattr(m.weight.quant_state, "packing_format_for_cpu", False) for m in layers)
+        model.train()(input_ids=ids, labels=ids).loss.backward()
+        found.append({n: p.grad.clone() for n, p in model.named_parameters() if p.requires_grad})
+    assert max(float(g.abs().max()) for g in found[0].values()) > 0
+    for name, gradient in found[0].items():
+        assert torch.equal(gradient, found[1][name]), name
+
+
 def test_reach_counts_matrices_by_block_type(model):
     adapted = with_adapter(model, lora())
     found = reach(adapted)
