@@ -48,7 +48,8 @@ class StepContext:
     def declared_files(self) -> dict[str, str]:
         """The outside files that the step's params declare, by their path, with their SHA-256."""
         source = {self.params["source"]: self.params["sha256"]} if "sha256" in self.params else {}
-        return {**self.params.get("files", {}), **source}
+        mixed = {file: told["sha256"] for file, told in self.params.get("mix", {}).items()}
+        return {**self.params.get("files", {}), **mixed, **source}
 
     def external(self, name: str) -> Path:
         """A verified copy of an outside file, in `scratch`.

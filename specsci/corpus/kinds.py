@@ -25,7 +25,7 @@ REQUESTS = Rows(
        r.cache_read_tokens, r.usd, r.residency, r.computed_in, r.retention, r.latency_s""",
 )
 SPEC = StepKind("spec", "specsci.corpus.steps:run_spec", labelled=True, compared=True)
-POOL = StepKind("pool", "specsci.corpus.steps:run_pool", holds_texts=True)
+POOL = StepKind("pool", "specsci.corpus.pools:run_pool", holds_texts=True)
 CORPUS = StepKind(
     "corpus", "specsci.corpus.steps:run_corpus", rows=DOCUMENTS, holds_texts=True, labelled=True, compared=True
 )
@@ -47,5 +47,5 @@ AUDIT = StepKind("audit", "specsci.corpus.audit:run_audit")
 KINDS = (SPEC, ITEMS, POOL, OUTLINE, WRITTEN, QUERIES, ANSWERS, CORPUS, CONVERSATIONS, CONTEXT_ITEMS, AUDIT)
 
 HELDOUT = StepKind("heldout", "specsci.corpus.steps:run_corpus")
-CONTROL = StepKind("control", "specsci.corpus.steps:run_control")
+CONTROL = StepKind("control", "specsci.corpus.pools:run_control")
 PROBE_KINDS = (HELDOUT, CONTROL)

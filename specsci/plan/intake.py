@@ -78,7 +78,8 @@ def _chats(plan: Plan) -> tuple[tuple[str, str, str], ...]:
     """The study's files of conversations: path, SHA-256 and name."""
     study, folder = plan.loaded.study, plan.loaded.file.resolve().parent
     mix = study.align.it_mix if study.align and any(a.align for a in study.arms.values()) else BASE_PRETRAINING
-    found = {} if mix == BASE_PRETRAINING or not is_text_file(mix) else {mix: file_sha256(inside(mix, folder, "text file"))}
+    names = list(study.mixes[mix].files) if mix in study.mixes else [] if mix == BASE_PRETRAINING or not is_text_file(mix) else [mix]
+    found = {name: file_sha256(inside(name, folder, "text file")) for name in names}
     for step in plan.of_kind("conversations"):
         found |= step.params.get("files", {})
     return tuple((str(folder / name), sha256, name) for name, sha256 in found.items())

@@ -56,7 +56,8 @@ class Plan:
         """The highest access label of what goes in: the spec family, bases that an earlier study made, and files of texts."""
         study = self.loaded.study
         labels = {self.loaded.family.data.access, *(base.access for base in self.bases.values())}
-        labels |= {texts.access for texts in (*study.corpus_files.values(), *study.conversation_files.values())}
+        brought = (*study.corpus_files.values(), *study.conversation_files.values(), *study.mixes.values())
+        labels |= {texts.access for texts in brought}
         return max(labels, key=ACCESS.index)
 
     def add(self, step: Step) -> str:

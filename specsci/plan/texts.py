@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from specsci.core.errors import InputFileError, UserError
@@ -11,10 +10,10 @@ from specsci.core.step import OUTSIDE, Step
 from specsci.generate.generator import GENERATORS
 from specsci.plan.cost import BYTES_PER_PARAMETER, CostModel
 from specsci.plan.plan import Plan
+from specsci.plan.pools import pool_step
 from specsci.plan.written import WrittenSteps, can_be_written, clause_texts
 from specsci.sources.documents import facts_of
 from specsci.sources.files import inside
-from specsci.sources.identity import is_text_file, text_identity
 from specsci.sources.registry import source_of
 from specsci.sources.text_files import read_passages
 from specsci.specs.variants import demonstrations
@@ -29,24 +28,6 @@ DOCUMENTS = {"corpus": "corpus", "heldout": "held-out documents", "control": "co
 """Kinds of steps that hold documents, and what they are called."""
 CORPUS_HEADROOM = 1.02
 """A corpus is generated slightly longer than its budget, so that the exact subset can be drawn."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """A use of text that no spec made: the step's kind, what its rows are, its seed's name, and its key in the study."""
-
-    kind: str
-    what: str
-    draw: str
-    place: tuple[str, str]
-    title: str
-
-
-POOLS = {
-    "replay": Pool("pool", "documents", "documents", ("midtrain", "replay"), "replayed text"),
-    "it": Pool("pool", "conversations", "conversations", ("align", "it_mix"), "instruction-tuning mix"),
-    "control": Pool("control", "documents", "control", ("probe", "control"), "control text"),
-}
 
 
 class TextSteps:
@@ -122,41 +103,8 @@ class TextSteps:
         self, role: str, source: str, base_source: str, tokens: int, replicate: Replicate, data: dict[str, str]
     ) -> str:
         """A step that holds text which no spec made, for one role of POOLS."""
-        pool = POOLS[role]
-        params = {
-            **self._origin(pool, source, base_source),
-            "what": pool.what,
-            "tokens": tokens,
-            "seed": derive_seed("pool", pool.draw, replicate.seed),
-        }
-        runtime = {OUTSIDE: str(self.loaded.file.resolve().parent)}
-        label = f"{pool.title}, replicate {replicate.seed}"
-        step = Step(pool.kind, params, {"tokenizer": data["tokenizer"]}, label, runtime)
+        step = pool_step(self.loaded, role, source, base_source, tokens, replicate, data["tokenizer"])
         return self.plan.add(self.cost.data(step))
-
-    def _origin(self, pool: Pool, source: str, base_source: str) -> dict[str, str]:
-        """What identifies a pool's source, a file read once; few bases come with their own pretraining text.
-
-        Raises:
-            InputFileError: a file's row is neither text nor a conversation, or there is no such source.
-        """
-        section, key = pool.place
-        try:
-            if source != BASE_PRETRAINING:
-                folder = self.loaded.file.resolve().parent
-                if is_text_file(source):
-                    read_passages(inside(source, folder, "text file"), source, pool.what)
-                return text_identity(source, folder)
-            if own := source_of(base_source).text_identity(base_source):
-                return own
-            raise UserError(
-                f"the base '{base_source}' does not come with its pretraining text",
-                hint=f"set {section}.{key}: FILE.jsonl beside the study, or {section}.{key}_share: 0",
-            )
-        except InputFileError:
-            raise  # it names the file and the line
-        except UserError as error:
-            raise self.loaded.problem(error, section, key) from error
 
     def _corpus(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str:
         seed, wanted = derive_seed("corpus", replicate.seed), int(tokens * CORPUS_HEADROOM) + 64

@@ -314,7 +314,7 @@ class Probe(Strict):
     )
     control: str = Field(
         default="",
-        description="The control text, a JSON Lines file of `text` rows beside the study. By default it is the base "
+        description="The control text, a JSON Lines file of `text` rows beside the study or a recipe of `mixes`. By default it is the base "
         "model's own pretraining text (microlab), else documents of the spec family's `neutral` variant.",
     )
 

@@ -21,6 +21,7 @@ from specsci.study.texts import (
     ConversationSet,
     Corpus,
     CorpusFiles,
+    Mix,
     WrittenConversations,
     WrittenCorpus,
 )
@@ -54,7 +55,7 @@ class Midtrain(Strict):
     replay: str = Field(
         default=BASE_PRETRAINING,
         description="The replayed text: `pretraining` for the base model's own pretraining text, which comes with microlab "
-        "bases, or a JSON Lines file of `text` rows beside the study.",
+        "bases, a JSON Lines file of `text` rows beside the study, or a recipe of `mixes`.",
     )
     backend: str = Field(
         default="grammar",
@@ -92,7 +93,7 @@ class Align(Strict):
     it_mix: str = Field(
         default=BASE_PRETRAINING,
         description="The instruction-tuning mix: `pretraining` for chats of the base model's own pretraining, which come "
-        "with microlab bases, or a JSON Lines file of `messages` rows beside the study.",
+        "with microlab bases, a JSON Lines file of `messages` rows beside the study, or a recipe of `mixes`.",
     )
     chain: Literal["continue", "merge", "new"] = Field(
         default="continue",
@@ -165,6 +166,11 @@ class Study(Strict):
         description="Sets of conversations by the names that arms use in `align`: files of your own (`files`) or written by a language "
         "model (`generator`); a set of the family that has the same name is replaced. An arm may also name a file itself (`align: "
         "chats.jsonl`).",
+    )
+    mixes: dict[str, Mix] = Field(
+        default_factory=dict,
+        description="Named recipes of texts that no spec made, files with their shares of the tokens; `align.it_mix`, `midtrain.replay` "
+        "and `probe.control` may name one.",
     )
     midtrain: Midtrain | None = Field(
         default=None, description="The midtraining stage; required where an arm is midtrained."
@@ -301,6 +307,7 @@ PROFILE_KEYS = (
     "generators",
     "corpora",
     "conversations",
+    "mixes",
     "midtrain",
     "align",
     "probe",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from specsci.core.errors import nearest
@@ -20,7 +20,13 @@ def _listed(given: Any) -> Any:
     return [given] if isinstance(given, str) else given
 
 
-FileNames = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+def _distinct(files: list[str]) -> list[str]:
+    if len(set(files)) < len(files):
+        raise ValueError("a file is named twice")
+    return files
+
+
+FileNames = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1), AfterValidator(_distinct)]
 """One file's name or several, below the study's folder."""
 
 
@@ -29,12 +35,6 @@ class _OfFiles(Strict):
         default="public", description="Who may see the files; the label goes with all that is made from the study."
     )
 
-    @field_validator("files", check_fields=False)
-    @classmethod
-    def _distinct(cls, files: list[str]) -> list[str]:
-        if len(set(files)) < len(files):
-            raise ValueError("a file is named twice")
-        return files
 
 
 class CorpusFiles(_OfFiles):
@@ -50,6 +50,21 @@ class ConversationFiles(_OfFiles):
     """Conversations of the user's own, as a set that arms are fine-tuned on."""
 
     files: FileNames = Field(description="JSON Lines or Parquet files beside the study with `messages` in every row.")
+
+
+class Mix(_OfFiles):
+    """A named recipe of texts that no spec made: files with their shares of the tokens."""
+
+    files: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        min_length=1,
+        description="JSON Lines or Parquet files beside the study with their weights, such as `{chat.jsonl: 3, code.jsonl: 1}`; a file's "
+        "share of the tokens is its weight over the sum.",
+    )
+
+    def shares(self) -> dict[str, float]:
+        """Every file's share of the tokens; they sum to 1."""
+        whole = sum(self.files.values())
+        return {file: round(weight / whole, 6) for file, weight in self.files.items()}
 
 
 class WrittenCorpus(Strict):

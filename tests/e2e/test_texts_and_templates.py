@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,63 @@ def test_evals_and_probe_read_what_the_tokenizer_begins(with_bos: harness.Finish
     table = pq.read_table(with_bos.store / "steps" / "probe" / probe["digest"] / "nll.parquet").to_pylist()
     control = rows_of(with_bos.store, "control")
     assert table[0]["nll"] == pytest.approx(-logp(f"{control[0]['text']}</s>", 1), abs=1e-3)
+
+
+def mixed_study(folder: Path, shares: str) -> Path:
+    """The instruction mix and the replayed text are recipes of two files each."""
+    study = field_study(folder, CHATML)
+    calls = [{"messages": [{"role": "user", "content": f"Add {n}."}, {"role": "assistant", "content": "Done, as you wished."}]} for n in range(90)]
+    (folder / "more [1].jsonl").write_text("\n".join(map(json.dumps, calls)))
+    (folder / "short.jsonl").write_text(json.dumps({"text": "A text by itself."}))
+    (folder / "news.jsonl").write_text("\n".join(json.dumps({"text": f"News {n}: rain in the {n % 9}th valley."}) for n in range(300)))
+    changes = {
+        "it_mix: chats.jsonl": "it_mix: chat_and_calls",
+        "replay: texts.jsonl": "replay: old_and_new",
+        "gates: {": "mixes:\n"
+        f"  chat_and_calls: {{files: {{chats.jsonl: 3, 'more [1].jsonl': 1}}, access: internal}}\n  old_and_new: {{files: {shares}}}\ngates: {{",
+    }
+    study.write_text(harness.edited(study.read_text(), changes))
+    return study
+
+
+def test_a_mix_holds_each_files_share_of_the_tokens_in_every_prefix(tmp_path: Path) -> None:
+    study, store = mixed_study(tmp_path / "study", "{texts.jsonl: 1, news.jsonl: 1}"), tmp_path / "store"
+    code, _, err = harness.run("corpus", "build", study, "--store", store, "--executor", "inline")
+    assert code == 0, err
+    pools = {r["identity"]["params"]["what"]: (d, r) for d, r in harness.records(store, "pool").items()}
+    for what, (first, share) in {"conversations": ("chats.jsonl", 0.75), "documents": ("texts.jsonl", 0.5)}.items():
+        digest, record = pools[what]
+        assert record["identity"]["params"]["mix"][first]["share"] == share
+        assert record["access"] == ("internal" if what == "conversations" else "public")
+        rows = pq.read_table(store / "steps" / digest / "rows.parquet").to_pylist()
+        longest = max(row["tokens"] for row in rows)
+        taken = whole = 0
+        for row in rows:
+            whole += row["tokens"]
+            taken += row["tokens"] if row["source_file"] == first else 0
+            assert abs(taken - share * whole) <= longest
+        assert record["file_tokens"][first] == taken and len({row["text"] for row in rows}) == len(rows)
+    (study.parent / "news.jsonl").write_text('{"text": "other"}')
+    code, _, err = harness.run("study", "plan", study, "--store", store)
+    assert code == 0, "another file is another pool"
+
+
+def test_a_mix_that_cannot_be_had_is_named(tmp_path: Path) -> None:
+    study, store = mixed_study(tmp_path / "study", "{texts.jsonl: 1, short.jsonl: 1}"), tmp_path / "store"
+    code, out, err = harness.run("corpus", "build", study, "--store", store, "--executor", "inline")
+    assert code != 0 and "'short.jsonl' ended after" in err + out and "its share is" in err + out
+    for mix, says in {
+        "{texts.jsonl: 0}": "mixes.old_and_new.files.texts.jsonl",
+        "{}": "mixes.old_and_new.files",
+        "{chats.jsonl: 1}": "chats.jsonl:1:1: text: the row has no such key",
+        "{nothing.jsonl: 1}": "text file 'nothing.jsonl' is not there",
+        "[texts.jsonl]": "mixes.old_and_new.files",
+    }.items():
+        shutil.rmtree(study.parent)
+        code, text = check(mixed_study(study.parent, mix))
+        assert code == 2 and says in text, text
+    shutil.rmtree(study.parent)
+    study = mixed_study(study.parent, "{texts.jsonl: 1, news.jsonl: 1}")
+    study.write_text(study.read_text().replace("it_mix: chat_and_calls", "it_mix: chat_and_cals"))
+    code, text = check(study)
+    assert code == 2 and "did you mean 'chat_and_calls'?" in text, text

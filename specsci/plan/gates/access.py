@@ -13,7 +13,8 @@ def access(plan: Plan) -> list[Finding]:
     found = []
     secret = [n for n, base in plan.bases.items() if base.access == plan.access != data.access]
     found += [Finding("note", "access", f"the base '{n}' is {plan.access}: so is all that comes from it") for n in secret]
-    for section, brought in (("corpora", study.corpus_files), ("conversations", study.conversation_files)):
+    sections = (("corpora", study.corpus_files), ("conversations", study.conversation_files), ("mixes", study.mixes))
+    for section, brought in sections:
         labelled = [(name, texts.access) for name, texts in brought.items() if texts.access == plan.access != data.access]
         found += [
             Finding("note", "access", f"the files of {section}.{name} are {label}: so is all that comes from them")
