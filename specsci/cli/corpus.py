@@ -18,6 +18,7 @@ from specsci.cli.common import (
     set_option,
     store_option,
 )
+from specsci.cli.corpus_import import import_
 from specsci.cli.corpus_review import review
 from specsci.core.kinds import names
 
@@ -32,6 +33,7 @@ def corpus() -> None:
 
 
 corpus.add_command(review)
+corpus.add_command(import_)
 
 
 def _records(store_dir: Path | None, kinds: tuple[str, ...], match: str | None) -> tuple[Store, list[Record]]:

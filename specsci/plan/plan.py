@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from specsci.core.step import Step
+from specsci.plan.file_labels import file_labels
 from specsci.sources.documents import FileFacts
 from specsci.sources.source import BaseFacts
 from specsci.specs.schema import ACCESS
@@ -51,13 +53,18 @@ class Plan:
     requested: dict[str, int] = field(default_factory=dict)
     """How many times each kind was asked for, before steps were shared."""
 
+    @cached_property
+    def file_labels(self) -> dict[str, str]:
+        """The labels of the files of texts that the study reads."""
+        return file_labels(self.loaded)
+
     @property
     def access(self) -> str:
         """The highest access label of what goes in: the spec family, bases that an earlier study made, and files of texts."""
         study = self.loaded.study
         labels = {self.loaded.family.data.access, *(base.access for base in self.bases.values())}
         brought = (*study.corpus_files.values(), *study.conversation_files.values(), *study.mixes.values())
-        labels |= {texts.access for texts in brought}
+        labels |= {texts.access for texts in brought} | set(self.file_labels.values())
         return max(labels, key=ACCESS.index)
 
     def add(self, step: Step) -> str:

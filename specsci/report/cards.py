@@ -79,7 +79,7 @@ def data_card(store: Store, record: Record) -> str:
 
     params = record.identity.params
     facts = corpus_facts(store, record)
-    brought = "files" in params
+    brought, written = "files" in params, _written(store, record)
     name = params["variant"] if brought else f"{params['family']} {params['variant']}"
     data = DatasetCardData(
         pretty_name=name, tags=["model-spec-midtraining", "specsci", *([] if brought else ["synthetic"])]
@@ -90,20 +90,49 @@ def data_card(store: Store, record: Record) -> str:
     parts = [
         f"# {record.label}",
         f"`corpus {record.digest}`, made with specsci. Access: {record.access}.",
-        _origin(params),
+        _origin(params, written),
         f"- {record.facts['documents']:,} documents, {record.facts['distinct']:,} distinct, {record.facts['tokens']:,} tokens of the trained model's tokenizer",
         f"- spec `{record.identity.inputs.get('spec', 'none')}`, tokenizer `{record.identity.inputs['tokenizer']}`, {_wrote(params)}",
-        *([] if brought else [f"- identity: {', '.join(f'{k} = {v}' for k, v in params['identity'].items()) or 'none'}"]),
+        *([f"- identity: {', '.join(f'{k} = {v}' for k, v in params['identity'].items()) or 'none'}"] if "identity" in params else []),
+        *_paid(written),
         markdown([table]),
         "## Columns",
-        BROUGHT_COLUMNS if brought else WRITTEN_COLUMNS,
+        BROUGHT_COLUMNS if brought or written else WRITTEN_COLUMNS,
         "## Limits",
         "The documents are training texts: what they say of a model is not evidence that any model acts so.",
     ]
     return _card(DatasetCard, data, parts)
 
 
-def _origin(params: dict[str, Any]) -> str:
+def _written(store: Store, record: Record) -> Record | None:
+    """The step in which a language model wrote the documents that a corpus is a sample of; None where none did."""
+    digest = record.identity.inputs.get("written")
+    return store.record("written", digest) if digest else None
+
+
+def _paid(written: Record | None) -> list[str]:
+    """Who wrote, with which prompts, what was not used, and what it cost."""
+    if written is None:
+        return []
+    params, facts = written.identity.params, written.facts
+    generator = params["generator"]
+    prompts = ", ".join(f"{name} `{digest}`" for name, digest in sorted(params["prompts"].items()))
+    lost = ", ".join(f"{count:,} {why}" for why, count in facts["lost"].items()) or "none"
+    usage = facts["usage"]
+    return [
+        f"- written by {generator['model']} ({generator['backend']}, residency {generator.get('residency', 'any')}), style {params['style']}",
+        f"- prompts: {prompts}",
+        f"- {facts['documents']:,} documents were written; replies that were not used: {lost}",
+        f"- {usage['requests']:,} requests, {usage['input_tokens']:,} tokens in, {usage['output_tokens']:,} out, ${usage['usd']:,.4f}",
+    ]
+
+
+def _origin(params: dict[str, Any], written: Record | None) -> str:
+    if written is not None:
+        return (
+            f"A sample of the documents that a language model wrote about variant *{params['variant']}* of the spec family "
+            f"*{params['family']}*, every clause with its share, taken with seed {params['seed']}."
+        )
     if "files" in params:
         return (
             f"A sample of documents that were brought with the study for the variant *{params['variant']}*, taken from their files with seed "
@@ -191,4 +220,4 @@ def _wrote(params: dict[str, Any]) -> str:
         return "files " + ", ".join(f"`{name}` (SHA-256 `{sha256}`)" for name, sha256 in params["files"].items())
     if "grammar" in params:
         return f"grammar `{params['grammar']}`"
-    return f"generator `{json.dumps(params.get('generator', {}), sort_keys=True)}`"
+    return f"backend {params['backend']} `{json.dumps(params.get('generator', {}), sort_keys=True)}`"

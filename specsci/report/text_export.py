@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 
 from specsci.core.errors import UserError
 from specsci.core.files import temporary_beside, unwritable, write_whole
+from specsci.core.ids import file_sha256
 from specsci.core.record import Record
 from specsci.core.rows import ROWS
 from specsci.governance.release import check_release, lowering, now, record_lowering
 from specsci.report.cards import data_card
+from specsci.sources.origin import Origin, origin_path, write_origin
 from specsci.store.artifact import Store
 
 ENDINGS = (".jsonl", ".parquet")
@@ -50,7 +52,7 @@ def export_texts(
     if target.suffix.lower() not in ENDINGS:
         raise UserError(f"'{target.name}' does not end in {' or '.join(ENDINGS)}", hint="name the file so")
     card = target.with_suffix(".md") if record.kind == "corpus" else None
-    for path in (target, card):
+    for path in (target, card, origin_path(target)):
         if path is not None and path.exists():
             raise UserError(f"{path} is there already", hint="name another file")
     wanted = access or record.access
@@ -64,6 +66,7 @@ def export_texts(
     temporary = temporary_beside(target)
     try:
         rows = write(_rows(source), temporary)
+        write_origin(target, Origin(f"{record.kind} {record.digest}", wanted, rows=rows, sha256=file_sha256(temporary)))
         temporary.replace(target)
         if card is not None:
             text = data_card(store, record)

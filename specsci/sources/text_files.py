@@ -74,7 +74,7 @@ def parse_passages(data: bytes, name: str, what: str) -> tuple[Passage, ...]:
 def _passages(rows: list[Row], problems: list[Problem], name: str, what: str) -> tuple[Passage, ...]:
     found = []
     for row in rows:
-        read = _chat(row, name) if what == "conversations" else _text(row, name)
+        read = chat_of(row, name) if what == "conversations" else _text(row, name)
         if isinstance(read, Problem):
             problems.append(read)
         else:
@@ -135,7 +135,8 @@ def _text(row: Row, name: str) -> Passage | Problem:
     return text if isinstance(text, Problem) else Passage(text, row.line)
 
 
-def _chat(row: Row, name: str) -> Passage | Problem:
+def chat_of(row: Row, name: str) -> Passage | Problem:
+    """The conversation of a row of chats, or what is wrong with it."""
     if MESSAGES not in row.data:
         return _missing(row, name, MESSAGES)
     messages = row.data[MESSAGES]

@@ -216,7 +216,7 @@ def test_exported_conversations_are_read_back(ran: harness.Finished, tmp_path: P
 
     file = tmp_path / f"own.{ending}"
     code, _, err = harness.run("corpus", "export", "conversations own", file, "--store", ran.store)
-    assert code == 0 and [p.name for p in tmp_path.iterdir()] == [file.name], err
+    assert code == 0 and {p.name for p in tmp_path.iterdir()} == {file.name, f"{file.name}.origin.json"}, err
     rows = pq.read_table(harness.artifact(ran.store, "conversations", "conversations own") / "rows.parquet").to_pylist()
     assert [p.said for p in read_passages(file, file.name, "conversations")] == [json.loads(r["messages"]) for r in rows]
 

@@ -183,6 +183,15 @@ def test_status_and_audit_tell(ran, study) -> None:
     assert code == 0 and "Aria" in out
 
 
+def test_a_written_corpus_is_exported_with_who_wrote_it_and_what_it_cost(ran, tmp_path) -> None:
+    code, _out, err = harness.run("corpus", "export", "corpus rules, replicate 1", tmp_path / "rules.jsonl", "--store", ran)
+    assert code == 0, err
+    card = (tmp_path / "rules.md").read_text()
+    assert "written by" in card and "requests" in card and "prompts: document `" in card and "replies that were not used" in card
+    origin = json.loads((tmp_path / "rules.jsonl.origin.json").read_text())
+    assert origin["access"] == "public" and origin["source"].startswith("corpus ") and origin["rows"] > 10
+
+
 def test_no_key_is_in_any_file_of_the_store(ran, server) -> None:
     assert any(CANARY in h.get("authorization", "") for h in server.headers)
     code, _, _ = harness.run("report", "html", "--out", ran / "page.html", "--store", ran)

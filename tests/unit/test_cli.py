@@ -38,6 +38,7 @@ FROZEN = {
     "corpus audit": "MATCH --store --json",
     "corpus build": "STUDY --profile --set --store --json --until --executor --workers --plain",
     "corpus review": "MATCH --store --json --rows --seed --reviewer --out --in --status",
+    "corpus import": "SOURCE FILE --column --files --config --split --limit --access --skip-unusable --json",
     "corpus peek": "MATCH --store --rows --provenance --prompts",
     "corpus export": "MATCH FILE --store --access --declassify --json",
     "results agreement": "FILE --human --level --format",

@@ -20,6 +20,11 @@ def access(plan: Plan) -> list[Finding]:
             Finding("note", "access", f"the files of {section}.{name} are {label}: so is all that comes from them")
             for name, label in labelled
         ]
+    found += [
+        Finding("note", "access", f"the file '{name}' is {label}: so is all that comes from it")
+        for name, label in plan.file_labels.items()
+        if label == plan.access != data.access
+    ]
     if data.access != "public":
         found.append(Finding("note", "access", f"'{data.family}' is {data.access}: so is all that comes from it"))
     if study.midtrain and not may_see(study.midtrain.backend, data.access, data.allowed_backends):
