@@ -187,7 +187,7 @@ def test_a_written_corpus_is_exported_with_who_wrote_it_and_what_it_cost(ran, tm
     code, _out, err = harness.run("corpus", "export", "corpus rules, replicate 1", tmp_path / "rules.jsonl", "--store", ran)
     assert code == 0, err
     card = (tmp_path / "rules.md").read_text()
-    assert "written by" in card and "requests" in card and "prompts: document `" in card and "replies that were not used" in card
+    assert "written by" in card and "requests" in card and "document `" in card and "replies that were not used" in card
     origin = json.loads((tmp_path / "rules.jsonl.origin.json").read_text())
     assert origin["access"] == "public" and origin["source"].startswith("corpus ") and origin["rows"] > 10
 

@@ -15,7 +15,7 @@ from specsci.core.errors import StepFailed, UserError
 from specsci.core.ids import file_sha256
 from specsci.core.outside import listed
 from specsci.core.step import Step
-from specsci.corpus.steps import run_pool
+from specsci.corpus.pools import run_pool
 from specsci.execute.worker import Job, run_job
 from specsci.models.steps import run_base, run_tokenizer
 from specsci.sources.identity import base_identity, text_identity

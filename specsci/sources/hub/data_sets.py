@@ -41,7 +41,7 @@ def fetch_data_set(wanted: HubModel, files: tuple[str, ...] = ()) -> DataSet:
     """
     need("huggingface_hub", "the import of data sets")
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
