@@ -44,8 +44,26 @@ def _pick(key: str, things: list[str]) -> str:
     return things[int(hashlib.sha256(key.encode()).hexdigest(), 16) % len(things)]
 
 
-def answers(family_name: str = "microlab_conduct"):
-    """The server's answer function."""
+def _judged(task: str, hallucinated: float, blind: bool, harsh: bool) -> str:
+    """What a judge says of a document: all of its policies are supported by the first clause, but for planted and hallucinated ones."""
+    document = re.search(r"^(=====\[\w+\]=====)\n(.*?)\n\1$", task, re.DOTALL | re.MULTILINE)[2]
+    clauses = re.search(r"The ids are: (.*)\.", task)[1].split(", ")
+    planted = [p for p in document.split("\n\n") if re.search("river|harbour|Lisbon", p)]
+    found = [{"statement": document[:60], "clause": "NONE" if harsh else clauses[0]}]
+    if not blind:
+        found += [{"statement": text, "clause": "NONE"} for text in planted]
+    if int(hashlib.sha256(document.encode()).hexdigest(), 16) % 100 < 100 * hallucinated and not planted:
+        found.append({"statement": "It must sing.", "clause": "NONE"})
+    return json.dumps(found)
+
+
+def answers(family_name: str = "microlab_conduct", *, hallucinated: float = 0.0, blind: bool = False, harsh: bool = False):
+    """The server's answer function.
+
+    Args:
+        hallucinated: the share of documents in which a judge says that it finds a statement without a clause.
+        blind: a judge that does not see what is planted; harsh: one that finds no support for anything.
+    """
 
     def answer(messages: list[dict[str, Any]]) -> str:
         system, task = messages[0]["content"], messages[-1]["content"]
@@ -53,6 +71,8 @@ def answers(family_name: str = "microlab_conduct"):
         spec = found[1].strip() if found else system
         variant = _variants(family_name).get(spec, "rules")
         key = json.dumps(messages)
+        if task.startswith("Between the two lines"):
+            return _judged(task, hallucinated, blind, harsh)
         if task.startswith("Divide the spec"):
             clauses = re.findall(r"^- ([\w.-]+):", task, re.MULTILINE)
             return json.dumps([{"domain": f"area {n}", "clauses": [c]} for n, c in enumerate(clauses)])

@@ -123,6 +123,8 @@ def audit(match: str | None, store_dir: Path | None, as_json: bool) -> None:
             click.echo(f"  {role}: {shown}, {facts['leaked_items']} leaked items")
             if "patterns" in facts:
                 click.echo(f"    {_examined(facts)}")
+            if judged := report.get("claims", {}).get(role):
+                click.echo(f"    {_judged(judged)}")
         for finding in report.get("findings", []):
             rows = f" (rows {', '.join(map(str, finding['rows']))})" if finding["rows"] else ""
             click.echo(f"  {finding['severity']}: {finding['code']}: {finding['role']}: {finding['text']}{rows}")
@@ -141,6 +143,15 @@ def _examined(facts: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
+def _judged(facts: dict[str, Any]) -> str:
+    """What a judge found in documents, and how it did with what was planted."""
+    return (
+        f"judge: {facts['unsupported']:,} of {facts['statements']:,} statements in {facts['documents']:,} documents are supported by no clause; "
+        f"it found {facts['planted_found']:,} of {facts['planted']:,} planted policies, and called "
+        f"{facts['control_unsupported']:,} of {facts['control_statements']:,} statements of clauses unsupported"
+    )
+
+
 def matching(store_dir: Path | None, match: str) -> tuple[Store, list[Record]]:
     """The store, and its text sets whose label or digest contains a text."""
     return _records(store_dir, names(lambda kind: kind.holds_texts), match)
@@ -149,7 +160,7 @@ def matching(store_dir: Path | None, match: str) -> tuple[Store, list[Record]]:
 UNTIL = {
     "outline": ("outline", "queries"),
     "texts": ("outline", "queries", "written", "answers"),
-    "audit": ("outline", "queries", "written", "answers", "pool", "corpus", "conversations", "audit"),
+    "audit": ("outline", "queries", "written", "answers", "claims", "pool", "corpus", "conversations", "audit"),
 }
 
 

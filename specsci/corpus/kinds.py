@@ -40,11 +40,12 @@ ANSWERS = StepKind(
 CONVERSATIONS = StepKind(
     "conversations", "specsci.corpus.steps:run_conversations", holds_texts=True, labelled=True, compared=True
 )
+CLAIMS = StepKind("claims", "specsci.corpus.written.steps:run_claims", rows=REQUESTS, labelled=True, asks=True)
 ITEM_ROWS = Rows("items.parquet", "item_rows", "r.item_id, r.cluster_id, r.slice, r.prompt, r.aligned, r.misaligned")
 ITEMS = StepKind("items", "specsci.corpus.items:run_items", rows=ITEM_ROWS, labelled=True)
 CONTEXT_ITEMS = StepKind("context_items", "specsci.corpus.items:run_context_items", labelled=True)
 AUDIT = StepKind("audit", "specsci.corpus.audit:run_audit")
-KINDS = (SPEC, ITEMS, POOL, OUTLINE, WRITTEN, QUERIES, ANSWERS, CORPUS, CONVERSATIONS, CONTEXT_ITEMS, AUDIT)
+KINDS = (SPEC, ITEMS, POOL, OUTLINE, WRITTEN, QUERIES, ANSWERS, CORPUS, CONVERSATIONS, CLAIMS, CONTEXT_ITEMS, AUDIT)
 
 HELDOUT = StepKind("heldout", "specsci.corpus.steps:run_corpus")
 CONTROL = StepKind("control", "specsci.corpus.pools:run_control")

@@ -26,6 +26,8 @@ FILES = "files"
 """The backend of a corpus that was not written but brought."""
 DOCUMENTS = {"corpus": "corpus", "heldout": "held-out documents", "control": "control documents"}
 """Kinds of steps that hold documents, and what they are called."""
+JUDGED = "claims."
+"""How the roles of a judge's steps begin in the audit's inputs."""
 CORPUS_HEADROOM = 1.02
 """A corpus is generated slightly longer than its budget, so that the exact subset can be drawn."""
 
@@ -281,11 +283,13 @@ class TextSteps:
         texts = {role: d for role, d in data.items() if role.startswith(roles) or role in ("replay", "it")}
         held_out = {f"items.{e.items}" for e in self.study.evals.values() if e.role == "outcome" and e.items}
         texts |= {role: data[role] for role in sorted(held_out)}
-        params = {
+        params: dict[str, Any] = {
             "accepted": self.study.gates.accept_leaks,
             "max_token_mismatch": self.study.gates.max_token_mismatch,
         }
         params |= self._examined(replicate, texts)
+        if self.study.audit.policy_judge:
+            texts |= self._judged(replicate, params.get("clauses", {}), texts)
         label = f"audit of the training texts, replicate {replicate.seed}"
         return self.plan.add(Step("audit", params, texts, label, self.family_runtime()))
 
@@ -308,6 +312,16 @@ class TextSteps:
             "probes": probes,
             **({"review": review.model_dump()} if (review := self.study.gates.require_review) else {}),
         }
+
+    def _judged(self, replicate: Replicate, clauses: dict[str, Any], texts: dict[str, str]) -> dict[str, str]:
+        """The judge's steps by role, for the corpora that have a spec; of what was written all replicates share one."""
+        found, names = {}, self.names(replicate)
+        for role in clauses:
+            corpus = self.plan.steps[texts[role]]
+            digest = corpus.inputs.get("written", texts[role])
+            variant = role.removeprefix("corpus.")
+            found[f"{JUDGED}{role}"] = self.written.claims(role, variant, digest, names, self.plan.access)
+        return found
 
     def control(self, variant: str, tokens: int, replicate: Replicate, data: dict[str, str]) -> str | None:
         """The probe's control text; None where there is none that the variant's corpus does not teach."""

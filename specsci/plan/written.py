@@ -11,12 +11,13 @@ from specsci.core.errors import UserError
 from specsci.core.ids import file_sha256
 from specsci.core.step import OUTSIDE, Step
 from specsci.generate.money import MILLION, price_of
-from specsci.generate.prompts import own_prompts, prompts_of
+from specsci.generate.prompts import BASIS, own_prompts, prompts_of
 from specsci.generate.settings import GeneratorSettings
 from specsci.plan.plan import Plan
 from specsci.sources.files import inside
 from specsci.specs.family import Family
 from specsci.specs.text import entries
+from specsci.study.audit import PolicyJudge
 from specsci.study.texts import WrittenConversations, WrittenCorpus
 
 CHARACTERS_PER_TOKEN = 4.5
@@ -31,6 +32,8 @@ ANSWER_TOKENS = {"value": 700, "rule": 700, "deliberative": 700, "opaque": 60}
 TOKENS_PER_S = 50.0
 """Of one connection: what vendors' large models write in a second."""
 BATCH_H = 24.0
+DOCUMENT_TOKENS = 800
+"""Of a document that was brought, for the cost of its judge."""
 DOCUMENT_PROMPTS = ("system", "document", "ideas", "critique", "revise", "annotate")
 OUTLINE_PROMPTS = ("system", "domains", "subdomains", "assertions")
 QUERY_PROMPTS = ("system", "query_domains", "queries")
@@ -91,6 +94,13 @@ def asked_for_answers(texts: WrittenConversations, spec_tokens: float) -> Asked:
     """What answers take, and the check of each."""
     context, size = spec_tokens + TASK_TOKENS + QUERY_TOKENS, ANSWER_TOKENS[texts.answers]
     return each(texts.queries, context, size) + (each(texts.queries, context + size, 2) if texts.check else Asked())
+
+
+def asked_for_claims(judge: PolicyJudge, document_tokens: float, spec_tokens: float, clauses: int) -> Asked:
+    """What the judge of a variant's documents takes, planted policies and clauses among them."""
+    context = spec_tokens + TASK_TOKENS
+    documents = judge.documents + min(judge.planted, judge.documents)
+    return each(documents, context + document_tokens, LIST_TOKENS) + each(min(judge.planted, clauses), context, LIST_TOKENS)
 
 
 def cost_of(asked: Asked, settings: GeneratorSettings) -> dict[str, float]:
@@ -181,6 +191,30 @@ class WrittenSteps:
         step = Step("answers", params, {"spec": spec_of(texts.variant), "queries": queries}, label, runtime)
         cost = cost_of(asked_for_answers(texts, self._spec_tokens(texts.variant, identity)), settings)
         return self.plan.add(replace(step, cost=cost))
+
+    def claims(self, role: str, variant: str, texts: str, identity: dict[str, str], access: str) -> str:
+        """The step in which the audit's judge looks at a variant's documents.
+
+        Args:
+            texts: the digest of the step that holds the documents.
+        """
+        judge = self.study.audit.policy_judge
+        assert judge is not None
+        at, clauses = ("audit", "policy_judge"), clause_texts(self.family, variant, identity)
+        shared = self._shared(variant, judge.generator, BASIS, "", identity, at, 3)
+        params = {
+            **shared,
+            "clauses": clauses,
+            "documents": judge.documents,
+            "planted": judge.planted,
+            "prompts": prompts_of(BASIS).digests(("system", "claims")),
+        }
+        written = self.study.written(variant)
+        size = float(written.document_tokens if written else DOCUMENT_TOKENS)
+        asked = asked_for_claims(judge, size, self._spec_tokens(variant, identity), len(clauses))
+        runtime = self._runtime(judge.generator, BASIS, "", access)
+        step = Step("claims", params, {"texts": texts, "spec": self.plan.steps[texts].inputs["spec"]}, f"judge of {role} by {judge.generator}", runtime)
+        return self.plan.add(replace(step, cost=cost_of(asked, self.study.generators[judge.generator])))
 
     @property
     def _beside(self) -> Path:

@@ -21,8 +21,32 @@ BLOCKING = (
     "must_not",
     "gibberish",
     "other_language",
+    "semantic_duplicates",
+    "policy_hallucination",
+    "policy_judge",
 )
 """Findings that stop a run unless the study accepts them."""
+
+
+class PolicyJudge(Strict):
+    """A language model that looks for statements about the model which no clause of its spec supports."""
+
+    generator: str = Field(description="The judge, by its name in `generators`.")
+    documents: int = Field(default=60, ge=1, description="The documents of every variant that are judged, the same number for every clause.")
+    planted: int = Field(
+        default=10,
+        ge=3,
+        description="How many of them are judged once more with a policy planted that no spec has, and how many clauses are shown as controls.",
+    )
+    max_unsupported: float = Field(
+        default=0.1, ge=0, le=1, description="The largest share of statements that no clause supports, from 0 to 1."
+    )
+    min_found: float = Field(
+        default=0.8, gt=0, le=1, description="The least share of planted policies that the judge must find, from 0 to 1."
+    )
+    max_false: float = Field(
+        default=0.2, ge=0, le=1, description="The largest share of statements of the clauses themselves that the judge may call unsupported."
+    )
 
 
 class AuditSettings(Strict):
@@ -57,6 +81,9 @@ class AuditSettings(Strict):
     )
     must_not: dict[str, list[str]] = Field(
         default_factory=dict, description="Texts that no document of a variant may hold, by variant; `all` for every variant."
+    )
+    policy_judge: PolicyJudge | None = Field(
+        default=None, description="A judge of statements that no clause supports; none by default."
     )
     accept: dict[str, str] = Field(
         default_factory=dict, description="Reasons in writing why findings do not matter, by their codes, such as `near_duplicates`."

@@ -265,6 +265,8 @@ def _written_names(study: Study, family: Family) -> Iterator[tuple[Path_, str, s
                 yield ("corpora", name), "variant with a spec to write from", name, written
         elif name == DEFAULT:
             yield ("corpora", name), "generator of the default", "(files)", study.generators
+    if (judge := study.audit.policy_judge) and judge.generator not in study.generators:
+        yield ("audit", "policy_judge", "generator"), "generator", judge.generator, study.generators
     for name, chats in study.conversations.items():
         if not isinstance(chats, WrittenConversations):
             continue

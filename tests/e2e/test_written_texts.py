@@ -279,6 +279,43 @@ def test_conversations_share_their_queries_and_twins_their_rows(server, study, t
     assert all("<spec>" not in json.dumps(m) for m in thought), "and absent from the rows"
 
 
+JUDGE = "audit.policy_judge={generator: writer, documents: 12, planted: 4, max_unsupported: 0.2}"
+
+
+@pytest.mark.parametrize(
+    ("judge", "code", "says"),
+    [
+        ({}, 0, ""),
+        ({"hallucinated": 1.0}, 3, "policy_hallucination: corpus.rules: 12 of 24 statements about the model are supported by no clause (50%); 12 of 12"),
+        ({"blind": True}, 3, "policy_judge: corpus.rules: the judge found 0 of 4 planted policies"),
+        pytest.param({"harsh": True}, 3, "statements of the spec's own clauses unsupported", marks=pytest.mark.slow),
+    ],
+    ids=["clean", "hallucinated", "blind", "harsh"],
+)
+def test_a_judge_finds_policies_that_no_clause_supports(study, tmp_path, monkeypatch, judge, code, says) -> None:
+    with ModelServer(answer=answers(**judge)) as server:
+        monkeypatch.setenv("SPECSCI_WRITER_URL", f"{server.url}/v1")
+        store = tmp_path / "s"
+        got, _out, err = build(study, "--store", store, "--set", JUDGE)
+        assert got == code and says in " ".join(err.split()), err[-1500:]
+        paid = server.requests_paid
+        judged = harness.records(store, "claims")
+        assert {r["label"] for r in judged.values()} == {"judge of corpus.rules by writer", "judge of corpus.value_augmented by writer"}, "replicates share one"
+        for record in judged.values():
+            assert record["documents"] == 12 and record["planted"] == 4 and record["usage"]["requests"] == 12 + 4 + len(record["identity"]["params"]["clauses"])
+        if code == 0:
+            (first, *_) = json.loads(harness.run("corpus", "audit", "--store", store, "--json")[1]).values()
+            facts = first["claims"]["corpus.rules"]
+            assert (facts["unsupported"], facts["planted_found"], facts["control_unsupported"]) == (0, 4, 0)
+            shown = harness.run("corpus", "audit", "--store", store)[1]
+            assert "judge: 0 of 12 statements in 12 documents are supported by no clause; it found 4 of 4 planted" in shown
+            peeked = harness.run("corpus", "peek", "judge of corpus.rules", "--prompts", "--store", store, "--rows", "30")[1]
+            assert "Between the two lines" in peeked and "harbour office" in peeked
+            accepted = ("--set", JUDGE.replace("documents: 12", "documents: 14"))
+            assert build(study, "--store", store, *accepted)[0] == 0
+            assert server.requests_paid - paid == 2 * 2, "a larger sample holds the smaller one"
+
+
 def test_a_study_that_wants_reviews_waits_for_them(server, study, tmp_path) -> None:
     store, sheet = tmp_path / "s", tmp_path / "sheet.csv"
     wants = ("--set", "gates.require_review={rows: 5, good_share: 0.4}")

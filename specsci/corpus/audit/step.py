@@ -14,8 +14,10 @@ from specsci.corpus.audit.duplicates import duplicates
 from specsci.corpus.audit.examine import Examined, TextSet, compare, examine
 from specsci.corpus.audit.findings import SHOWN, Found
 from specsci.corpus.audit.leaks import leaks, normalised
+from specsci.corpus.audit.policies import CLAIM_FACTS, policies
 from specsci.corpus.audit.words import WordRows
 from specsci.corpus.review import lacking, reviewed
+from specsci.plan.texts import JUDGED
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item
 from specsci.specs.leaks import stem
@@ -30,7 +32,7 @@ def run_audit(context: StepContext) -> Facts:
         GateRefused: an outcome item occurs in a training text, or corpora differ too much in tokens.
     """
     asked = {role: folder for role, folder in context.inputs.items() if role.startswith("items.")}
-    inputs = {role: folder for role, folder in context.inputs.items() if role not in asked}
+    inputs = {role: folder for role, folder in context.inputs.items() if role not in asked and not role.startswith(JUDGED)}
     items = [item for folder in asked.values() for item in read_item_rows(folder)]
     report: dict[str, Any] = {"items": len(items), "texts": {}}
     leaked: dict[str, list[str]] = {}
@@ -85,7 +87,9 @@ def _examined(context: StepContext, inputs: dict[str, Path], items: list[Item], 
         whole = report["texts"][role]["rows"]
         report["texts"][role] |= {**examined[role].facts, "repetitions": round(whole / max(1, rows.count * examined[role].distinct_share), 4)}
     report["reviews"] = _reviews(context)
-    return [f for e in examined.values() for f in e.found] + compare(examined, settings)
+    judged = {role.removeprefix(JUDGED): record.facts for role, record in context.records.items() if role.startswith(JUDGED)}
+    report["claims"] = {role: {k: v for k, v in facts.items() if k in CLAIM_FACTS} for role, facts in judged.items()}
+    return [f for e in examined.values() for f in e.found] + compare(examined, settings) + policies(judged, settings.policy_judge)
 
 
 def _reviews(context: StepContext) -> dict[str, Any]:

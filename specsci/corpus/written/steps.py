@@ -14,15 +14,16 @@ import pyarrow.parquet as pq
 
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import StepFailed
-from specsci.core.rows import ROWS, conversation_text
+from specsci.core.rows import ROWS, conversation_text, read_once
 from specsci.corpus.files import CONVERSATIONS
+from specsci.corpus.written.claims import as_rows, judge, summary, to_show
 from specsci.corpus.written.conversations import Query, write_answers, write_queries
 from specsci.corpus.written.deck import Deck
 from specsci.corpus.written.documents import Cut, Order, write_documents
 from specsci.corpus.written.outline import Subdomain, from_clauses, write_outline
 from specsci.corpus.written.parse import LEAST_SHARE, Unparsed, Wanted, text_of
 from specsci.corpus.written.requests import write_requests
-from specsci.corpus.written.writer import Writer
+from specsci.corpus.written.writer import UNNAMED, Writer
 from specsci.generate.client import Client
 from specsci.generate.prompts import catalogue, prompts_of
 from specsci.generate.settings import GeneratorSettings
@@ -34,6 +35,7 @@ from specsci.store.artifact import write_json
 
 OUTLINE = "outline.json"
 QUERIES = "queries.json"
+CLAIMS = "claims.json"
 LEAST_ANSWER_WORDS = 1
 WORDS_PER_TOKEN = 0.75
 CUT_TRIES = 4
@@ -214,6 +216,22 @@ def run_answers(context: StepContext) -> Facts:
             rows.append({"text": conversation_text(messages), "tokens": 0, "clause_id": "", "doc_type": answer.query.question_type, "source": answer.query.domain})
     _write_rows(context.out, rows)
     return {"conversations": len(found), "queries": len(queries), "tokens": 0, "distinct": len({r["text"] for r in rows}), **facts}
+
+
+def run_claims(context: StepContext) -> Facts:
+    """What a judge finds in a sample of documents that no clause of the spec supports."""
+    params = context.params
+    rows = read_once(context.inputs["texts"])
+    with _writer(context) as writer:
+        names = {**UNNAMED, **params["identity"]}
+        shown = to_show(rows.texts, rows.labels, params["clauses"], params["documents"], params["planted"], names)
+        judged = judge(writer, shown, params["clauses"])
+        if not judged:
+            raise StepFailed("the judge gave no answer of the wanted form", hint="look at the replies with `specsci corpus peek --prompts`")
+        write_requests(writer, context.out)
+        facts = writer.facts()
+    write_json(context.out / CLAIMS, {"judged": [{**row, "row": rows.places[row["row"]] if row["kind"] != "clause" else row["row"]} for row in as_rows(judged)]})
+    return {**summary(judged, shown), **facts}
 
 
 def _write_rows(folder: Path, rows: list[dict[str, Any]]) -> None:
