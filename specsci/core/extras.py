@@ -14,6 +14,7 @@ EXTRAS = {
     "plots": ("seaborn", "matplotlib"),
     "api": ("openai", "anthropic"),
     "vllm": ("vllm",),
+    "embeddings": ("sentence_transformers",),
     "smollm2": ("gguf",),
     "track": ("tensorboard", "mlflow", "wandb"),
 }  # fmt: skip

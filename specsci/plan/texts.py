@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from specsci.core.errors import InputFileError, UserError
@@ -9,6 +10,7 @@ from specsci.core.ids import derive_seed, file_sha256
 from specsci.core.step import OUTSIDE, Step
 from specsci.generate.generator import GENERATORS
 from specsci.plan.cost import BYTES_PER_PARAMETER, CostModel
+from specsci.plan.embeddings import embeddings_of
 from specsci.plan.plan import Plan
 from specsci.plan.pools import pool_step
 from specsci.plan.written import WrittenSteps, can_be_written, clause_texts
@@ -290,8 +292,13 @@ class TextSteps:
         params |= self._examined(replicate, texts)
         if self.study.audit.policy_judge:
             texts |= self._judged(replicate, params.get("clauses", {}), texts)
+        model, where = self._embeddings if "audit" in params else ({}, {})
         label = f"audit of the training texts, replicate {replicate.seed}"
-        return self.plan.add(Step("audit", params, texts, label, self.family_runtime()))
+        return self.plan.add(Step("audit", {**params, **model}, texts, label, {**self.family_runtime(), **where}))
+
+    @cached_property
+    def _embeddings(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        return embeddings_of(self.loaded)
 
     def _examined(self, replicate: Replicate, texts: dict[str, str]) -> dict[str, Any]:
         """What the whole examination needs, for texts that were written by a language model or brought; empty without any."""

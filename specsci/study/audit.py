@@ -22,6 +22,7 @@ BLOCKING = (
     "gibberish",
     "other_language",
     "semantic_duplicates",
+    "semantic_leaks",
     "policy_hallucination",
     "policy_judge",
 )
@@ -46,6 +47,20 @@ class PolicyJudge(Strict):
     )
     max_false: float = Field(
         default=0.2, ge=0, le=1, description="The largest share of statements of the clauses themselves that the judge may call unsupported."
+    )
+
+
+class Embeddings(Strict):
+    """A sentence embedding model, for texts that say the same in other words; needs the extra `embeddings`."""
+
+    model: str = Field(description="A directory below the study's folder with a sentence embedding model, or hub:ORG/NAME@COMMIT.")
+    passage_words: int = Field(default=48, ge=8, description="The words of a passage that has a vector; a text has the mean of its passages.")
+    duplicate_similarity: float = Field(
+        default=0.95, gt=0, le=1, description="The cosine similarity from which a text repeats an earlier one."
+    )
+    max_duplicates: float = Field(default=0.1, ge=0, le=1, description="The largest share of texts that repeat an earlier one, from 0 to 1.")
+    item_similarity: float = Field(
+        default=0.9, gt=0, le=1, description="The cosine similarity from which a passage counts as an eval item's; planted items must reach it."
     )
 
 
@@ -81,6 +96,9 @@ class AuditSettings(Strict):
     )
     must_not: dict[str, list[str]] = Field(
         default_factory=dict, description="Texts that no document of a variant may hold, by variant; `all` for every variant."
+    )
+    embeddings: Embeddings | None = Field(
+        default=None, description="A sentence embedding model for duplicates and leaks in other words; none by default."
     )
     policy_judge: PolicyJudge | None = Field(
         default=None, description="A judge of statements that no clause supports; none by default."

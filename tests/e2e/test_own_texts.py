@@ -247,3 +247,28 @@ def test_a_label_of_the_files_goes_with_what_is_made_of_them(folder: Path, tmp_p
     assert code == 0 and "(public)" in out
     (line,) = (store / "declassified.jsonl").read_text().splitlines()
     assert json.loads(line)["declassified"]["reason"] == "agreed"
+
+
+def test_an_embedding_model_beside_the_study_takes_part_in_the_audit(ran: harness.Finished, folder: Path, tmp_path: Path) -> None:
+    """The toy world's own base as an embedding model: not a good one, but one that was trained."""
+    pytest.importorskip("sentence_transformers")
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+
+    place = folder / "embedder"
+    words = Transformer(str(harness.artifact(ran.store, "base", "base dev") / "model"))
+    SentenceTransformer(modules=[words, Pooling(128, "mean")], device="cpu").save(str(place))
+    wants = "audit.embeddings={model: embedder, item_similarity: 0.5, max_duplicates: 0.0, duplicate_similarity: 0.9999}"
+    ask = ("corpus", "build", folder / "own.yaml", "--store", ran.store, "--executor", "inline", "--set", wants)
+    code, _, err = harness.run(*ask)
+    said = " ".join(err.split())
+    assert code == 3 and "semantic_leaks: corpus.rules:" in said and "audit.accept: {CODE: REASON}" in said, err
+    code, _, err = harness.run(*ask, "--set", "audit.accept.semantic_leaks=a toy", "--set", "audit.accept.semantic_duplicates=a toy")
+    assert code == 0, err
+    reports = json.loads(harness.run("corpus", "audit", "--store", ran.store, "--json")[1])
+    facts = [f for r in reports.values() for role, f in r["texts"].items() if role == "corpus.rules" and "semantic_duplicates" in f]
+    assert facts and facts[0]["close_to_items"] > 0 and 0 <= facts[0]["semantic_diversity"] <= 2
+    (place / "config.json").write_text("{}")
+    again = ("--set", "audit.accept.semantic_leaks=another reason", "--set", "audit.accept.semantic_duplicates=a toy")
+    code, _, err = harness.run(*ask, *again)
+    assert code == 1 and "the embedding model fails: " in err and "Traceback" not in err, err[-600:]

@@ -10,6 +10,7 @@ from specsci.corpus.audit import content
 from specsci.corpus.audit.duplicates import duplicates
 from specsci.corpus.audit.findings import SHOWN, Found
 from specsci.corpus.audit.patterns import Patterns, patterns
+from specsci.corpus.audit.semantic import Semantic, examine_meaning
 from specsci.corpus.audit.words import WordRows
 from specsci.specs.items import Item
 from specsci.study.audit import AuditSettings
@@ -51,7 +52,12 @@ class Examined:
 
 
 def examine(
-    texts: TextSet, settings: AuditSettings, names: Mapping[str, str], items: Sequence[Item], probes: Mapping[str, Sequence[Sequence[str]]]
+    texts: TextSet,
+    settings: AuditSettings,
+    names: Mapping[str, str],
+    items: Sequence[Item],
+    probes: Mapping[str, Sequence[Sequence[str]]],
+    semantic: Semantic | None = None,
 ) -> Examined:
     """Measure one text set.
 
@@ -59,6 +65,7 @@ def examine(
         names: the persona placeholders.
         items: the items of registered outcome evals.
         probes: stems of the terms that name what evals test.
+        semantic: an embedding model, where the study names one.
     """
     role, said = texts.role, texts.texts
     total = max(1, len(said))
@@ -95,6 +102,10 @@ def examine(
         text = f"{how.monitors:.1%} of texts speak of monitors, tests or evaluations, which can teach when to behave"
         found.append(Found("monitors", "warn", role, text))
     distinct = 1 - repeats.near / total
+    meaning: dict[str, Any] = {}
+    if semantic is not None and said:
+        meaning, more = examine_meaning(role, said, semantic)
+        found += more
     facts = {
         "exact_duplicates": repeats.exact,
         "near_duplicates": repeats.near,
@@ -104,6 +115,7 @@ def examine(
         "clauses": covered,
         "aliases": {probe: len(hits) for probe, hits in named.items()},
         "patterns": how.as_dict(),
+        **meaning,
     }
     return Examined(facts, how, distinct, found)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import GateRefused, StepFailed
+from specsci.core.outside import copy_all_verified
 from specsci.core.rows import read_once, read_texts
 from specsci.corpus.audit.content import shared_runs
 from specsci.corpus.audit.duplicates import duplicates
@@ -15,9 +16,13 @@ from specsci.corpus.audit.examine import Examined, TextSet, compare, examine
 from specsci.corpus.audit.findings import SHOWN, Found
 from specsci.corpus.audit.leaks import leaks, normalised
 from specsci.corpus.audit.policies import CLAIM_FACTS, policies
+from specsci.corpus.audit.semantic import Semantic
 from specsci.corpus.audit.words import WordRows
 from specsci.corpus.review import lacking, reviewed
+from specsci.plan.embeddings import EMBEDDING_FILES
 from specsci.plan.texts import JUDGED
+from specsci.sources.hub.fetch import fetch
+from specsci.sources.hub.names import HubModel
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item
 from specsci.specs.leaks import stem
@@ -77,11 +82,12 @@ def _examined(context: StepContext, inputs: dict[str, Path], items: list[Item], 
     settings = AuditSettings.model_validate(params["audit"])
     probes = {name: [[stem(w) for w in normalised(t).split()] for t in terms] for name, terms in params["probes"].items()}
     _planted(items, settings)
+    semantic = _semantic(context, settings, items)
     examined: dict[str, Examined] = {}
     for role in params["texts"]:
         rows = read_once(inputs[role])
         texts = TextSet(role, rows.texts, rows.labels, params["clauses"].get(role, {}))
-        found = examine(texts, settings, params["identity"], items, probes)
+        found = examine(texts, settings, params["identity"], items, probes, semantic)
         placed = [replace(f, rows=tuple(rows.places[n] for n in f.rows)) for f in found.found]
         examined[role] = replace(found, found=placed)
         whole = report["texts"][role]["rows"]
@@ -90,6 +96,18 @@ def _examined(context: StepContext, inputs: dict[str, Path], items: list[Item], 
     judged = {role.removeprefix(JUDGED): record.facts for role, record in context.records.items() if role.startswith(JUDGED)}
     report["claims"] = {role: {k: v for k, v in facts.items() if k in CLAIM_FACTS} for role, facts in judged.items()}
     return [f for e in examined.values() for f in e.found] + compare(examined, settings) + policies(judged, settings.policy_judge)
+
+
+def _semantic(context: StepContext, settings: AuditSettings, items: list[Item]) -> Semantic | None:
+    """The study's embedding model, copied and held to its digest before it is loaded; None where it names none."""
+    if settings.embeddings is None:
+        return None
+    source = context.params["embeddings"]
+    if "hub" in source:
+        return Semantic.of(fetch(HubModel(source["hub"], source["revision"]), EMBEDDING_FILES), settings.embeddings, items)
+    folder = context.scratch / "embeddings"
+    copy_all_verified(Path(context.runtime["embeddings_in"]), source["files"], folder)
+    return Semantic.of(folder, settings.embeddings, items)
 
 
 def _reviews(context: StepContext) -> dict[str, Any]:
