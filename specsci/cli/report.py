@@ -14,7 +14,7 @@ TABLES = (
     "ablation", "tokens", "controls", "fig2", "fig3", "fig4", "fig4_open_qa", "fig5", "fig7", "fig8", "fig10", "fig12_13", "fig14", "fig15", "fig17",
 )  # fmt: skip
 
-PLOTS = ("forest", "curves", "grid", "noise", "denominators")
+PLOTS = ("forest", "curves", "grid", "noise", "denominators", "texts")
 
 
 @click.group()
@@ -91,6 +91,7 @@ def plot(name: str, study_name: str | None, eval_name: str | None, out: Path | N
     grid          heat map of MSM spec by AFT spec
     noise         where the contrasts' noise comes from
     denominators  aligned, misaligned and not valid answers of every arm
+    texts         how variants' texts differ in more than their specs
     """  # noqa: D301 - click reads the backspace in it
     from specsci.database.connection import connect
     from specsci.report.ablation import ablation

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from specsci.core.findings import Flag
+from specsci.core.kinds import KINDS
+from specsci.core.record import Record
 from specsci.database.manifest import Manifest
 from specsci.inference.rates import Rates
 from specsci.provenance.lineage import ancestors
@@ -48,6 +50,7 @@ def efficiency_rows(store: Store, manifest: Manifest, rates: Rates, invalidated:
     rows = []
     for pair in declared.pairs:
         arm, reference = pair.arm, pair.reference
+        paid = {"arm_usd": _paid(store, manifest, arm), "reference_usd": _paid(store, manifest, reference)}
         shared = [sorted({c.aft_tokens for c in manifest.cells if c.arm == a}) for a in (arm, reference)]
         budgets = [b for b in shared[0] if b in shared[1] and b > 0]
         if not budgets:
@@ -62,6 +65,7 @@ def efficiency_rows(store: Store, manifest: Manifest, rates: Rates, invalidated:
             said = {
                 "study": manifest.study,
                 **pair.plain(),
+                **paid,
                 "level_share": share,
                 "exploratory": share != declared.level_share,
             }
@@ -112,15 +116,37 @@ def _token_accountings(store: Store, manifest: Manifest, arms: set[str]) -> Toke
 
 
 def _generated(store: Store, manifest: Manifest, arm: str) -> float:
-    """Tokens that were written for an arm's corpora, mean over its replicates; a corpus that several models share counts in each."""
+    """Tokens that were written for an arm's texts, mean over its replicates; a corpus that several models share counts in each.
+
+    Where a language model wrote, these are all tokens of its replies, those that were not used among them.
+    """
+    return _mean([sum(map(_tokens_of, made)) for made in _made_from(store, manifest, arm)])
+
+
+def _tokens_of(record: Record) -> float:
+    if "usage" in record.facts and KINDS[record.kind].asks:
+        return float(record.facts["usage"]["output_tokens"])
+    return float(record.facts.get("tokens", 0)) if record.kind == "corpus" and "written" not in record.identity.inputs else 0.0
+
+
+def _paid(store: Store, manifest: Manifest, arm: str) -> float | None:
+    """Dollars of requests to language models behind an arm's texts, mean over its replicates; None where nothing was asked."""
+    spent = [
+        [made.facts["usage"]["usd"] for made in records if "usage" in made.facts and KINDS[made.kind].asks]
+        for records in _made_from(store, manifest, arm)
+    ]
+    return _mean([float(sum(usd)) for usd in spent]) if any(spent) else None
+
+
+def _made_from(store: Store, manifest: Manifest, arm: str) -> list[list[Record]]:
+    """Of every replicate of an arm: the records of all that its model was made from."""
     cells = sorted((c for c in manifest.cells if c.arm == arm), key=lambda c: -c.aft_tokens)
     models = {cell.seed: cell.model_digest for cell in cells}  # of each the one that was aligned least
-    written = [
-        sum(made.facts.get("tokens", 0) for made in ancestors(store, model) if made.kind == "corpus")
-        for model in models.values()
-        if model
-    ]
-    return float(np.mean(written)) if written else 0.0
+    return [ancestors(store, model) for model in models.values() if model]
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
 
 
 def _row(result: TokenRatio) -> dict[str, Any]:

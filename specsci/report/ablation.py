@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,6 +78,8 @@ class Ablation:
     noise: list[dict[str, Any]] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
     retired: list[dict[str, Any]] = field(default_factory=list)
+    examined: list[dict[str, Any]] = field(default_factory=list)
+    """Of every audit that examined texts: what it measured, by the role of the text set."""
     means: dict[str, dict[tuple[str, int], RateCell]] = field(default_factory=dict)
     """Outcome eval to (arm, budget) to mean value, of evals whose answers are values."""
 
@@ -138,6 +141,8 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
     out.noise = rows(db, "SELECT * FROM noise_budget WHERE study = ?", [study])
     out.claims = rows(db, "SELECT * FROM claims WHERE study = ? ORDER BY claim", [study])
     out.retired = rows(db, "SELECT * FROM retired ORDER BY date, what")
+    audits = "SELECT facts->'$.examined' AS found FROM steps WHERE study = ? AND kind = 'audit' AND json_exists(facts, '$.examined')"
+    out.examined = [json.loads(row["found"]) for row in rows(db, audits, [study])]
     out.efficiency = rows(db, "SELECT * FROM token_efficiency WHERE study = ?", [study])
     return out
 

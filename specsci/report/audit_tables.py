@@ -105,14 +105,18 @@ def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manife
 def cost_table(db: duckdb.DuckDBPyConnection, study: str) -> Table:
     """Steps, time, tokens, disk, energy and money by kind."""
     query = """SELECT kind, count(*) AS n, sum(busy_s) AS s, sum(tokens) FILTER (kind IN ('midtrain', 'align')) AS t,
-      sum(bytes) AS b, sum(energy_wh) AS e, sum(cost_usd) AS c, max(peak_gib) AS p FROM steps WHERE study = ? GROUP BY kind"""
+      sum(bytes) AS b, sum(energy_wh) AS e, sum(cost_usd) AS c, max(peak_gib) AS p,
+      sum((facts->>'$.usage.requests')::DOUBLE) AS asked, sum((facts->>'$.usage.usd')::DOUBLE) AS paid
+      FROM steps WHERE study = ? GROUP BY kind"""
     found = {r["kind"]: r for r in rows(db, query, [study])}
-    table = Table("Costs", ["step", "done", "busy", "trained tokens", "disk", "peak memory", "energy", "cost"])
+    asked = any(r["asked"] for r in found.values())
+    more = ["requests", "paid for requests"] if asked else []
+    table = Table("Costs", ["step", "done", "busy", "trained tokens", "disk", "peak memory", "energy", "cost", *more])
     for kind in _in_order(found):
-        table.rows.append([kind, *_cost(found[kind])])
-    whole = {k: sum(r[k] or 0 for r in found.values()) for k in ("n", "s", "t", "b", "e", "c")}
+        table.rows.append([kind, *_cost(found[kind]), *(_paid(found[kind]) if asked else [])])
+    whole = {k: sum(r[k] or 0 for r in found.values()) for k in ("n", "s", "t", "b", "e", "c", "asked", "paid")}
     whole["p"] = max((r["p"] or 0 for r in found.values()), default=0)
-    table.rows.append(["all", *_cost(whole)])
+    table.rows.append(["all", *_cost(whole), *(_paid(whole) if asked else [])])
     table.note = "Busy: time of workers; several work at once. Energy and cost where they were measured or declared."
     return table
 
@@ -127,6 +131,31 @@ def _cost(r: dict[str, Any]) -> list[str]:
         f"{r['e']:,.1f} Wh" if r["e"] else NOTHING,
         f"${r['c']:,.2f}" if r["c"] else NOTHING,
     ]
+
+
+def _paid(r: dict[str, Any]) -> list[str]:
+    """Requests to language models, and what they cost."""
+    return [tokens(int(r["asked"])), f"${r['paid']:,.2f}"] if r["asked"] else [NOTHING, NOTHING]
+
+
+def requests_table(db: duckdb.DuckDBPyConnection, study: str) -> Table | None:
+    """Requests to language models by what they were for: how many, their tokens and dollars, what was not used; None without any."""
+    query = """SELECT generator, model, purpose, variant, count(*) AS n, count(*) FILTER (state <> 'ok') AS bad,
+      sum(coalesce(input_tokens, 0) + coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0)) AS i, sum(output_tokens) AS o,
+      sum(usd) AS usd, string_agg(DISTINCT computed_in, ', ') AS places
+      FROM (SELECT DISTINCT ON (request_digest) * FROM requests r JOIN steps s USING (step_digest) WHERE s.study = ?)
+      GROUP BY ALL ORDER BY usd DESC NULLS LAST, generator, purpose, variant"""
+    found = rows(db, query, [study])
+    if not found:
+        return None
+    header = ["generator", "model", "for", "variant", "requests", "not used", "tokens in", "tokens out", "dollars", "computed in"]
+    table = Table("Requests to language models", header)
+    for r in found:
+        counts = [tokens(r["n"]), tokens(r["bad"]), tokens(int(r["i"] or 0)), tokens(int(r["o"] or 0))]
+        paid = NOTHING if r["usd"] is None else f"${r['usd']:,.4f}"
+        table.rows.append([r["generator"], r["model"], r["purpose"], r["variant"], *counts, paid, r["places"] or NOTHING])
+    table.note = "Each request is counted once, however many steps use it; replies that were not used were paid for too."
+    return table
 
 
 NOT_SHOWN = ("ended_at", "host")

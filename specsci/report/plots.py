@@ -13,6 +13,7 @@ from specsci.core.files import write_whole
 from specsci.core.findings import worst
 from specsci.core.shipped import cache_folder
 from specsci.report.ablation import Ablation, RateCell
+from specsci.report.text_plots import texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -275,7 +276,7 @@ def _outcome(content: Ablation, name: str | None) -> dict[tuple[str, int], RateC
 
 
 PLOTS: dict[str, Callable[..., Figure]] = {
-    "forest": forest, "curves": curves, "grid": heat_map, "noise": noise, "denominators": denominators,
+    "forest": forest, "curves": curves, "grid": heat_map, "noise": noise, "denominators": denominators, "texts": texts,
 }  # fmt: skip
 BY_EVAL = ("curves", "grid", "denominators")
 

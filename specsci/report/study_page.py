@@ -23,6 +23,7 @@ CAPTIONS = {
     "curves": "Misaligned rate over AFT tokens: mean, 95 % interval over replicates, and every replicate as a thin line.",
     "grid": "Misaligned rate at the largest AFT budget, by what a model was midtrained on and aligned on.",
     "noise": "Where the squared standard error of each contrast comes from.",
+    "texts": "How the variants' training texts are written, and how their documents spread over the clauses: means over replicates.",
     "denominators": "What became of every question: aligned, misaligned, or without a valid answer.",
 }
 
@@ -63,7 +64,7 @@ def study_page(db: duckdb.DuckDBPyConnection, study: str | None) -> str:
             "controls", "Controls and absorption", [], [], _titled(tables, "Controls", "") + _titled(tables, "Absorption")
         ),
         Section("claims", "Claims", [], [], claim_tables(content)),
-        Section("corpora", "Corpora", [], [], [t for t in [audit_tables.corpus_table(db, content.study)] if t]),
+        Section("corpora", "Corpora", [], _figures(content, "texts"), _texts(db, content.study)),
         Section("instruments", "Instruments", [], [], [audit_tables.instrument_table(db, content.study, manifest)]),
         Section("replicates", "Every replicate", [], [], _titled(tables, "Misaligned rate on", "in each replicate")),
         Section("costs", "Costs", [], [], [audit_tables.cost_table(db, content.study)]),
@@ -96,6 +97,11 @@ def _figures(content: Ablation, *names: str) -> list[Figure]:
             continue
         found.append(Figure(inline_svg(drawn, name, CAPTIONS[name]), CAPTIONS[name]))
     return found
+
+
+def _texts(db: duckdb.DuckDBPyConnection, study: str) -> list[Table]:
+    """The corpora, and the requests behind them."""
+    return [t for t in (audit_tables.corpus_table(db, study), audit_tables.requests_table(db, study)) if t]
 
 
 def _titled(tables: list[Table], start: str, contains: str = "") -> list[Table]:

@@ -200,6 +200,10 @@ def _efficiency(content: Ablation, share: float) -> Table:
         (f"{'; '.join(flags)}. " if flags else "")
         + "Ratio = tokens that the reference needs / tokens that the arm needs. ≤, ≥ and open: beyond the ends of the grid, censored, never extrapolated."
     )
+    usd = {row[arm]: row[f"{side}_usd"] for row in rows for side, arm in (("arm", "arm"), ("reference", "reference"))}
+    if any(value is not None for value in usd.values()):
+        said = ", ".join(f"{arm} {'none' if value is None else f'${value:,.2f}'}" for arm, value in usd.items())
+        table.note += f" Dollars of requests to language models behind the texts, mean over replicates: {said}."
     few = sorted({n for n in (row.get("n") or 0 for row in rows) if 1 < n < EXACT})
     if few:
         table.note += f" Intervals: jackknife and t over {few[0]} replicates, on the log ratio."

@@ -68,7 +68,7 @@ CREATE TABLE retired (what VARCHAR, reason VARCHAR, "by" VARCHAR, date VARCHAR);
 CREATE TABLE token_efficiency (
   study VARCHAR, arm VARCHAR, reference VARCHAR, counting VARCHAR, level_share DOUBLE, exploratory BOOLEAN, level DOUBLE, arm_tokens VARCHAR,
   reference_tokens VARCHAR, ratio VARCHAR, ratio_value DOUBLE, ratio_relation VARCHAR, ci_low DOUBLE, ci_high DOUBLE,
-  undefined_share DOUBLE, n INTEGER, method VARCHAR,
+  undefined_share DOUBLE, n INTEGER, method VARCHAR, arm_usd DOUBLE, reference_usd DOUBLE,
   flags STRUCT(code VARCHAR, severity VARCHAR, text VARCHAR)[]);
 -- Loss of held-out documents (own) and of control text, of the base (before) and of the midtrained model (after).
 CREATE TABLE probes (

@@ -13,6 +13,7 @@ import duckdb
 import harness
 import pytest
 
+from specsci.core.errors import UserError
 from specsci.database.connection import connect
 from specsci.report.ablation import ablation
 from specsci.report.plots import PLOTS, draw, save
@@ -24,7 +25,9 @@ def test_a_figure_is_drawn_in_every_format(finished_tiny: harness.Finished, tmp_
     begins = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}
     with connect(finished_tiny.store) as db:
         content = ablation(db)
-    for name in PLOTS:
+    with pytest.raises(UserError, match="no corpus of this study was examined"):
+        draw("texts", content)
+    for name in (name for name in PLOTS if name != "texts"):
         figure = draw(name, content)
         for kind, magic in begins.items():
             save(figure, tmp_path / f"{name}.{kind}")

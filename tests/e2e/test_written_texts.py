@@ -125,6 +125,13 @@ def test_the_shipped_written_profile_runs_from_end_to_end(server, tmp_path) -> N
     code, out, err = harness.run("study", "run", *SHIPPED, "--store", tmp_path / "s", "--json")
     assert code == 0 and json.loads(out)["failed"] == 0, err[-3000:]
     _whole(tmp_path / "s", server, ("rules", "value_augmented", "philosophy", "general"))
+    with duckdb.connect(str(tmp_path / "s" / "results.duckdb"), read_only=True) as db:
+        paid = db.execute("SELECT arm, arm_usd, reference, reference_usd FROM token_efficiency").fetchall()
+        needs = dict(db.execute("SELECT counting, max(arm_tokens) FROM token_efficiency GROUP BY 1").fetchall())
+    assert paid and all(usd > 0 for _, usd, _, _ in paid) and {usd for _, _, arm, usd in paid if arm == "aft"} == {None}
+    assert len(needs) == 3, "with midtrained tokens, and with those that were written"
+    out = harness.run("report", "table", "ablation", "--store", tmp_path / "s")[1]
+    assert "Dollars of requests to language models behind the texts, mean over replicates: " in " ".join(out.split())
 
 
 def test_the_shipped_written_profile_is_valid(server) -> None:
@@ -181,6 +188,20 @@ def test_status_and_audit_tell(ran, study) -> None:
     assert code == 0 and "block: near_duplicates: corpus.rules" in out and "4 clauses, the least often" in out
     code, out, _ = harness.run("corpus", "peek", "documents about rules", "--store", ran)
     assert code == 0 and "Aria" in out
+
+
+def test_the_report_shows_what_was_asked_paid_and_how_variants_differ(ran, tmp_path) -> None:
+    code, _, err = harness.run("report", "html", "--store", ran, "--out", tmp_path / "r.html")
+    assert code == 0, err
+    page = (tmp_path / "r.html").read_text()
+    assert "Requests to language models" in page and "paid for requests" in page
+    assert "How the variants" in page and "share of documents by clause" in page
+    with duckdb.connect(str(ran / "results.duckdb"), read_only=True) as db:
+        usd = db.execute("SELECT sum(usd) FROM (SELECT DISTINCT ON (request_digest) * FROM requests)").fetchone()[0]
+        by_step = db.execute("SELECT sum((facts->>'$.usage.usd')::DOUBLE) FROM steps").fetchone()[0]
+    assert usd == pytest.approx(by_step) and usd > 0 and f"${usd:,.2f}" in page
+    code, _, err = harness.run("report", "plot", "texts", "--store", ran, "--out", tmp_path / "texts.png")
+    assert code == 0 and (tmp_path / "texts.png").read_bytes().startswith(b"\x89PNG"), err
 
 
 def test_a_written_corpus_is_exported_with_who_wrote_it_and_what_it_cost(ran, tmp_path) -> None:

@@ -73,7 +73,20 @@ def run_audit(context: StepContext) -> Facts:
         )
     counts = {severity: sum(f.severity == severity for f in found) for severity in ("block", "warn")}
     leaked_items = sum(t["leaked_items"] for t in report["texts"].values())
-    return {"leaked_items": leaked_items, "items": len(items), **({"findings": counts} if "texts" in context.params else {})}
+    more = {"findings": counts, "examined": _measured(report)} if "texts" in context.params else {}
+    return {"leaked_items": leaked_items, "items": len(items), **more}
+
+
+MEASURED = ("near_distinct_share", "patterns", "clauses", "semantic_duplicates", "semantic_diversity")
+
+
+def _measured(report: dict[str, Any]) -> dict[str, Any]:
+    """What figures show of every text set that was examined."""
+    return {
+        role: {"rows": facts["rows"], **{name: facts[name] for name in MEASURED if name in facts}}
+        for role, facts in report["texts"].items()
+        if "patterns" in facts
+    }
 
 
 def _examined(context: StepContext, inputs: dict[str, Path], items: list[Item], report: dict[str, Any]) -> list[Found]:
