@@ -43,9 +43,13 @@ class Duplicates:
         return [(int(i), int(self.near_of[i])) for i in found]
 
 
-def duplicates(rows: WordRows) -> Duplicates:
-    """Find texts that repeat an earlier one."""
-    hashed, starts = rows.grams(SHINGLE_WORDS)
+def duplicates(rows: WordRows, shingle_words: int = SHINGLE_WORDS) -> Duplicates:
+    """Find texts that repeat an earlier one.
+
+    Args:
+        shingle_words: the words of a run; 1 for short texts, whose sets of words are then compared.
+    """
+    hashed, starts = rows.grams(shingle_words)
     exact = _exact(rows)
     return Duplicates(exact, _near(hashed, starts, exact))
 

@@ -6,7 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from specsci.core.errors import StepFailed
+from specsci.corpus.audit.duplicates import duplicates
+from specsci.corpus.audit.words import WordRows
 from specsci.corpus.written.parse import Wanted, answer_of, list_of, verdict_of
 from specsci.corpus.written.writer import Writer, again
 from specsci.generate.prompts import catalogue
@@ -75,12 +79,21 @@ def write_queries(writer: Writer, clauses: Mapping[str, str], queries: int, doma
         for (area, kind, _), texts in writer.texts("queries", wanted, lambda r: list_of(r, str), first_sample=samples).items():
             for text in texts:
                 found.setdefault(normalised(text), Query(text, area, kind))
+        found = _differing(found, writer)
     if len(found) < queries:
         raise StepFailed(
             f"the generator gave {len(found):,} different queries; {queries:,} are wanted",
             hint="raise `domains`, ask for fewer `queries`, or take a stronger generator",
         )
     return list(found.values())[:queries]
+
+
+def _differing(found: dict[str, Query], writer: Writer) -> dict[str, Query]:
+    """Queries without those whose words are nearly those of an earlier one (Jaccard .8); these are counted."""
+    repeats = duplicates(WordRows.of([query.text for query in found.values()]), shingle_words=1)
+    writer.lost["near duplicate"] += repeats.near
+    kept = repeats.near_of == np.arange(len(found))
+    return {key: query for (key, query), keep in zip(found.items(), kept, strict=True) if keep}
 
 
 def write_answers(writer: Writer, queries: list[Query], style: str, wanted: Wanted, *, check: bool) -> list[Answer]:

@@ -199,6 +199,27 @@ def test_queries_differ_and_are_spread_and_answers_keep_their_order(tmp_path, se
     assert asker.lost["dropped by the check"] == 60 - len(found)
 
 
+def test_queries_that_say_nearly_the_same_are_asked_for_again(tmp_path):
+    """Order, case and one word of twelve make no other question."""
+    asked = []
+
+    def nearly(messages):
+        task = messages[-1]["content"]
+        if not task.startswith("Area:"):
+            return json.dumps(["work"])
+        asked.append(task)
+        one = "Could you please tell my landlord that the new kitchen sink leaks"
+        other = [f"What is {word} {len(asked)} for" for word in ("tax", "rain")]
+        return json.dumps([one, one.upper(), one.replace("new", "old"), *other])
+
+    with ModelServer(answer=nearly) as server, writer(tmp_path, server).client as client:
+        by = Writer(client, prompts_of("shared"), "spec", NAMES, "rules", 3)
+        found = write_queries(by, CLAUSES, 10, 1)
+    texts = [q.text for q in found]
+    assert sum("landlord" in t.lower() for t in texts) == 1 and len(texts) == 10
+    assert by.lost["near duplicate"] >= 1
+
+
 def test_too_few_queries_are_told(tmp_path):
     def poor(messages):
         return '["the same question"]' if messages[-1]["content"].startswith("Area:") else answer(messages)
@@ -215,7 +236,7 @@ def test_every_prompt_of_every_style_can_be_filled(style):
 
     slot = Slot("SP1", 3, "letter", "advice", "exception")
     slots = {**_slots(order(), slot, Subdomain("SP1", "work", "audits", ("Aria reports.",)), "an idea", 100), **NAMES}
-    slots |= dict.fromkeys(("spec", "count", "again", "clauses", "wanted", "draft", "critique", "query", "reply", "also"), "x")
+    slots |= dict.fromkeys(("spec", "count", "again", "clauses", "wanted", "draft", "critique", "query", "reply", "also", "document", "clause_ids", "fence"), "x")
     slots |= {"question_type": "direct", "question_type_means": "asks"}
     for bare in (False, True):
         prompts = prompts_of(style, bare_rules=bare)
