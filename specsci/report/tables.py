@@ -257,7 +257,7 @@ def _absorption(content: Ablation) -> Table:
         installed = f"{sum(bool(r['installed']) for r in rows)} of {len(rows)}"
         table.rows.append([spec, _before_after(rows, "own"), _before_after(rows, "control"), shown, installed])
     table.note = (
-        "Held-out: documents of the same grammar from another seed, those that are not in the corpus where there are enough. "
+        "Held-out: documents from where the corpus comes, by another draw, those that are not in the corpus where there are enough. "
         "Installed: they became easier by more than control text did (Welch interval over texts above 0). In (parentheses): "
         "over replicates. Every loss is per token: the gain is the difference of the columns before it."
     )

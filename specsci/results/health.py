@@ -18,6 +18,7 @@ from specsci.governance.retired import RETIRED, Retired, read_retired, retired_n
 from specsci.results.build import build
 from specsci.results.fill import damaged_files
 from specsci.results.imports import load_imports
+from specsci.results.requests_health import ledger_troubles
 from specsci.store.artifact import Store
 from specsci.store.fsck import clear, left_behind, open_up, readable_by_group
 
@@ -26,7 +27,7 @@ SCHEMA = Path(__file__).parent / "schema.sql"
 
 @dataclass(frozen=True)
 class Trouble:
-    """One thing that is wrong: `manifest`, `claim`, `lock`, `retirement`, `import`, `database`, `left behind` or `rights`."""
+    """One thing that is wrong: `manifest`, `claim`, `lock`, `retirement`, `import`, `requests`, `database`, `left behind` or `rights`."""
 
     kind: str
     place: str
@@ -45,6 +46,8 @@ def examine(store: Store, *, repair: bool = False) -> Iterator[Trouble]:
     for kind, place, _, what, hint in damaged_files(store):
         yield Trouble(kind, place, what, hint, _quarantine(store, kind, Path(place)) if repair else "")
     yield from _imports(store)
+    for place, what, hint in ledger_troubles(store):
+        yield Trouble("requests", place, what, hint)
     left = left_behind(store)
     if left:
         what = f"{len(left)} files or folders that killed processes left: {', '.join(p.name for p in left[:3])}"

@@ -213,6 +213,23 @@ def test_a_written_corpus_is_exported_with_who_wrote_it_and_what_it_cost(ran, tm
     assert origin["access"] == "public" and origin["source"].startswith("corpus ") and origin["rows"] > 10
 
 
+def test_the_doctor_looks_at_the_request_ledger(ran, tmp_path) -> None:
+    import sqlite3
+
+    store = tmp_path / "store"
+    shutil.copytree(ran, store)
+    assert harness.run("doctor", "--verify", "--store", store)[0] == 0
+    with sqlite3.connect(store / "requests.sqlite") as db:
+        db.execute("DELETE FROM requests WHERE digest IN (SELECT digest FROM requests WHERE state = 'ok' LIMIT 3)")
+    code, _, err = harness.run("doctor", "--repair", "--store", store)
+    assert code == 1 and "are not in the request ledger" in err and "from a backup" in err, err
+    for file in store.glob("requests.sqlite*"):
+        file.unlink()
+    (store / "requests.sqlite").write_bytes(b"SQLite format 3\0" + b"x" * 5000)
+    code, _, err = harness.run("doctor", "--repair", "--store", store)
+    assert code == 1 and "the request ledger is damaged" in err and (store / "requests.sqlite").exists(), "what was paid for is not moved"
+
+
 def test_no_key_is_in_any_file_of_the_store(ran, server) -> None:
     assert any(CANARY in h.get("authorization", "") for h in server.headers)
     code, _, _ = harness.run("report", "html", "--out", ran / "page.html", "--store", ran)
