@@ -11,6 +11,7 @@ from typing_extensions import override
 from specsci.core.errors import StepFailed, UserError
 from specsci.core.extras import need
 from specsci.generate.backend import Backend, Engine
+from specsci.generate.backends.hf.prefix import PrefixCache
 from specsci.generate.request import ModelRequest, Reply, Usage
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class HFEngine(Engine):
         engine = settings.engine
         self.device = engine.get("device") or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(settings.model, padding_side="left")
+            self.tokenizer = AutoTokenizer.from_pretrained(settings.model)
             self.model = AutoModelForCausalLM.from_pretrained(settings.model, dtype=engine.get("dtype", "auto"))
         except (OSError, ValueError) as error:
             raise UserError(f"the model '{settings.model}' cannot be loaded: {error}", hint="name a directory or a hub model") from error
@@ -39,6 +40,7 @@ class HFEngine(Engine):
             raise UserError(f"the tokenizer of '{settings.model}' has no chat template", hint="take a model that was tuned on chats")
         self.tokenizer.pad_token_id = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self._end
         self.model.to(self.device).eval()
+        self.prefixes = PrefixCache(self.model)
         self.batch = int(engine.get("batch_sequences", BATCH_SEQUENCES))
 
     @property
@@ -61,7 +63,9 @@ class HFEngine(Engine):
         prompts = [
             self.tokenizer.apply_chat_template(r.chat, add_generation_prompt=True, tokenize=False) for r in batch
         ]
-        given = self.tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False).to(self.device)
+        rows = self.tokenizer(prompts, add_special_tokens=False)["input_ids"]
+        shared, cache = self.prefixes.take(rows)
+        given = self._padded(rows, shared)
         width = given["input_ids"].shape[1]
         longest = max(r.max_tokens for r in batch)
         room = getattr(self.model.config, "max_position_embeddings", None)
@@ -72,10 +76,19 @@ class HFEngine(Engine):
         with torch.inference_mode():
             found = self.model.generate(
                 **given, max_new_tokens=most, do_sample=False, temperature=None, top_p=None, top_k=None,
-                logits_processor=LogitsProcessorList([chosen]), pad_token_id=self.tokenizer.pad_token_id,
+                logits_processor=LogitsProcessorList([chosen]), pad_token_id=self.tokenizer.pad_token_id, past_key_values=cache,
             )  # fmt: skip
-        for request, row, mask in zip(batch, found.tolist(), given["attention_mask"].tolist(), strict=True):
-            yield request.digest, self._reply(request, row[width:], sum(mask))
+        for request, row, prompt in zip(batch, found.tolist(), rows, strict=True):
+            yield request.digest, self._reply(request, row[width:], len(prompt))
+
+    def _padded(self, rows: list[list[int]], shared: int) -> dict[str, Any]:
+        """Prompts of one length: what they share, then padding, then the rest of each."""
+        import torch
+
+        longest, pad = max(map(len, rows)), self.tokenizer.pad_token_id
+        ids = [[*row[:shared], *[pad] * (longest - len(row)), *row[shared:]] for row in rows]
+        mask = [[*[1] * shared, *[0] * (longest - len(row)), *[1] * (len(row) - shared)] for row in rows]
+        return {name: torch.tensor(values, device=self.device) for name, values in (("input_ids", ids), ("attention_mask", mask))}
 
     def _reply(self, request: ModelRequest, made: list[int], prompt_tokens: int) -> Reply:
         ends = self.model.generation_config.eos_token_id
