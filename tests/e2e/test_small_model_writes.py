@@ -35,7 +35,7 @@ generators:
     residency: local
     max_tokens: 260
     params: {temperature: 0.8, top_p: 0.95}
-    engine: {batch_sequences: 8, dtype: bfloat16}
+    engine: {batch_sequences: 16, dtype: float32}
 corpora:
   default: {generator: writer, style: plain, outline: clauses, document_tokens: 120, hard_share: 0, attempts: 8, tokens: 1300}
 base_models:

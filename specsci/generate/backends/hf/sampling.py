@@ -13,10 +13,12 @@ import torch
 from transformers import LogitsProcessor
 
 SEED_DIGITS = 15
+CANDIDATES = 512
+"""Most likely tokens that are looked at first, before all are sorted."""
 
 
 class SeededSampling(LogitsProcessor):
-    """Adds each row's own noise to its scores; a row without a `temperature` above 0 stays as it is, and is decoded greedily."""
+    """Leaves each row the one token that it draws; a row without a `temperature` above 0 stays as it is, and is decoded greedily."""
 
     def __init__(self, digests: list[str], params: list[dict[str, Any]]) -> None:
         self.temperatures = [float(p.get("temperature", 1.0)) for p in params]
@@ -29,17 +31,25 @@ class SeededSampling(LogitsProcessor):
         for row, (temperature, top_p, draws) in enumerate(zip(self.temperatures, self.top_p, self.draws, strict=True)):
             if temperature <= 0:
                 continue
-            scaled = out[row] / temperature
-            if top_p < 1:
-                scaled = _within(scaled, top_p)
-            uniform = torch.rand(scaled.shape[-1], generator=draws, dtype=torch.float64)
+            values, tokens = _likely(out[row] / temperature, top_p)
+            uniform = torch.rand(len(values), generator=draws, dtype=torch.float64)
             noise = -torch.log(-torch.log(uniform.clamp_min(1e-300)))
-            out[row] = scaled + noise.to(scaled)
+            chosen = tokens[(values.double().cpu() + noise).argmax()]
+            out[row] = float("-inf")
+            out[row, chosen] = 0.0
         return out
 
 
-def _within(scores: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Scores with all tokens outside of the most likely `top_p` ruled out."""
-    ordered, order = torch.sort(scores, descending=True)
-    before = torch.cumsum(torch.softmax(ordered, -1), -1) - torch.softmax(ordered, -1)
-    return scores.masked_fill(torch.zeros_like(scores, dtype=torch.bool).scatter(0, order, before >= top_p), float("-inf"))
+def _likely(scores: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The scores of the most likely tokens that hold `top_p` of the probability, and the tokens, the likeliest first."""
+    if top_p >= 1:
+        return scores, torch.arange(len(scores), device=scores.device)
+    log_whole = torch.logsumexp(scores, -1)
+    for most in (min(CANDIDATES, len(scores)), len(scores)):
+        values, tokens = torch.topk(scores, most)
+        shares = torch.exp(values - log_whole)
+        reached = torch.cumsum(shares, -1)
+        if reached[-1] >= top_p:
+            break
+    kept = int((reached - shares < top_p).sum())
+    return values[:kept], tokens[:kept]
