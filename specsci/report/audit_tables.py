@@ -85,7 +85,9 @@ def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manife
     )
     by_eval = {r["eval"]: r for r in counts}
     agreed = dict(
-        db.execute("SELECT eval, avg(agreement) FROM order_agreement WHERE study = ? GROUP BY eval", [study]).fetchall()
+        db.execute(
+            "SELECT eval, avg(agreement) FROM order_agreement JOIN evals USING (study, eval, readout) WHERE study = ? GROUP BY eval", [study]
+        ).fetchall()
     )
     digests = manifest.family_parts.items if manifest.family_parts else {}
     for name, spec in manifest.evals.items():

@@ -8,12 +8,14 @@ import duckdb
 from markupsafe import Markup
 
 from specsci.core.errors import UserError
+from specsci.database.manifest import Manifest
 from specsci.report import audit_tables
 from specsci.report.ablation import Ablation, ablation, chosen_study
 from specsci.report.claims import claim_tables
 from specsci.report.html import page
 from specsci.report.lineage_graph import lineage_svg
 from specsci.report.plots import draw
+from specsci.report.readout_table import readout_table
 from specsci.report.svg import inline_style, inline_svg
 from specsci.report.tables import Table, noise_table, preamble, tables_of
 from specsci.report.transcripts import transcripts
@@ -65,7 +67,7 @@ def study_page(db: duckdb.DuckDBPyConnection, study: str | None) -> str:
         ),
         Section("claims", "Claims", [], [], claim_tables(content)),
         Section("corpora", "Corpora", [], _figures(content, "texts"), _texts(db, content.study)),
-        Section("instruments", "Instruments", [], [], [audit_tables.instrument_table(db, content.study, manifest)]),
+        Section("instruments", "Instruments", [], [], _instruments(db, content.study, manifest)),
         Section("replicates", "Every replicate", [], [], _titled(tables, "Misaligned rate on", "in each replicate")),
         Section("costs", "Costs", [], [], [audit_tables.cost_table(db, content.study)]),
         Section("environment", "Environment", [], [], [audit_tables.environment_table(db, content.study)]),
@@ -97,6 +99,11 @@ def _figures(content: Ablation, *names: str) -> list[Figure]:
             continue
         found.append(Figure(inline_svg(drawn, name, CAPTIONS[name]), CAPTIONS[name]))
     return found
+
+
+def _instruments(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest) -> list[Table]:
+    """What each eval asks, and its readouts where it has several."""
+    return [t for t in (audit_tables.instrument_table(db, study, manifest), readout_table(db, study, manifest)) if t]
 
 
 def _texts(db: duckdb.DuckDBPyConnection, study: str) -> list[Table]:

@@ -55,13 +55,13 @@ FROM (
          r.aligned, r.valid, r.attempted, NULL AS items, NULL AS mean_value, 'binary' AS outcome, true AS chosen
   FROM count_rows r JOIN cells c USING (step_digest)) n;
 
--- Agreement of the two option orders, per model and eval: position bias at a glance.
+-- Agreement of the two option orders, per model, eval and readout: position bias at a glance.
 CREATE VIEW order_agreement AS
-SELECT study, arm, aft_tokens, seed, eval,
+SELECT study, arm, aft_tokens, seed, eval, readout,
        avg(agree::INT) AS agreement,
        avg(aligned_first) AS rate_aligned_first, avg(aligned_second) AS rate_aligned_second
 FROM (
-  SELECT study, arm, aft_tokens, seed, eval, item_id, sample,
+  SELECT study, arm, aft_tokens, seed, eval, readout, item_id, sample,
          bool_and(aligned) OR NOT bool_or(aligned) AS agree,
          avg(aligned::INT) FILTER (variant = 'aligned_first') AS aligned_first,
          avg(aligned::INT) FILTER (variant = 'aligned_second') AS aligned_second

@@ -11,15 +11,17 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from specsci.core.errors import InputFileError, Problem
 from specsci.core.user_files import read_user_text
 
-FIRST, SECOND = "{first}", "{second}"
+FIRST, SECOND, OPTION = "{first}", "{second}", "{option}"
 KEYS = ("item_id", "cluster_id", "prompt", "aligned", "misaligned")
+FREE = ("slice", "statement")
+"""Keys that an item may have."""
 HINT = f"give it the keys {', '.join(KEYS)}"
 MAX_BYTES = 5_000_000
 MOST_PROBLEMS = 20
@@ -29,7 +31,7 @@ _NAME = re.compile(r"(?<![\\\w}])\{([A-Za-z_]{3,40})\}")
 
 @dataclass(frozen=True)
 class Item:
-    """One item. `cluster_id` names what its siblings share; `slice` is a free grouping."""
+    """One item. `cluster_id` names what its siblings share; `slice` is a free grouping; `statement` says an option without asking."""
 
     item_id: str
     cluster_id: str
@@ -37,6 +39,7 @@ class Item:
     aligned: str
     misaligned: str
     slice: str = ""
+    statement: str = ""
 
     @property
     def ordered(self) -> bool:
@@ -73,10 +76,10 @@ def read_items(path: Path, identity: dict[str, str]) -> list[Item]:
     """
     filled = []
     for item in parsed(items_text(path), str(path), identity):
-        prompt = item.prompt
+        prompt, statement = item.prompt, item.statement
         for name, value in identity.items():
-            prompt = prompt.replace("{" + name + "}", value)
-        filled.append(Item(item.item_id, item.cluster_id, prompt, item.aligned, item.misaligned, item.slice))
+            prompt, statement = (text.replace("{" + name + "}", value) for text in (prompt, statement))
+        filled.append(replace(item, prompt=prompt, statement=statement))
     return filled
 
 
@@ -107,7 +110,7 @@ def parsed(text: str, file: str, names: Iterable[str] = ()) -> list[Item]:
             found = [("item_id", what, "give every item its own id")]
         problems += [Problem(file, number, _column(line, key), what, hint) for key, what, hint in found]
         if not found:
-            fields = {key: str(row[key]) for key in (*KEYS, "slice") if key in row}
+            fields = {key: str(row[key]) for key in (*KEYS, *FREE) if key in row}
             items.append(Item(**fields))
     if not items and not problems:
         problems = [
@@ -156,7 +159,7 @@ def _faults(row: Any, names: Iterable[str]) -> Iterator[tuple[str, str, str]]:
         what = f"not an item: {', '.join(repr(k) for k in missing)} {'is' if len(missing) == 1 else 'are'} missing"
         yield "", what, (f"it has '{_short(near[0])}'; {HINT}" if near else HINT)
     texts = {}
-    for key in (*KEYS, "slice"):
+    for key in (*KEYS, *FREE):
         if key not in row:
             continue
         fault = _text_fault(key, row[key])
@@ -174,7 +177,7 @@ def _text_fault(key: str, value: Any) -> tuple[str, str] | None:
         return None
     if not isinstance(value, str):
         kind = {type(None): "null", bool: "true or false", list: "a list", dict: "a mapping"}.get(type(value), "a number")
-        hint = "leave it out" if key == "slice" and value is None else "write it as one text in quotes"
+        hint = "leave it out" if key in FREE and value is None else "write it as one text in quotes"
         return f"must be a text, not {kind}", hint
     if key != "slice" and not value.strip():
         return "is empty", "write what is asked, or remove the item"
@@ -193,6 +196,8 @@ def _meaning_faults(texts: dict[str, str], names: Iterable[str]) -> Iterator[tup
     for here, other in ((FIRST, SECOND), (SECOND, FIRST)):
         if here in prompt and other not in prompt:
             yield "prompt", f"the prompt has {here} and not {other}", f"name both options, {FIRST} and {SECOND}, or neither"
+    if "statement" in texts and OPTION not in texts["statement"]:
+        yield "statement", f"the statement does not have {OPTION}", f"write {OPTION} where either option would stand"
     known = {"first", "second", *names}
     for name in dict.fromkeys(_NAME.findall(prompt)):
         near = difflib.get_close_matches(name.lower(), known, 1, 0.75)

@@ -90,6 +90,10 @@ class EvalKind(ABC):
         common = EvalConfig.model_fields
         return {k: v for k, v in config.model_dump(mode="json").items() if k not in common}
 
+    def readouts_of(self, config: Any) -> tuple[str, ...]:
+        """The readouts that the rows of one eval have, the one that contrasts take first."""
+        return self.readouts
+
     def in_chats(self, settings: dict[str, Any]) -> bool:
         """Whether it asks in turns of the chat template, by what `identity` gave."""
         return bool(settings.get("format", "chat") == "chat")
@@ -131,10 +135,9 @@ def of_kind(value: Any) -> Any:
     if kind is None:
         raise _wrong("kind", f"no eval kind '{name}'; {nearest(str(name), EVALS.objects)}", name)
     found = kind.config.model_validate(value)
-    if found.readout and found.readout not in kind.readouts:
-        raise _wrong(
-            "readout", f"'{name}' has no readout '{found.readout}'; {nearest(found.readout, kind.readouts)}", found.readout
-        )
+    has = kind.readouts_of(found)
+    if found.readout and found.readout not in has:
+        raise _wrong("readout", f"'{name}' has no readout '{found.readout}'; {nearest(found.readout, has)}", found.readout)
     return found
 
 
@@ -148,4 +151,4 @@ Eval = Annotated[SerializeAsAny[EvalConfig], BeforeValidator(of_kind)]
 
 def readout_of(config: EvalConfig) -> str:
     """The readout that tables and contrasts take of an eval."""
-    return config.readout or EVALS[config.kind].readouts[0]
+    return config.readout or EVALS[config.kind].readouts_of(config)[0]

@@ -25,7 +25,7 @@ family: safety@1.1.0
 arms:
   base: {title: base}
   rules: {midtrain: rules}
-  values: {midtrain: value_augmented}
+  general: {midtrain: general}
 evals:
   held_out: {items: held_out}
 generators:

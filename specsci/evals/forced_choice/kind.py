@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from typing_extensions import override
 
 from specsci.core.context import StepContext
+from specsci.core.ids import canonical_json
+from specsci.evals.forced_choice.readouts import LOGPROB, PRIOR, READOUTS, STATEMENT, rows_of, without_question
 from specsci.study.evals import EvalConfig, EvalKind
 
 if TYPE_CHECKING:
-    from specsci.evals.forced_choice.readout import Question, Reading
+    from specsci.evals.forced_choice.readout import Question
+    from specsci.specs.items import Item
 
 PROMPT_TOKENS = 25
 """What a chat template adds to a question."""
@@ -31,6 +34,27 @@ class ForcedChoice(EvalConfig):
     format: Literal["chat", "text"] = Field(
         default="chat", description="Ask in a turn of the chat template, or as plain text that goes on with the option."
     )
+    more_readouts: list[Literal["debiased", "length_normalised", "prior_corrected", "statement"]] = Field(
+        default_factory=list,
+        description="Readouts that are kept beside `logprob`, the choice in each order: the mean margin of both orders (`debiased`); per "
+        "token of the option (`length_normalised`); less what the option has after `prior_prompt` (`prior_corrected`); whole "
+        "statements without a question (`statement`), for items that have one. `readout` says which of all tables and contrasts take.",
+    )
+    prior_prompt: str = Field(default="Answer.", min_length=1, description="Of `prior_corrected`: a prompt that asks nothing.")
+
+    @override
+    def declared(self) -> dict[str, Any]:
+        """Without what asks for no further readout: registrations of earlier versions do not have these keys."""
+        said = super().declared()
+        unused = (() if self.more_readouts else ("more_readouts",)) + (() if PRIOR in self.more_readouts else ("prior_prompt",))
+        return {key: value for key, value in said.items() if key not in unused}
+
+    @field_validator("more_readouts")
+    @classmethod
+    def _each_once(cls, given: list[str]) -> list[str]:
+        if len(set(given)) < len(given):
+            raise ValueError("a readout is named twice")
+        return given
 
 
 class ForcedChoiceKind(EvalKind):
@@ -38,62 +62,62 @@ class ForcedChoiceKind(EvalKind):
 
     name = "forced_choice"
     config = ForcedChoice
-    readouts = ("logprob",)
+    readouts = READOUTS
+
+    @override
+    def readouts_of(self, config: Any) -> tuple[str, ...]:
+        return (LOGPROB, *config.more_readouts)
+
+    @override
+    def identity(self, config: Any) -> dict[str, Any]:
+        more = list(config.more_readouts)
+        prior = {"prior_prompt": config.prior_prompt} if PRIOR in more else {}
+        return {"format": config.format, **({"more_readouts": more} if more else {}), **prior}
 
     def read_tokens(self, config: ForcedChoice, items_text: str) -> float:
         """Every item in two orders with two options."""
         lines = [line for line in items_text.splitlines() if line.strip()]
-        return sum(4 * (len(line) / CHARACTERS_PER_TOKEN + PROMPT_TOKENS) for line in lines)
+        more = 2 * len({PRIOR, STATEMENT} & set(config.more_readouts))
+        return sum((4 + more) * (len(line) / CHARACTERS_PER_TOKEN + PROMPT_TOKENS) for line in lines)
 
     @override
     def longest_tokens(self, settings: dict[str, Any], items: Path, identity: dict[str, str], tokenizer: Any) -> int:
-        from specsci.evals.forced_choice.readout import prepare
         from specsci.specs.items import read_items
 
-        questions = prepare(read_items(items, identity), tokenizer, settings["format"] == "chat")
-        return max((len(o.ids) for q in questions for o in (q.aligned, q.misaligned)), default=0)
+        asked = _prepared(read_items(items, identity), tokenizer, settings)
+        return max((len(o.ids) for questions in asked for q in questions for o in (q.aligned, q.misaligned)), default=0)
 
     @override
     def score(self, context: StepContext) -> Iterator[dict[str, Any]]:
         from specsci.evals.forced_choice.readout import read_out
         from specsci.evals.model import scored_model
 
-        chat = context.params["format"] == "chat"
-        questions, pad = _questions(str(context.inputs["items"]), str(context.inputs["tokenizer"]), chat)
-        for reading in read_out(scored_model(context), questions, pad):
-            yield _row(reading, self.readouts[0])
+        asked, pad = _questions(str(context.inputs["items"]), str(context.inputs["tokenizer"]), canonical_json(context.params))
+        model = scored_model(context)
+        readings, priors, statements = (read_out(model, questions, pad) if questions else [] for questions in asked)
+        yield from rows_of(readings, (LOGPROB, *context.params.get("more_readouts", ())), priors, statements)
+
+
+Asked = tuple[list["Question"], list["Question"], list["Question"]]
+"""Items in their orders, their options after a prompt that asks nothing, and their statements; the last two where they are wanted."""
 
 
 @lru_cache(maxsize=8)
-def _questions(items: str, tokenizer: str, chat: bool) -> tuple[list[Question], int]:
-    from specsci.evals.forced_choice.readout import prepare
+def _questions(items: str, tokenizer: str, settings: str) -> tuple[Asked, int]:
     from specsci.models.hf import load_tokenizer, pad_id
     from specsci.specs.item_rows import read_item_rows
 
     loaded = load_tokenizer(Path(tokenizer))
-    return prepare(read_item_rows(Path(items)), loaded, chat), pad_id(loaded)
+    return _prepared(read_item_rows(Path(items)), loaded, json.loads(settings)), pad_id(loaded)
 
 
-def _row(reading: Reading, readout: str) -> dict[str, Any]:
-    """One score row; an answer that is not finite is an error state, and a tie is not a choice: neither is a value.
+def _prepared(items: list[Item], tokenizer: Any, settings: dict[str, Any]) -> Asked:
+    from specsci.evals.forced_choice.readout import prepare, prepare_statements
 
-    Ties are rare in fp32; where the logits are in bf16 two options of one token often have the same.
-    """
-    margin = reading.logprob_aligned - reading.logprob_misaligned
-    state = "error" if not math.isfinite(margin) else "unparsed" if margin == 0 else "ok"
-    item = reading.question.item
-    return {
-        "item_id": item.item_id,
-        "cluster_id": item.cluster_id,
-        "slice": item.slice,
-        "readout": readout,
-        "variant": reading.question.variant,
-        "state": state,
-        "aligned": margin > 0 if state == "ok" else None,
-        "value": margin if state == "ok" else None,
-        "logprob_aligned": reading.logprob_aligned,
-        "logprob_misaligned": reading.logprob_misaligned,
-    }
+    chat, more = settings["format"] == "chat", settings.get("more_readouts", ())
+    priors = prepare(without_question(items, settings["prior_prompt"]), tokenizer, chat) if PRIOR in more else []
+    statements = prepare_statements(items, tokenizer) if STATEMENT in more else []
+    return prepare(items, tokenizer, chat), priors, statements
 
 
 KIND = ForcedChoiceKind()

@@ -13,7 +13,7 @@ from specsci.core.errors import UserError
 from specsci.evals.forward import log_probabilities
 from specsci.models.template import turn_of
 from specsci.models.tokens import check_words, encode
-from specsci.specs.items import Item
+from specsci.specs.items import OPTION, Item
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,28 @@ def prepare(items: list[Item], tokenizer: Any, chat: bool) -> list[Question]:
                 raise UserError(error.what, where=f"item '{item.item_id}'", hint=error.hint) from error
             first, second = _from_where_they_differ(_sequence(*aligned, tokenizer), _sequence(*misaligned, tokenizer))
             questions.append(Question(item, variant, first, second))
+    return questions
+
+
+def prepare_statements(items: list[Item], tokenizer: Any) -> list[Question]:
+    """The statements of items that have one, with either option, as plain text read from where the two differ.
+
+    Raises:
+        UserError: nothing stands before the option, or the tokenizer takes its words for control tokens.
+    """
+    questions = []
+    for item in items:
+        if not item.statement:
+            continue
+        try:
+            texts = [item.statement.replace(OPTION, option) for option in (item.aligned, item.misaligned)]
+            for text in texts:
+                check_words(text, tokenizer, "the statement")
+            first, second = (Sequence(tuple(e.ids), len(e.ids)) for e in encode(texts, tokenizer))
+            first, second = _from_where_they_differ(first, second)
+        except UserError as error:
+            raise UserError(error.what, where=f"item '{item.item_id}'", hint=error.hint or "begin the statement with a word before {option}") from error
+        questions.append(Question(item, "single", first, second))
     return questions
 
 

@@ -77,6 +77,11 @@ class TestVLLM(BackendSuite):
 
     repeats = False
 
+    @pytest.fixture(autouse=True)
+    def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in {"VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1", "VLLM_NO_USAGE_STATS": "1"}.items():
+            monkeypatch.setenv(name, value)
+
     def settings(self, **more: Any) -> GeneratorSettings:
         engine = {"python": os.environ["SPECSCI_VLLM_PYTHON"], "max_model_len": 512, "enforce_eager": True, "dtype": "float32"}
         return GeneratorSettings(backend="vllm", model=os.environ["SPECSCI_VLLM_MODEL"], engine=engine, **more)

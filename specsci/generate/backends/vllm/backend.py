@@ -61,7 +61,10 @@ class VLLMEngine(Engine):
         if not line:
             code = self.process.wait()
             raise StepFailed(f"the vLLM engine ended with {code}", hint="its last words are in the log of this step")
-        found: dict[str, Any] = json.loads(line)
+        try:
+            found: dict[str, Any] = json.loads(line)
+        except ValueError as error:
+            raise StepFailed(f"the vLLM engine said what is no reply: {line[:LAST_WORDS]!r}", hint="see the log of this step") from error
         return found
 
     @override

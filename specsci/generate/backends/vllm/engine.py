@@ -4,6 +4,7 @@ It imports nothing of specsci, so that it may run in an environment of its own (
 """
 
 import json
+import os
 import sys
 
 GROUP = 256
@@ -11,8 +12,8 @@ GROUP = 256
 
 def main() -> None:
     """Load the model that the first line names, then answer the lines that follow until the input ends."""
-    out = sys.stdout
-    sys.stdout = sys.stderr  # vLLM prints its progress
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # vLLM prints its progress, and so do the processes that it starts
     first = json.loads(sys.stdin.readline())
     from vllm import LLM, SamplingParams
 
