@@ -33,7 +33,7 @@ STATES: tuple[str, ...] = ("ok", "refused", "unparsed", "truncated", "error", "n
 
 
 def write_scores(folder: Path, rows: Iterable[dict[str, Any]], *, binary: bool) -> dict[str, int]:
-    """Write score rows; returns the counts `attempted`, `valid` and `aligned` for the step's record.
+    """Write score rows; returns the counts `attempted`, `valid` and `aligned` of the first readout for the step's record.
 
     Raises:
         StepFailed: a row is none: an unknown column or state, an answer that is not an answer, or two rows of one question.
@@ -44,8 +44,9 @@ def write_scores(folder: Path, rows: Iterable[dict[str, Any]], *, binary: bool) 
         twice = next(k for k in keys if keys.count(k) > 1)
         raise StepFailed(f"two score rows of one question: {twice}", hint="give repeats another `sample`")
     pq.write_table(pa.Table.from_pylist(kept, ROWS), folder / SCORES)
-    valid = [r for r in kept if r["state"] == "ok"]
-    counts = {"attempted": len(kept), "valid": len(valid)}
+    first = [r for r in kept if r["readout"] == kept[0]["readout"]]
+    valid = [r for r in first if r["state"] == "ok"]
+    counts = {"attempted": len(first), "valid": len(valid)}
     return {**counts, "aligned": sum(bool(r["aligned"]) for r in valid)} if binary else counts
 
 

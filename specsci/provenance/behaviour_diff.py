@@ -22,7 +22,10 @@ from specsci.store.artifact import Store
 _DOCUMENTS = f"""SELECT unit_id, clause_id, count(*) AS documents, sum(tokens)::BIGINT AS tokens, any_value(text) AS sample
   FROM {SOURCE} WHERE unit_id IN (SELECT unnest($units)) GROUP BY ALL ORDER BY clause_id, unit_id"""
 _ROWS = f"""SELECT c.side, c.pair, s.item_id, s.cluster_id, s.variant, s.aligned, s.value
-  FROM {SOURCE} s JOIN cells c ON c.file = s.filename WHERE s.state = 'ok'"""
+  FROM {SOURCE} s JOIN cells c ON c.file = s.filename
+  JOIN (SELECT filename, coalesce(any_value(readout) FILTER (readout = 'logprob'), min(readout)) AS readout FROM {SOURCE} GROUP BY 1) taken
+    ON taken.filename = s.filename AND taken.readout = s.readout
+  WHERE s.state = 'ok'"""
 _MOVED = f"""WITH rows AS ({_ROWS}),
   sides AS (SELECT pair, item_id, any_value(cluster_id) AS cluster_id,
        avg(aligned::INT) FILTER (side = 'a') AS a, avg(aligned::INT) FILTER (side = 'b') AS b,

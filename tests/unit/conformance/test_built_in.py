@@ -35,6 +35,15 @@ class TestForcedChoiceOfTexts(EvalKindSuite):
     settings: ClassVar = {"items": "capability", "format": "text"}
 
 
+class TestForcedChoiceInSeveralReadouts(EvalKindSuite):
+    kind = FORCED_CHOICE
+    settings: ClassVar = {
+        "items": "held_out",
+        "more_readouts": ["debiased", "length_normalised", "prior_corrected", "statement"],
+        "readout": "debiased",
+    }
+
+
 class TestMicrolab(ModelSourceSuite):
     source, name = SOURCES["microlab:"], "microlab:conduct/1"
 
