@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -162,10 +163,16 @@ def _cells(plan: Plan) -> list[Cell]:
                 step_digest=scored.digest,
                 model_digest=plan.models[name, replicate.seed, budget],
                 items_digest=plan.steps[scored.digest].inputs.get("items"),
+                **_samples(plan.steps[scored.digest].inputs),
                 spec_digest=plan.specs.get((arm.msm_spec or "", replicate.seed)),
             )
         )
     return cells
+
+
+def _samples(inputs: Mapping[str, str]) -> dict[str, str]:
+    """Where a cell's answers in words are; nothing for a cell without."""
+    return {"samples_digest": inputs["samples"]} if "samples" in inputs else {}
 
 
 def _contrasts(study: Study) -> list[Contrast]:

@@ -38,6 +38,7 @@ class Cell(Part):
     step_digest: str
     model_digest: str | None
     items_digest: str | None = None
+    samples_digest: str | None = None
     spec_digest: str | None = None
 
 

@@ -12,7 +12,14 @@ SCORES = Rows(
 )
 LOSSES = Rows("nll.parquet", "probe_rows", "r.row, r.tokens, r.nll")
 
+SAMPLES = Rows(
+    "samples.parquet",
+    "sample_rows",
+    "r.item_id, r.cluster_id, r.variant, r.sample, r.prompt, r.reply, r.state, r.input_tokens, r.output_tokens",
+)
+
 PROBE = StepKind("probe", "specsci.evals.probe:run_probe", needs=frozenset({TORCH}), rows=LOSSES, timed=True)
+SAMPLE = StepKind("sample", "specsci.evals.steps:run_sample", needs=frozenset({TORCH}), rows=SAMPLES, timed=True)
 SCORE = StepKind("score", "specsci.evals.steps:run_score", needs=frozenset({TORCH}), rows=SCORES, timed=True)
 BAR = StepKind("bar", "specsci.evals.bar:run_bar")
-KINDS = (PROBE, SCORE, BAR)
+KINDS = (PROBE, SAMPLE, SCORE, BAR)

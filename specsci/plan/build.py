@@ -174,8 +174,18 @@ class _Builder:
         align = self.plan.steps[model] if model else None
         if align is not None and "chain" in align.params:
             params["chain"], inputs["below"] = align.params["chain"], align.inputs["model"]
-        label = f"score {cell.arm} at {cell.aft_tokens:,} tokens on {name}, replicate {cell.replicate.seed}"
-        step = Step(kind.step, params, inputs, label, self.texts.family_runtime())
+        at = f"{cell.arm} at {cell.aft_tokens:,} tokens on {name}, replicate {cell.replicate.seed}"
+        if kind.sampled:
+            inputs["samples"] = self._sample(cell, name, {**params, **kind.sampling(spec)}, inputs, f"answers of {at}")
+            step = Step(kind.step, params, inputs, f"score {at}", self.texts.family_runtime())
+            return self.plan.add(self.cost.small(step))
+        step = Step(kind.step, params, inputs, f"score {at}", self.texts.family_runtime())
+        return self.plan.add(self.cost.read(step, self._read_tokens[name], self._size(cell.replicate)[0]))
+
+    def _sample(self, cell: Cell, name: str, params: dict[str, Any], inputs: dict[str, str], label: str) -> str:
+        """The step that draws a model's answers in words; how they are read is no part of it."""
+        asked = {key: value for key, value in params.items() if key != "version"}
+        step = Step("sample", asked, dict(inputs), label, self.texts.family_runtime())
         return self.plan.add(self.cost.read(step, self._read_tokens[name], self._size(cell.replicate)[0]))
 
     def _tokens_of(self, spec: EvalConfig) -> float:

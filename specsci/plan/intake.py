@@ -14,7 +14,7 @@ from specsci.sources.examine import AskedItems, Use, examine, files_of
 from specsci.sources.files import inside
 from specsci.sources.identity import is_text_file
 from specsci.sources.text_files import read_passages, role_orders
-from specsci.study.evals import EVALS
+from specsci.study.evals import EVALS, EvalConfig
 from specsci.study.schema import BASE_PRETRAINING, Replicate
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _use(plan: Plan, name: str) -> Use:
     files = {e.items: plan.loaded.family.items_file(e.items) for e in study.evals.values() if e.items}
     asked = tuple(
         AskedItems(
-            n, str(files[e.items].resolve()), file_sha256(files[e.items]), identity, e.kind, EVALS[e.kind].identity(e)
+            n, str(files[e.items].resolve()), file_sha256(files[e.items]), identity, e.kind, _settings(e)
         )
         for n, e in study.evals.items()
         if e.items
@@ -72,6 +72,12 @@ def _use(plan: Plan, name: str) -> Use:
     for path, _, called in chats:
         orders |= dict.fromkeys(role_orders(read_passages(Path(path), called, "conversations")))
     return Use(texts, tuple(orders), asked, any(EVALS[a.kind].in_chats(a.settings) for a in asked), chats)
+
+
+def _settings(spec: EvalConfig) -> dict[str, Any]:
+    """What decides how long questions and answers are, and whether they are asked in chats."""
+    kind = EVALS[spec.kind]
+    return {**kind.identity(spec), **kind.sampling(spec)}
 
 
 def _chats(plan: Plan) -> tuple[tuple[str, str, str], ...]:

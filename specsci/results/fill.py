@@ -129,6 +129,7 @@ def _at(record: Record, path: str) -> str | None:
 
 _CELL = (
     "arm", "base_model", "msm_spec", "aft_spec", "aft_tokens", "midtrain_tokens", "seed", "eval", "step_digest", "items_digest",
+    "samples_digest",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ CREATE TABLE arms (
   aft_tokens BIGINT, midtrain_tokens BIGINT, model_digest VARCHAR);
 CREATE TABLE cells (
   study VARCHAR, arm VARCHAR, base_model VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR, aft_tokens BIGINT,
-  midtrain_tokens BIGINT, seed BIGINT, eval VARCHAR, step_digest VARCHAR, items_digest VARCHAR);
+  midtrain_tokens BIGINT, seed BIGINT, eval VARCHAR, step_digest VARCHAR, items_digest VARCHAR, samples_digest VARCHAR);
 -- What an eval's answers are (binary, ordinal, rate), and the readout that tables and contrasts take where it has several.
 CREATE TABLE evals (
   study VARCHAR, eval VARCHAR, kind VARCHAR, role VARCHAR, items VARCHAR, outcome VARCHAR, readout VARCHAR, readouts VARCHAR[]);
@@ -15,6 +15,10 @@ CREATE TABLE evals (
 CREATE TABLE score_rows (
   step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, readout VARCHAR, variant VARCHAR, sample BIGINT, state VARCHAR,
   aligned BOOLEAN, value DOUBLE, slice VARCHAR, logprob_aligned DOUBLE, logprob_misaligned DOUBLE);
+-- Answers in words, by the step that holds them; the view `transcripts` says of which cell.
+CREATE TABLE sample_rows (
+  step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, variant VARCHAR, sample BIGINT, prompt VARCHAR, reply VARCHAR, state VARCHAR,
+  input_tokens BIGINT, output_tokens BIGINT);
 -- Cells of imported studies of which only counts are known.
 CREATE TABLE count_rows (step_digest VARCHAR, aligned BIGINT, valid BIGINT, attempted BIGINT);
 -- Items as they were asked, by the step that holds them; the view `items` says of which study and eval.

@@ -24,6 +24,12 @@ CREATE VIEW items AS
 SELECT DISTINCT c.study, c.eval, i.item_id, i.cluster_id, i.slice, i.prompt, i.aligned, i.misaligned
 FROM item_rows i JOIN cells c ON c.items_digest = i.step_digest;
 
+-- What models said in words: the prompt as it was sent, the reply with its reasoning, and how it ended.
+CREATE VIEW transcripts AS
+SELECT c.study, c.arm, c.base_model, c.msm_spec, c.aft_spec, c.aft_tokens, c.seed, c.eval, s.item_id, s.cluster_id, s.variant, s.sample,
+       s.prompt, s.reply, s.state, s.input_tokens, s.output_tokens, s.step_digest
+FROM sample_rows s JOIN cells c ON c.samples_digest = s.step_digest;
+
 -- Counted once, so that no table or contrast goes over every answer again.
 CREATE TABLE answer_counts AS
 SELECT step_digest, readout,

@@ -75,6 +75,7 @@ class EvalKind(ABC):
         outcome: what an answer is.
         readouts: the names that its rows have as `readout`, the one that contrasts take first.
         step: the kind of step that scores; `score` calls `score` below.
+        sampled: whether the model's answers are drawn in a step of their own, by `sample`; `score` then reads them, and asks no model.
         version: bumped by hand when the code changes what it computes; the bump asks every model again.
     """
 
@@ -83,12 +84,21 @@ class EvalKind(ABC):
     outcome: ClassVar[Outcome] = "binary"
     readouts: ClassVar[tuple[str, ...]]
     step: ClassVar[str] = "score"
+    sampled: ClassVar[bool] = False
     version: ClassVar[int] = 1
 
     def identity(self, config: Any) -> dict[str, Any]:
         """The settings that decide a score: params of its step beside the items, the model and the tokenizer."""
         common = EvalConfig.model_fields
         return {k: v for k, v in config.model_dump(mode="json").items() if k not in common}
+
+    def sampling(self, config: Any) -> dict[str, Any]:
+        """Of a kind that is `sampled`: the settings that decide an answer; `identity` has those that decide how it is read."""
+        return {}
+
+    def sample(self, context: StepContext) -> Iterable[dict[str, Any]]:
+        """Of a kind that is `sampled`: the answers of one model, columns of `specsci.evals.samples.ROWS`."""
+        raise NotImplementedError(f"answers of '{self.name}' are not sampled")
 
     def readouts_of(self, config: Any) -> tuple[str, ...]:
         """The readouts that the rows of one eval have, the one that contrasts take first."""
@@ -120,7 +130,7 @@ class EvalKind(ABC):
 
 
 EVALS: Registry[EvalKind] = Registry(
-    "specsci.evals", "eval kind", ("specsci.evals.forced_choice.kind:KIND",), lambda kind: kind.name, EvalKind
+    "specsci.evals", "eval kind", ("specsci.evals.forced_choice.kind:KIND", "specsci.evals.generated_choice.kind:KIND"), lambda kind: kind.name, EvalKind
 )
 
 

@@ -89,7 +89,7 @@ def test_a_small_model_writes_and_another_learns(model, tmp_path) -> None:
         assert record["usage"]["usd"] == 0
     with duckdb.connect(str(store / "results.duckdb"), read_only=True) as db:
         places = db.execute("SELECT DISTINCT computed_in, backend FROM requests").fetchall()
-        absorbed = db.execute("SELECT msm_spec, gain, installed FROM absorption").fetchall() if _has(db, "absorption") else []
+        absorbed = db.execute("SELECT msm_spec, gain_nats, installed FROM absorption").fetchall() if _has(db, "absorption") else []
     assert places == [("local", "hf")]
     print(json.dumps({"lost": {k: r["lost"] for k, r in written.items()}, "absorbed": absorbed}, default=str))
     code, out, _ = harness.run("corpus", "audit", "--store", store)

@@ -1,0 +1,1 @@
+"""Generated choice: a model answers a choice in its own words."""

@@ -1,0 +1,122 @@
+"""Answers in words by the model that a step reads out: batched, each by its own draw, whatever shares its batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from specsci.core.context import StepContext
+from specsci.core.errors import StepFailed
+from specsci.core.ids import digest
+from specsci.models.template import render
+from specsci.models.tokens import check_words, encode
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question in one order, and the number of its answer."""
+
+    item_id: str
+    cluster_id: str
+    variant: str
+    sample: int
+    question: str
+
+
+def prompt_ids(questions: Sequence[str], tokenizer: Any) -> list[tuple[int, ...]]:
+    """The token ids of questions up to where the assistant begins to answer."""
+    for question in questions:
+        check_words(question, tokenizer, "the question")
+    texts = [render([{"role": "user", "content": q}], tokenizer, answer=True) for q in questions]
+    return [tuple(found.ids) for found in encode(texts, tokenizer)]
+
+
+def answers(context: StepContext, asked: Sequence[Asked]) -> Iterator[dict[str, Any]]:
+    """Rows of `specsci.evals.samples.ROWS`, in the order of `asked`.
+
+    Raises:
+        StepFailed: a question leaves no room for an answer.
+    """
+    from specsci.evals.model import scored_model
+    from specsci.models.hf import load_tokenizer, pad_id
+
+    params = context.params
+    tokenizer, model = load_tokenizer(Path(context.inputs["tokenizer"])), scored_model(context)
+    prompts = prompt_ids([a.question for a in asked], tokenizer)
+    _check_room(model, prompts, params["max_tokens"])
+    stops, pad = _stops(model, tokenizer), pad_id(tokenizer)
+    order = sorted(range(len(asked)), key=lambda n: (len(prompts[n]), prompts[n], n))
+    found: dict[int, dict[str, Any]] = {}
+    same: dict[tuple[Any, ...], int] = {}
+    for n in order:  # greedy answers to one prompt are one answer
+        key = (prompts[n], asked[n].sample if params["temperature"] else 0)
+        same.setdefault(key, n)
+    drawn = [n for n in order if same[prompts[n], asked[n].sample if params["temperature"] else 0] == n]
+    for start in range(0, len(drawn), BATCH):
+        batch = drawn[start : start + BATCH]
+        for n, made in zip(batch, _generate(model, [prompts[i] for i in batch], [_seed(asked[i]) for i in batch], params, stops, pad), strict=True):
+            found[n] = _row(asked[n], prompts[n], made, stops, tokenizer, params["max_tokens"])
+        context.progress(min(start + BATCH, len(drawn)), len(drawn))
+    for n, one in enumerate(asked):
+        first = same[prompts[n], one.sample if params["temperature"] else 0]
+        yield {**found[first], "item_id": one.item_id, "cluster_id": one.cluster_id, "variant": one.variant, "sample": one.sample}
+
+
+def _seed(asked: Asked) -> str:
+    """What an answer is drawn by: the same question of another model has the same noise."""
+    return digest({"item": asked.item_id, "variant": asked.variant, "sample": asked.sample, "question": asked.question})
+
+
+def _check_room(model: Any, prompts: Sequence[tuple[int, ...]], max_tokens: int) -> None:
+    room = getattr(model.config, "max_position_embeddings", None)
+    longest = max(map(len, prompts), default=0)
+    if room is not None and longest + max_tokens > room:
+        raise StepFailed(
+            f"a question of {longest:,} tokens and an answer of {max_tokens:,} do not fit into {room:,} positions", hint="lower max_tokens"
+        )
+
+
+def _stops(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end an answer: the model's own, and the tokenizer's end of text."""
+    told = getattr(model.generation_config, "eos_token_id", None)
+    own = told if isinstance(told, list) else [told]
+    return frozenset(int(t) for t in (*own, tokenizer.eos_token_id) if t is not None)
+
+
+def _generate(
+    model: Any, prompts: Sequence[tuple[int, ...]], seeds: Sequence[str], params: dict[str, Any], stops: frozenset[int], pad: int
+) -> list[list[int]]:
+    """The tokens of each answer, the token that ended it included."""
+    import torch
+    from transformers import LogitsProcessorList
+
+    from specsci.evals.forward import padded
+    from specsci.generate.backends.hf.sampling import SeededSampling
+
+    device = next(model.parameters()).device
+    ids, mask = padded(list(prompts), pad, left=True)
+    drawn = {"temperature": params["temperature"], "top_p": params.get("top_p", 1.0)}
+    with torch.inference_mode():
+        out = model.generate(
+            input_ids=ids.to(device), attention_mask=mask.to(device), max_new_tokens=params["max_tokens"], do_sample=False, use_cache=True,
+            temperature=None, top_p=None, top_k=None, pad_token_id=pad, eos_token_id=sorted(stops),
+            logits_processor=LogitsProcessorList([SeededSampling(list(seeds), [drawn] * len(prompts))]),
+        )  # fmt: skip
+    rows: list[list[int]] = out[:, ids.shape[1] :].tolist()
+    return rows
+
+
+def _row(asked: Asked, prompt: tuple[int, ...], made: list[int], stops: frozenset[int], tokenizer: Any, max_tokens: int) -> dict[str, Any]:
+    at = next((n for n, token in enumerate(made) if token in stops), None)
+    kept = made if at is None else made[:at]
+    return {
+        "prompt": tokenizer.decode(list(prompt), skip_special_tokens=False),
+        "reply": tokenizer.decode(kept, skip_special_tokens=True).strip(),
+        "state": "truncated" if at is None else "ok",
+        "input_tokens": len(prompt),
+        "output_tokens": len(kept) + (at is not None),
+    }
