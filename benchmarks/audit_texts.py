@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 
@@ -14,6 +15,7 @@ from specsci.study.audit import AuditSettings
 DOCUMENTS, CHARACTERS, PLANTED = 13_000, 3_000, 300
 PEER_DOCUMENTS = 1_300
 LEAST, GOAL_S = 20.0, 5.0
+TURNS = 4
 
 
 def _texts() -> tuple[list[str], int]:
@@ -52,16 +54,17 @@ def _peer_s(texts: list[str]) -> float:
 
 
 def run(options: Options) -> Result:
-    """Ours is the better of two; every planted copy must be found."""
+    """The best of some turns each, in turn; every planted copy must be found."""
     texts, planted = _texts()
-    took = []
-    for _ in range(2):
-        begin = time.perf_counter()
-        found = duplicates(WordRows.of(texts))
-        took.append(time.perf_counter() - begin)
-    if found.near != planted:
-        raise RuntimeError(f"{found.near} near copies were found; {planted} were planted")
-    peer, ours = _peer_s(texts), min(took)
+    ours, peer = math.inf, math.inf
+    for _ in range(TURNS):
+        for _ in range(3):
+            begin = time.perf_counter()
+            found = duplicates(WordRows.of(texts))
+            ours = min(ours, time.perf_counter() - begin)
+        if found.near != planted:
+            raise RuntimeError(f"{found.near} near copies were found; {planted} were planted")
+        peer = min(peer, _peer_s(texts))
     begin = time.perf_counter()
     examine(TextSet("corpus.rules", texts), AuditSettings(), {"model_name": "Aria"}, [], {})
     whole = time.perf_counter() - begin

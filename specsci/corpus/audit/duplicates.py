@@ -7,6 +7,7 @@ values such a pair is a candidate with a probability of 1 - 5e-8.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -55,11 +56,18 @@ def duplicates(rows: WordRows, shingle_words: int = SHINGLE_WORDS) -> Duplicates
 
 
 def _exact(rows: WordRows) -> np.ndarray:
-    first: dict[bytes, int] = {}
+    """For every text the first one with the same words; words are compared where their sums are equal."""
     out = np.arange(len(rows))
-    for i in range(len(rows)):
-        key = rows.ids[rows.starts[i] : rows.starts[i + 1]].tobytes()
-        out[i] = first.setdefault(key, i)
+    if not len(rows.ids):
+        out[:] = 0
+        return out
+    padded = np.append(rows.ids, np.uint64(0))  # so that an empty text at the end has a place to sum from
+    sums = np.add.reduceat(padded, rows.starts[:-1])
+    sums[rows.lengths == 0] = 0
+    for group in _groups(sums):
+        first: dict[bytes, int] = {}
+        for i in group.tolist():
+            out[i] = first.setdefault(rows.ids[rows.starts[i] : rows.starts[i + 1]].tobytes(), i)
     return out
 
 
@@ -72,10 +80,12 @@ def _near(hashed: np.ndarray, starts: np.ndarray, exact: np.ndarray) -> np.ndarr
     alone = np.flatnonzero((exact == np.arange(texts)) & (np.diff(starts) > 0))
     if len(alone) < 2:
         return out
-    flat = np.concatenate([hashed[starts[i] : starts[i + 1]] for i in alone])
-    offsets = np.concatenate([[0], np.cumsum(np.diff(starts)[alone])]).astype(np.uint64)
+    runs = np.diff(starts)
+    flat = hashed if len(alone) == texts else hashed[np.repeat(np.isin(np.arange(texts), alone), runs)]
+    offsets = np.concatenate([[0], np.cumsum(runs[alone])]).astype(np.uint64)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, PERMUTATIONS, SEED)
-    signatures = np.asarray(matrix.to_rows(), dtype=np.uint64).reshape(len(alone), BANDS, PERMUTATIONS // BANDS)
+    values = np.fromiter(chain.from_iterable(matrix.to_rows()), dtype=np.uint64, count=len(alone) * PERMUTATIONS)
+    signatures = values.reshape(len(alone), BANDS, PERMUTATIONS // BANDS)
     multipliers = np.uint64(2) * np.arange(PERMUTATIONS // BANDS, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     keys = (signatures * multipliers).sum(axis=2, dtype=np.uint64)
     seen: set[tuple[int, int]] = set()
@@ -97,11 +107,11 @@ def _near(hashed: np.ndarray, starts: np.ndarray, exact: np.ndarray) -> np.ndarr
 
 def _groups(keys: np.ndarray) -> list[np.ndarray]:
     """Rows that share a key, at least two each, in order."""
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     ordered = keys[order]
     edges = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]]))
     sizes = np.diff(edges)
-    return [order[edges[i] : edges[i + 1]] for i in np.flatnonzero(sizes > 1)]
+    return [np.sort(order[edges[i] : edges[i + 1]]) for i in np.flatnonzero(sizes > 1)]
 
 
 def _jaccard(hashed: np.ndarray, starts: np.ndarray, one: int, two: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,7 +14,10 @@ _BASE = 0xD1342543DE82EF95
 _SPACE = 32
 _TABLE = bytes(b if b >= 128 or chr(b).isalnum() or b in b"'_" else _SPACE for b in range(256))
 _QUOTES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u201c": " ", "\u201d": " ", "\u2013": " ", "\u2014": " ", "\u2026": " ", "\u00a0": " "})
-CHUNK_BYTES = 2_000_000
+CHUNK_BYTES = 120_000
+"""Of texts that are numbered at once: so few that what is worked on stays in the cache."""
+
+BLOCK_WORDS = 32_768
 
 
 def plain(text: str) -> bytes:
@@ -34,18 +37,8 @@ class WordRows:
     @classmethod
     def of(cls, texts: Sequence[str]) -> WordRows:
         """Number the words of texts."""
-        ids: list[np.ndarray] = []
-        counts: list[np.ndarray] = []
-        part: list[bytes] = []
-        size = 0
-        for number, text in enumerate(texts):
-            part.append(plain(text))
-            size += len(part[-1]) + 1
-            if size >= CHUNK_BYTES or number == len(texts) - 1:
-                found, each = _numbered(part)
-                ids.append(found)
-                counts.append(each)
-                part, size = [], 0
+        done = [_numbered(part) for part in _parts(texts)]
+        ids, counts = [found for found, _ in done], [each for _, each in done]
         none = np.zeros(0, dtype=np.uint64)
         starts = np.concatenate([[0], np.cumsum(np.concatenate(counts) if counts else np.zeros(0, dtype=np.int64))])
         return cls(np.concatenate(ids) if ids else none, starts.astype(np.int64))
@@ -67,13 +60,19 @@ class WordRows:
         mixed = (self.ids + np.uint64(1)) * _MIX
         mixed ^= mixed >> np.uint64(29)
         hashed = mixed.copy()
-        for step in range(1, min(size, words)):
-            hashed[: words - step] *= _PRIME
-            hashed[: words - step] += mixed[step:]
+        for begin in range(0, words, BLOCK_WORDS):
+            block = hashed[begin : begin + BLOCK_WORDS]
+            for step in range(1, min(size, words - begin)):
+                more = mixed[begin + step : begin + step + len(block)]
+                block[: len(more)] *= _PRIME
+                block[: len(more)] += more
         runs = np.where(lengths >= size, lengths - size + 1, np.minimum(lengths, 1))
         starts = np.concatenate([[0], np.cumsum(runs)]).astype(np.int64)
-        place = np.arange(starts[-1]) - np.repeat(starts[:-1], runs) + np.repeat(self.starts[:-1], runs)
-        out = hashed[place]
+        begins = np.ones(words, dtype=bool)
+        for step in range(1, size):  # a run does not begin where its text has fewer words left; short texts keep their first word
+            ends = self.starts[1:][lengths > step] - step
+            begins[ends] = False
+        out = hashed[begins]
         for text in np.flatnonzero((lengths < size) & (lengths > 0)):
             value = 0
             for word in mixed[self.starts[text] : self.starts[text + 1]].tolist():
@@ -82,7 +81,21 @@ class WordRows:
         return out, starts
 
 
-@lru_cache(maxsize=2)
+def _parts(texts: Sequence[str]) -> Iterator[list[bytes]]:
+    """Texts as plain bytes, in parts of about CHUNK_BYTES."""
+    part: list[bytes] = []
+    size = 0
+    for text in texts:
+        part.append(plain(text))
+        size += len(part[-1]) + 1
+        if size >= CHUNK_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+@lru_cache(maxsize=8)
 def _powers(count: int) -> tuple[np.ndarray, np.ndarray]:
     """The first powers of an odd number and of its inverse, modulo 2^64."""
     out = []
@@ -96,13 +109,13 @@ def _powers(count: int) -> tuple[np.ndarray, np.ndarray]:
 def _numbered(part: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
     """The words of some texts as numbers, and how many each text has."""
     data = np.frombuffer(b" " + b"\n".join(part) + b" ", dtype=np.uint8)
-    inside = (data != _SPACE) & (data != 10)
-    begins = np.flatnonzero(inside[1:] & ~inside[:-1]) + 1
-    ends = np.flatnonzero(inside[:-1] & ~inside[1:]) + 1
+    inside = data > _SPACE  # what is no part of a word is a space, and a line feed between two texts
+    turns = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    begins, ends = turns[::2], turns[1::2]
     if not len(begins):
         return np.zeros(0, dtype=np.uint64), np.zeros(len(part), dtype=np.int64)
     powers, inverses = _powers(1 << (len(data) - 1).bit_length())
-    sums = np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers[: len(data)])
+    sums = np.cumsum(data * powers[: len(data)])
     ids = (sums[ends - 1] - sums[begins - 1]) * inverses[begins]
     ids ^= ids >> np.uint64(31)
     edges = np.cumsum([1, *(len(text) + 1 for text in part)])
