@@ -206,3 +206,42 @@ def test_findings_are_accepted_by_their_codes_and_with_a_reason() -> None:
         AuditSettings(accept={"near_duplicate": "x"})
     with pytest.raises(ValidationError, match="write the reason"):
         AuditSettings(accept={"leaks": " "})
+
+
+@pytest.mark.parametrize("block", [1, 7, 16, 10**6])
+def test_runs_of_words_are_numbered_as_by_hand_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    import random
+
+    from specsci.corpus.audit import words
+
+    monkeypatch.setattr(words, "BLOCK_WORDS", block)
+    monkeypatch.setattr(words, "CHUNK_BYTES", block)
+    draws, whole = random.Random(1), (1 << 64) - 1
+    texts = [" ".join(draws.choice(["a", "Bc", "d'e", "é", "x9"]) for _ in range(draws.randint(0, 12))) for _ in range(60)]
+    rows = words.WordRows.of(texts)
+    by_word = {w: int(words.WordRows.of([w]).ids[0]) for w in ("a", "bc", "d'e", "é", "x9")}
+    assert rows.ids.tolist() == [by_word[w.lower()] for text in texts for w in text.split()]
+
+    def mixed(number: int) -> int:
+        value = (number + 1) * 0x9E3779B97F4A7C15 & whole
+        return value ^ value >> 29
+
+    expected = []
+    for text in texts:
+        said = [mixed(by_word[w.lower()]) for w in text.split()]
+        for run in [said[i : i + 5] for i in range(len(said) - 4)] or [said] * bool(said):
+            value = 0
+            for word in run:
+                value = (value * 1_099_511_628_211 + word) & whole
+            expected.append(value)
+    hashed, starts = rows.grams(5)
+    assert hashed.tolist() == expected and starts[-1] == len(expected)
+
+
+def test_texts_of_the_same_words_are_exact_repeats_and_empty_ones_are_like_each_other() -> None:
+    from specsci.corpus.audit.duplicates import duplicates
+    from specsci.corpus.audit.words import WordRows
+
+    found = duplicates(WordRows.of(["a b", "", "b a", "a b", "A, b!", "", "c"]))
+    assert found.exact_of.tolist() == [0, 1, 2, 0, 0, 1, 6]
+    assert duplicates(WordRows.of([])).near == 0 and duplicates(WordRows.of(["", ""])).exact == 1

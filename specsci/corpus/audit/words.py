@@ -13,6 +13,8 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _BASE = 0xD1342543DE82EF95
 _SPACE = 32
 _TABLE = bytes(b if b >= 128 or chr(b).isalnum() or b in b"'_" else _SPACE for b in range(256))
+_LOWER = bytes(_TABLE[b + 32 if 65 <= b <= 90 else b] for b in range(256))
+"""The same, capitals of ASCII made small."""
 _QUOTES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u201c": " ", "\u201d": " ", "\u2013": " ", "\u2014": " ", "\u2026": " ", "\u00a0": " "})
 CHUNK_BYTES = 120_000
 """Of texts that are numbered at once: so few that what is worked on stays in the cache."""
@@ -22,9 +24,9 @@ BLOCK_WORDS = 32_768
 
 def plain(text: str) -> bytes:
     """A text in lower case, every character that is no part of a word a space."""
-    if not text.isascii():
-        text = text.translate(_QUOTES)
-    return text.lower().encode("utf-8", "replace").translate(_TABLE)
+    if text.isascii():
+        return text.encode("ascii").translate(_LOWER)
+    return text.translate(_QUOTES).lower().encode("utf-8", "replace").translate(_TABLE)
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,19 @@ class WordRows:
         A text of fewer words has one run: all its words.
         """
         words, lengths = len(self.ids), self.lengths
-        mixed = (self.ids + np.uint64(1)) * _MIX
-        mixed ^= mixed >> np.uint64(29)
-        hashed = mixed.copy()
-        for begin in range(0, words, BLOCK_WORDS):
-            block = hashed[begin : begin + BLOCK_WORDS]
+        mixed = np.empty_like(self.ids)
+        hashed = np.empty_like(self.ids)
+        for begin in range(0, words, BLOCK_WORDS):  # from one block to the next, the runs over its end take its first words too
+            part = slice(begin, begin + BLOCK_WORDS + size - 1)
+            fresh = (self.ids[part] + np.uint64(1)) * _MIX
+            fresh ^= fresh >> np.uint64(29)
+            mixed[part] = fresh
+            block = fresh[:BLOCK_WORDS].copy()
             for step in range(1, min(size, words - begin)):
-                more = mixed[begin + step : begin + step + len(block)]
+                more = fresh[step : step + len(block)]
                 block[: len(more)] *= _PRIME
                 block[: len(more)] += more
+            hashed[begin : begin + BLOCK_WORDS] = block
         runs = np.where(lengths >= size, lengths - size + 1, np.minimum(lengths, 1))
         starts = np.concatenate([[0], np.cumsum(runs)]).astype(np.int64)
         begins = np.ones(words, dtype=bool)
