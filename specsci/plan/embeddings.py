@@ -8,6 +8,7 @@ from typing import Any
 
 from specsci.core.errors import UserError
 from specsci.core.ids import file_sha256
+from specsci.core.step import OUTSIDE
 from specsci.core.user_files import lies_below, name_fault
 from specsci.sources.hub.names import PREFIX, hub_model
 from specsci.study.load import LoadedStudy
@@ -38,7 +39,7 @@ def embeddings_of(loaded: LoadedStudy) -> tuple[dict[str, Any], dict[str, Any]]:
             raise UserError(f"'{settings.model}' has no config.json with weights in safetensors", hint="name a model directory")
     except UserError as error:
         raise loaded.problem(error, "audit", "embeddings", "model") from error
-    return {"embeddings": {"files": wanted}}, {"embeddings_in": str(folder)}
+    return {"files": wanted}, {OUTSIDE: str(folder)}
 
 
 def _folder(name: str, study_folder: Path) -> Path:

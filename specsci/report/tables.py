@@ -200,7 +200,7 @@ def _efficiency(content: Ablation, share: float) -> Table:
         (f"{'; '.join(flags)}. " if flags else "")
         + "Ratio = tokens that the reference needs / tokens that the arm needs. ≤, ≥ and open: beyond the ends of the grid, censored, never extrapolated."
     )
-    usd = {row[arm]: row[f"{side}_usd"] for row in rows for side, arm in (("arm", "arm"), ("reference", "reference"))}
+    usd = {row[arm]: row.get(f"{side}_usd") for row in rows for side, arm in (("arm", "arm"), ("reference", "reference"))}
     if any(value is not None for value in usd.values()):
         said = ", ".join(f"{arm} {'none' if value is None else f'${value:,.2f}'}" for arm, value in usd.items())
         table.note += f" Dollars of requests to language models behind the texts, mean over replicates: {said}."

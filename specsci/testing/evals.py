@@ -60,6 +60,10 @@ class EvalKindSuite:
             inputs["items"] = folder / "items"
             inputs["items"].mkdir()
             write_item_rows(inputs["items"], read_items(family.items_file(config.items), family.data.identity)[:ITEMS])
+        if self.kind.sampled:
+            drawn = context_of("sample", {"kind": self.kind.name, **self.kind.sampling(config)}, folder / "samples", inputs)
+            KINDS["sample"].load_action()(drawn)
+            inputs["samples"] = drawn.out
         params = {"kind": self.kind.name, **self.kind.identity(config)}
         context = context_of(self.kind.step, params, folder / "score", inputs)
         KINDS[self.kind.step].load_action()(context)

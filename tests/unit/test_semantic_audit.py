@@ -140,7 +140,7 @@ def test_the_audits_identity_is_the_models_content_and_not_its_place(tmp_path: P
 
     path = study_with(tmp_path, folder, tiny_text, folder.name)
     (step, *_) = build_plan(load_study(str(path))).of_kind("audit")
-    assert "config.json" in step.params["embeddings"]["files"] and str(tmp_path) not in json.dumps(step.params)
+    assert "config.json" in step.params["files"] and str(tmp_path) not in json.dumps(step.params)
     (path.parent / folder.name / "notes.bin").write_bytes(b"not read")
     assert build_plan(load_study(str(path))).of_kind("audit")[0].digest == step.digest
     (path.parent / folder.name / "vocab.txt").write_text("other")

@@ -8,7 +8,6 @@ from typing import Any
 
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import GateRefused, StepFailed
-from specsci.core.outside import copy_all_verified
 from specsci.core.rows import read_once, read_texts
 from specsci.corpus.audit.content import shared_runs
 from specsci.corpus.audit.duplicates import duplicates
@@ -115,11 +114,10 @@ def _semantic(context: StepContext, settings: AuditSettings, items: list[Item]) 
     """The study's embedding model, copied and held to its digest before it is loaded; None where it names none."""
     if settings.embeddings is None:
         return None
-    source = context.params["embeddings"]
-    if "hub" in source:
-        return Semantic.of(fetch(HubModel(source["hub"], source["revision"]), EMBEDDING_FILES), settings.embeddings, items)
+    if hub := context.params.get("embeddings"):
+        return Semantic.of(fetch(HubModel(hub["hub"], hub["revision"]), EMBEDDING_FILES), settings.embeddings, items)
     folder = context.scratch / "embeddings"
-    copy_all_verified(Path(context.runtime["embeddings_in"]), source["files"], folder)
+    context.take_externals(folder)
     return Semantic.of(folder, settings.embeddings, items)
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from specsci.corpus.grammar import GENERATOR
 from specsci.evals.forced_choice.kind import KIND as FORCED_CHOICE
+from specsci.evals.generated_choice.kind import KIND as GENERATED_CHOICE
 from specsci.execute.pools.inline import KIND as INLINE
 from specsci.execute.pools.local import KIND as LOCAL
 from specsci.sources.registry import SOURCES
@@ -42,6 +43,11 @@ class TestForcedChoiceInSeveralReadouts(EvalKindSuite):
         "more_readouts": ["debiased", "length_normalised", "prior_corrected", "statement"],
         "readout": "debiased",
     }
+
+
+class TestGeneratedChoice(EvalKindSuite):
+    kind = GENERATED_CHOICE
+    settings: ClassVar = {"kind": "generated_choice", "items": "held_out", "max_tokens": 6, "samples": 2, "temperature": 0.8}
 
 
 class TestMicrolab(ModelSourceSuite):
