@@ -399,12 +399,11 @@ def test_a_conversation_that_begins_with_the_assistant_and_a_template_that_fails
 
 
 def test_a_tie_is_no_choice(tokenizer):
-    from specsci.evals.forced_choice.kind import _row
+    from specsci.evals.forced_choice.readouts import rows_of
 
     question = forced_choice.prepare([Item("i", "c", "{first} w1 {second}", "w2", "w3")], tokenizer, chat=True)[0]
-    rows = [
-        _row(forced_choice.Reading(question, a, b), "logprob") for a, b in ((-1.0, -1.0), (-1.0, -1.5), (math.nan, -1.0))
-    ]
+    readings = [forced_choice.Reading(question, a, b) for a, b in ((-1.0, -1.0), (-1.0, -1.5), (math.nan, -1.0))]
+    rows = list(rows_of(readings, ["logprob"], [], []))
     assert [(r["state"], r["aligned"], r["value"]) for r in rows] == [
         ("unparsed", None, None), ("ok", True, 0.5), ("error", None, None),
     ]  # fmt: skip
