@@ -84,14 +84,16 @@ def _clauses(content: Ablation) -> list[str]:
 
 
 def _coverage(axis: Axes, content: Ablation, variants: Sequence[str], clauses: Sequence[str]) -> None:
-    """Documents of every clause, as shares of a variant's documents that are about a clause."""
+    """Documents of every clause, as shares of a variant's documents that are about a clause; drawn as shapes, not as a picture."""
+    import seaborn as sns
+
     table = []
     for variant in variants:
         counts = [sum(f["clauses"].get(c, 0) for f in _facts(content, variant)) for c in clauses]
         whole = sum(counts)
         table.append([count / whole if whole else float("nan") for count in counts])
-    image = axis.imshow([list(column) for column in zip(*table, strict=True)], aspect="auto", cmap="Blues", vmin=0)
-    axis.set_yticks(range(len(clauses)), [c if len(c) <= 28 else f"{c[:27]}…" for c in clauses])
-    axis.set_xticks(range(len(variants)), variants, rotation=30, ha="right")
+    columns = [list(column) for column in zip(*table, strict=True)]
+    sns.heatmap(columns, ax=axis, cmap="Blues", vmin=0, annot=True, fmt=".0%", annot_kws={"size": 7}, cbar=False, linewidths=0.5)
+    axis.set_yticks([n + 0.5 for n in range(len(clauses))], [c if len(c) <= 28 else f"{c[:27]}…" for c in clauses], rotation=0)
+    axis.set_xticks([n + 0.5 for n in range(len(variants))], variants, rotation=30, ha="right")
     axis.set_title("share of documents by clause")
-    axis.figure.colorbar(image, ax=axis, shrink=0.8)

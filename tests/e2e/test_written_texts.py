@@ -128,7 +128,8 @@ def test_the_shipped_written_profile_runs_from_end_to_end(server, tmp_path) -> N
     with duckdb.connect(str(tmp_path / "s" / "results.duckdb"), read_only=True) as db:
         paid = db.execute("SELECT arm, arm_usd, reference, reference_usd FROM token_efficiency").fetchall()
         needs = dict(db.execute("SELECT counting, max(arm_tokens) FROM token_efficiency GROUP BY 1").fetchall())
-    assert paid and all(usd > 0 for _, usd, _, _ in paid) and {usd for _, _, arm, usd in paid if arm == "aft"} == {None}
+    assert paid and all(usd == 0 for _, usd, _, _ in paid), "asked, by a server that costs nothing"
+    assert {usd for _, _, arm, usd in paid if arm == "aft"} == {None}
     assert len(needs) == 3, "with midtrained tokens, and with those that were written"
     out = harness.run("report", "table", "ablation", "--store", tmp_path / "s")[1]
     assert "Dollars of requests to language models behind the texts, mean over replicates: " in " ".join(out.split())
@@ -196,6 +197,7 @@ def test_the_report_shows_what_was_asked_paid_and_how_variants_differ(ran, tmp_p
     page = (tmp_path / "r.html").read_text()
     assert "Requests to language models" in page and "paid for requests" in page
     assert "How the variants" in page and "share of documents by clause" in page
+    assert "<image" not in page, "a page shows no pictures but shapes: it has none that a browser would fetch"
     with duckdb.connect(str(ran / "results.duckdb"), read_only=True) as db:
         usd = db.execute("SELECT sum(usd) FROM (SELECT DISTINCT ON (request_digest) * FROM requests)").fetchone()[0]
         by_step = db.execute("SELECT sum((facts->>'$.usage.usd')::DOUBLE) FROM steps").fetchone()[0]
