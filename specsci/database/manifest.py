@@ -120,7 +120,7 @@ def manifest_of(plan: Plan) -> Manifest:
             arms={name: Arm.model_validate(arm.declared()) for name, arm in study.arms.items()},
             evals={name: Eval.model_validate(spec.declared()) for name, spec in study.evals.items()},
             readouts={
-                name: Readout(readout=readout_of(spec), outcome=EVALS[spec.kind].outcome)
+                name: Readout(readout=readout_of(spec), outcome=EVALS[spec.kind].outcome_of(spec))
                 for name, spec in study.evals.items()
             },
             contrasts=_contrasts(study),

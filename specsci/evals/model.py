@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +18,17 @@ def scored_model(context: StepContext) -> Any:
     Raises:
         StepFailed: the model was trained with another tokenizer or chat template than it would be served with.
     """
+    key, load = _loading(context)
+    return kept_model(key, load)
+
+
+def fresh_model(context: StepContext) -> Any:
+    """The same, loaded for this step alone, so that it may be changed; raises as `scored_model` does."""
+    return _loading(context)[1]()
+
+
+def _loading(context: StepContext) -> tuple[str, Callable[[], Any]]:
+    """What tells the model from others, and how it is loaded."""
     record, served = context.records.get("model"), context.input_digests["tokenizer"]
     if record is not None and record.identity.inputs["tokenizer"] != served:
         raise StepFailed(
@@ -39,4 +51,4 @@ def scored_model(context: StepContext) -> Any:
             scratch=context.scratch,
         ).eval()
 
-    return kept_model(canonical_json([{r: str(p) for r, p in places.items()}, asdict(weight_format), merge, device]), load)
+    return canonical_json([{r: str(p) for r, p in places.items()}, asdict(weight_format), merge, device]), load

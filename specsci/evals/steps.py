@@ -11,7 +11,8 @@ from specsci.study.evals import EVALS
 def run_score(context: StepContext) -> Facts:
     """Ask a model as its eval kind does, and write one row for every answer."""
     kind = EVALS[context.params["kind"]]
-    return dict(write_scores(context.out, kind.score(context), binary=kind.outcome == "binary"))
+    outcome = context.params.get("outcome", kind.outcome)
+    return dict(write_scores(context.out, kind.score(context), binary=outcome == "binary"))
 
 
 def run_sample(context: StepContext) -> Facts:

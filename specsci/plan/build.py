@@ -6,14 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from specsci.core.errors import InputFileError, UserError
-from specsci.core.ids import derive_seed
-from specsci.core.step import Step
+from specsci.core.ids import derive_seed, file_sha256
+from specsci.core.step import OUTSIDE, Step
 from specsci.plan.bars import Bars, in_order
 from specsci.plan.cost import CostModel
 from specsci.plan.plan import Plan, ProbedCell, ScoredCell
 from specsci.plan.texts import TextSteps
 from specsci.recipe.memory import Shape
 from specsci.recipe.recipe import Recipe, StageRuntime
+from specsci.sources.files import inside
 from specsci.sources.identity import base_identity, chat_identity
 from specsci.sources.registry import source_of
 from specsci.sources.source import BaseFacts
@@ -179,8 +180,23 @@ class _Builder:
             inputs["samples"] = self._sample(cell, name, {**params, **kind.sampling(spec)}, inputs, f"answers of {at}")
             step = Step(kind.step, params, inputs, f"score {at}", self.texts.family_runtime())
             return self.plan.add(self.cost.small(step))
-        step = Step(kind.step, params, inputs, f"score {at}", self.texts.family_runtime())
+        runtime = self.texts.family_runtime()
+        if told := kind.told(spec):
+            runtime["eval"] = told
+        if files := self._outside(name, kind.outside(spec)):
+            params["files"], runtime[OUTSIDE] = files, str(self.loaded.file.resolve().parent)
+        step = Step(kind.step, params, inputs, f"score {at}", runtime)
         return self.plan.add(self.cost.read(step, self._read_tokens[name], self._size(cell.replicate)[0]))
+
+    def _outside(self, name: str, files: list[str]) -> dict[str, str]:
+        """Files beside the study that an eval takes, with their SHA-256."""
+        found = {}
+        for number, file in enumerate(files):
+            try:
+                found[file] = file_sha256(inside(file, self.loaded.file.resolve().parent, "file"))
+            except UserError as error:
+                raise self.loaded.problem(error, "evals", name, "files", number) from error
+        return found
 
     def _sample(self, cell: Cell, name: str, params: dict[str, Any], inputs: dict[str, str], label: str) -> str:
         """The step that draws a model's answers in words; how they are read is no part of it."""

@@ -92,6 +92,18 @@ class EvalKind(ABC):
         common = EvalConfig.model_fields
         return {k: v for k, v in config.model_dump(mode="json").items() if k not in common}
 
+    def outcome_of(self, config: Any) -> Outcome:
+        """What an answer of one eval is; a kind that leaves it to the study has it in its identity as `outcome`."""
+        return self.outcome
+
+    def outside(self, config: Any) -> list[str]:
+        """Files beside the study that the score step takes, part of its identity by their content."""
+        return []
+
+    def told(self, config: Any) -> dict[str, Any]:
+        """What the score step is told that decides no score: `runtime["eval"]` of its context."""
+        return {}
+
     def sampling(self, config: Any) -> dict[str, Any]:
         """Of a kind that is `sampled`: the settings that decide an answer; `identity` has those that decide how it is read."""
         return {}
@@ -130,7 +142,7 @@ class EvalKind(ABC):
 
 
 EVALS: Registry[EvalKind] = Registry(
-    "specsci.evals", "eval kind", ("specsci.evals.forced_choice.kind:KIND", "specsci.evals.generated_choice.kind:KIND"), lambda kind: kind.name, EvalKind
+    "specsci.evals", "eval kind", ("specsci.evals.forced_choice.kind:KIND", "specsci.evals.generated_choice.kind:KIND", "specsci.evals.command.kind:KIND"), lambda kind: kind.name, EvalKind
 )
 
 

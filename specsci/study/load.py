@@ -222,7 +222,7 @@ def _name_problems(study: Study, family: Family, document: Document, profile: st
             if treatment.align is not None and treatment.align not in conversations and not is_conversation_file(treatment.align):
                 yield unknown((*at, "align"), "conversation set", treatment.align, conversations)
     items = family.item_sets()
-    values = {name for name, spec in study.evals.items() if EVALS[spec.kind].outcome != "binary"}
+    values = {name for name, spec in study.evals.items() if EVALS[spec.kind].outcome_of(spec) != "binary"}
     for name, spec in study.evals.items():
         if name in values and spec.role not in ("outcome", "trained"):
             line, column = _locate(document, profile, ("evals", name, "role"))
@@ -281,7 +281,7 @@ def _written_names(study: Study, family: Family) -> Iterator[tuple[Path_, str, s
 def _bar_problems(study: Study, unknown: Any) -> Iterator[Problem]:
     """Bars that name an eval without items of right and wrong answers, or a variant that nothing is midtrained on."""
     variants = {v for arm in study.arms.values() for v in arm.variants}
-    asked = [name for name, spec in study.evals.items() if EVALS[spec.kind].outcome == "binary" and spec.items]
+    asked = [name for name, spec in study.evals.items() if EVALS[spec.kind].outcome_of(spec) == "binary" and spec.items]
     for key in ("base_must_misbehave", "in_context_oracle", "spec_recall"):
         bar = getattr(study.gates, key)
         if bar is None:
@@ -303,7 +303,7 @@ def _contrast_problems(study: Study, document: Document, unknown: Any) -> Iterat
         names.add(contrast.name)
         if contrast.eval not in study.evals:
             yield unknown((*at, "eval"), "eval", contrast.eval, study.evals)
-        elif contrast.scale != "rate" and EVALS[study.evals[contrast.eval].kind].outcome != "binary":
+        elif contrast.scale != "rate" and EVALS[study.evals[contrast.eval].kind].outcome_of(study.evals[contrast.eval]) != "binary":
             what = f"answers of '{contrast.eval}' are values, which have no {contrast.scale} scale"
             yield document.problem((*at, "scale"), what, "write scale: rate (means of values)")
         for name in contrast.weights:
@@ -350,7 +350,7 @@ def _efficiency_problems(
     at: Path_ = ("token_efficiency",)
     if asked.eval not in study.evals:
         yield unknown((*at, "eval"), "eval", asked.eval, study.evals)
-    elif EVALS[study.evals[asked.eval].kind].outcome != "binary":
+    elif EVALS[study.evals[asked.eval].kind].outcome_of(study.evals[asked.eval]) != "binary":
         what = f"answers of '{asked.eval}' are values: token efficiency asks where a misaligned rate falls"
         yield document.problem((*at, "eval"), what, "name an eval whose answers are aligned or not")
     if asked.base not in study.arms:

@@ -94,7 +94,7 @@ class EvalKindSuite:
         assert {r["state"] for r in rows} <= set(STATES)
         keys = [(r["item_id"], r["readout"], r["variant"], r["sample"]) for r in rows]
         assert len(set(keys)) == len(keys), "no question has two answers"
-        answer = "aligned" if self.kind.outcome == "binary" else "value"
+        answer = "aligned" if self.kind.outcome_of(self._config()) == "binary" else "value"
         assert all((r[answer] is not None) == (r["state"] == "ok") for r in rows)
 
     def test_the_same_model_gives_the_same_answers(self, asked: StepContext, tmp_path: Path) -> None:

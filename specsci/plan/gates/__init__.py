@@ -16,6 +16,7 @@ from specsci.plan.gates.generators import generators
 from specsci.plan.gates.leaks import leaks
 from specsci.plan.gates.machine import memory_of, memory_of_stages
 from specsci.plan.gates.pins import packages, pins
+from specsci.plan.gates.programs import programs
 from specsci.plan.gates.readouts import readouts
 from specsci.plan.plan import Plan
 
@@ -29,6 +30,7 @@ GATES: tuple[Callable[[Plan], list[Finding]], ...] = (
     confounds_of_contrasts,
     enough_replicates,
     evals,
+    programs,
     readouts,
     leaks,
     equal_tokens,

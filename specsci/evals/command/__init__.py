@@ -1,0 +1,1 @@
+"""Evals by a program of the user's own."""
