@@ -18,9 +18,11 @@ model, tokenizer = AutoModelForCausalLM.from_pretrained(sys.argv[1]).eval(), Aut
 torch.set_num_threads(1)
 
 def score(question, option):
-    asked = tokenizer.apply_chat_template([{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True)
-    begin = tokenizer(asked, add_special_tokens=False)["input_ids"]
-    ids = tokenizer(asked + option, add_special_tokens=False)["input_ids"]
+    said = [{"role": "user", "content": question}, {"role": "assistant", "content": option}]
+    whole = tokenizer.apply_chat_template(said, tokenize=False)
+    place = whole.rindex(option)  # between the prompt and the answer this template writes a space
+    begin = tokenizer(whole[:place], add_special_tokens=False)["input_ids"]
+    ids = tokenizer(whole[: place + len(option)], add_special_tokens=False)["input_ids"]
     logp = model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
     return sum(float(logp[n - 1, ids[n]]) for n in range(len(begin), len(ids)))
 
