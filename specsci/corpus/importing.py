@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -75,7 +75,7 @@ def import_texts(request: Request) -> Imported:
     left_out = Counter[str]()
     temporary = temporary_beside(target)
     try:
-        with temporary.open("w", encoding="utf-8") as out:
+        with closing(rows), temporary.open("w", encoding="utf-8") as out:
             count, what = _write(_taken(rows, request, left_out), out)
         if not count:
             raise UserError(f"{request.source} gave no row", hint=f"left out: {dict(left_out)}" if left_out else "is it empty?")
@@ -90,7 +90,7 @@ def import_texts(request: Request) -> Imported:
     return Imported(target, card, origin, what, dict(left_out))
 
 
-def _opened(request: Request) -> tuple[str, str, Iterator[Row | Problem]]:
+def _opened(request: Request) -> tuple[str, str, Generator[Row | Problem, None, None]]:
     """The source with its commit or SHA-256, its licence, and its rows."""
     if request.source.startswith(PREFIX):
         found = fetch_data_set(hub_model(request.source), request.files)
@@ -98,13 +98,17 @@ def _opened(request: Request) -> tuple[str, str, Iterator[Row | Problem]]:
     path = Path(request.source)
     if not path.is_file():
         raise UserError(f"'{request.source}' is no file", hint="name a file, or hub:ORG/NAME@REVISION")
-    rows = parquet_rows(path, request.source) if is_parquet(path) else stream_rows(path, request.source)
+    rows = _each(parquet_rows(path, request.source) if is_parquet(path) else stream_rows(path, request.source))
     return f"{path.name} (SHA-256 {file_sha256(path)})", "", rows
 
 
-def _numbered(rows: Iterator[dict[str, Any]]) -> Iterator[Row]:
+def _numbered(rows: Iterator[dict[str, Any]]) -> Generator[Row | Problem, None, None]:
     for number, row in enumerate(rows, 1):
         yield Row(number, row)
+
+
+def _each(rows: Iterator[Row | Problem]) -> Generator[Row | Problem, None, None]:
+    yield from rows
 
 
 def _taken(rows: Iterable[Row | Problem], request: Request, left_out: Counter[str]) -> Iterator[tuple[dict[str, Any], What]]:

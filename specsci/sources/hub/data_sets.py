@@ -78,11 +78,16 @@ def data_set_rows(path: Path, config: str | None, split: str) -> Iterator[dict[s
     from datasets import load_dataset, logging
 
     logging.set_verbosity_error()
+    rows: Any = None
     try:
-        rows: Any = load_dataset(str(path), name=config, split=split, streaming=True)
-        yield from (dict(row) for row in rows)
+        rows = iter(load_dataset(str(path), name=config, split=split, streaming=True))
+        for row in rows:
+            yield dict(row)
     except GeneratorExit:
         raise
     except Exception as error:
         said = " ".join(str(error).split())[:300] or type(error).__name__
         raise UserError(f"the data set cannot be read: {said}", hint="name another --config or --split, or its files with --files") from error
+    finally:
+        if rows is not None:
+            rows.close()  # else Arrow's threads may still read ahead when the program ends, and abort it
