@@ -203,6 +203,13 @@ def test_a_mix_holds_each_files_share_of_the_tokens_in_every_prefix(tmp_path: Pa
     assert code == 0, "another file is another pool"
 
 
+def test_a_mix_that_nothing_takes_is_told(tmp_path: Path) -> None:
+    study = mixed_study(tmp_path / "study", "{texts.jsonl: 1, news.jsonl: 1}")
+    study.write_text(study.read_text().replace("mixes:\n", "mixes:\n  spare: {files: {gone.jsonl: 1}}\n", 1))
+    code, text = check(study)
+    assert code == 0 and "nothing of the study takes mixes.spare: its files are not read" in text, text
+
+
 def test_a_mix_that_cannot_be_had_is_named(tmp_path: Path) -> None:
     study, store = mixed_study(tmp_path / "study", "{texts.jsonl: 1, short.jsonl: 1}"), tmp_path / "store"
     code, out, err = harness.run("corpus", "build", study, "--store", store, "--executor", "inline")

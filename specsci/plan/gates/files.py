@@ -17,6 +17,11 @@ def files(plan: Plan) -> list[Finding]:
     for section, brought in (("corpora", study.corpus_files), ("conversations", study.conversation_files)):
         unread = sorted(brought.keys() - used)
         found += [Finding("warn", "files", f"no arm is trained on {section}.{n}: its files are not read") for n in unread]
+    named = {study.midtrain.replay if study.midtrain else "", study.align.it_mix if study.align else "", study.probe.control}
+    found += [
+        Finding("warn", "files", f"nothing of the study takes mixes.{n}: its files are not read", f"write it_mix: {n}, or remove it")
+        for n in sorted(study.mixes.keys() - named)
+    ]
     wanted = {s.params["variant"]: s.params["tokens"] for s in plan.of_kind("corpus") if "files" in s.params}
     for variant, tokens in sorted(wanted.items()):
         facts = plan.files[variant]
