@@ -50,20 +50,20 @@ def answers(context: StepContext, asked: Sequence[Asked]) -> Iterator[dict[str, 
     _check_room(model, prompts, params["max_tokens"])
     stops, pad = _stops(model, tokenizer), pad_id(tokenizer)
     order = sorted(range(len(asked)), key=lambda n: (len(prompts[n]), prompts[n], n))
+    keys = [number if params["temperature"] else prompt for number, prompt in enumerate(prompts)]
     found: dict[int, dict[str, Any]] = {}
-    same: dict[tuple[Any, ...], int] = {}
-    for n in order:  # greedy answers to one prompt are one answer
-        key = (prompts[n], asked[n].sample if params["temperature"] else 0)
-        same.setdefault(key, n)
-    drawn = [n for n in order if same[prompts[n], asked[n].sample if params["temperature"] else 0] == n]
+    first: dict[int | tuple[int, ...], int] = {}
+    for n in order:  # greedy answers to one prompt are one answer, drawn ones are several
+        first.setdefault(keys[n], n)
+    drawn = list(first.values())
     for start in range(0, len(drawn), BATCH):
         batch = drawn[start : start + BATCH]
         for n, made in zip(batch, _generate(model, [prompts[i] for i in batch], [_seed(asked[i]) for i in batch], params, stops, pad), strict=True):
             found[n] = _row(asked[n], prompts[n], made, stops, tokenizer, params["max_tokens"])
         context.progress(min(start + BATCH, len(drawn)), len(drawn))
-    for n, one in enumerate(asked):
-        first = same[prompts[n], one.sample if params["temperature"] else 0]
-        yield {**found[first], "item_id": one.item_id, "cluster_id": one.cluster_id, "variant": one.variant, "sample": one.sample}
+    for key, one in zip(keys, asked, strict=True):
+        place = {"item_id": one.item_id, "cluster_id": one.cluster_id, "variant": one.variant, "sample": one.sample}
+        yield {**found[first[key]], **place}
 
 
 def _seed(asked: Asked) -> str:

@@ -18,32 +18,14 @@ from typing import Any
 
 from specsci.core.errors import GateRefused, StoreError
 from specsci.core.liveness import is_dead, process_name
+from specsci.generate.ledger_file import FILE, FORMAT, SCHEMA, unusable
 from specsci.generate.request import PAID, ModelRequest, Reply, Usage
 
-FILE = "requests.sqlite"
-FORMAT = 1
-_SCHEMA = """
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS requests (
-  digest TEXT PRIMARY KEY, study TEXT NOT NULL, generator TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,
-  batch TEXT, owner TEXT, reserved_usd REAL NOT NULL DEFAULT 0, usd REAL, text TEXT, stop TEXT, usage TEXT, model TEXT, residency TEXT,
-  error TEXT, latency_s REAL, about TEXT NOT NULL, request TEXT NOT NULL, created_at REAL NOT NULL, sent_at REAL, ended_at REAL);
-CREATE INDEX IF NOT EXISTS requests_by_batch ON requests (batch);
-CREATE INDEX IF NOT EXISTS requests_by_state ON requests (state);
-CREATE TABLE IF NOT EXISTS batches (
-  mark TEXT PRIMARY KEY, id TEXT UNIQUE, provider TEXT NOT NULL, study TEXT NOT NULL, generator TEXT NOT NULL, owner TEXT NOT NULL, state TEXT NOT NULL,
-  requests INTEGER NOT NULL, created_at REAL NOT NULL, ended_at REAL);
-CREATE TABLE IF NOT EXISTS foreign_batches (id TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS spent (
-  scope TEXT PRIMARY KEY, settled_usd REAL NOT NULL DEFAULT 0, reserved_usd REAL NOT NULL DEFAULT 0,
-  unknown_usd REAL NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS counts (
-  scope TEXT NOT NULL, what TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (scope, what));
-PRAGMA user_version = 1;
-COMMIT;
-"""
 OPEN = ("reserved", "submitted")
 """A request that may be on its way: what became of it is not known yet."""
+FAILED = ("error", "expired", "cancelled")
+"""A request that ended without a reply, and is wanted again when somebody asks for it."""
+PART = 500
 LONGEST_REQUEST_S = 2 * 3600.0
 """A request that another machine sent longer ago is given up: whether that machine lives cannot be seen from here."""
 ALL = "*"
@@ -108,7 +90,7 @@ class RequestLedger:
             self.db.execute("PRAGMA synchronous=NORMAL")
             if self.db.execute("PRAGMA user_version").fetchone()[0] > FORMAT:
                 raise StoreError("the request ledger is of a newer specsci", where=str(self.path), hint="update specsci")
-            self.db.executescript(_SCHEMA)
+            self.db.executescript(SCHEMA)
             self.path.chmod(0o600)
         except sqlite3.DatabaseError as error:
             raise unusable(self.path, error) from error
@@ -142,44 +124,32 @@ class RequestLedger:
             db.executemany(
                 "INSERT INTO requests (digest, study, generator, state, about, request, created_at) "
                 "VALUES (?, ?, ?, 'planned', ?, ?, ?) ON CONFLICT (digest) DO UPDATE SET state = 'planned', batch = NULL "
-                "WHERE state IN ('error', 'expired', 'cancelled')",
+                f"WHERE state IN {FAILED}",
                 rows,
             )
 
     def replies(self, digests: Iterable[str]) -> dict[str, Reply]:
         """The replies of the requests that were answered."""
-        marks = ", ".join("?" * len(PAID))
-        found: dict[str, Reply] = {}
-        wanted = list(digests)
-        for start in range(0, len(wanted), 500):
-            part = wanted[start : start + 500]
-            query = f"SELECT * FROM requests WHERE digest IN ({', '.join('?' * len(part))}) AND state IN ({marks})"
-            for row in self._rows(query, [*part, *PAID]):
-                found[row["digest"]] = _reply(row)
-        return found
+        return {row["digest"]: _reply(row) for row in self._of(digests, "*", PAID)}
 
     def states(self, digests: Iterable[str]) -> dict[str, str]:
         """The state of every request that is known."""
-        found: dict[str, str] = {}
-        wanted = list(digests)
-        for start in range(0, len(wanted), 500):
-            part = wanted[start : start + 500]
-            query = f"SELECT digest, state FROM requests WHERE digest IN ({', '.join('?' * len(part))})"
-            found |= {row["digest"]: row["state"] for row in self._rows(query, part)}
-        return found
+        return {row["digest"]: row["state"] for row in self._of(digests, "digest, state")}
 
     def failures(self, digests: Iterable[str]) -> dict[str, int]:
         """What was said of requests that got no reply, with how many were told so."""
         counts: dict[str, int] = {}
-        for row in self._errors(list(digests)):
+        for row in self._of(digests, "state, error", FAILED):
             counts[row["error"] or row["state"]] = counts.get(row["error"] or row["state"], 0) + 1
         return counts
 
-    def _errors(self, wanted: list[str]) -> Iterator[sqlite3.Row]:
-        for start in range(0, len(wanted), 500):
-            part = wanted[start : start + 500]
-            query = "SELECT state, error FROM requests WHERE state IN ('error', 'expired', 'cancelled') AND digest IN "
-            yield from self._rows(f"{query} ({', '.join('?' * len(part))})", part)
+    def _of(self, digests: Iterable[str], columns: str, states: Sequence[str] = ()) -> Iterator[sqlite3.Row]:
+        """Rows of requests by their digests, in parts that SQLite takes; those in one of the states, where some are given."""
+        wanted = list(digests)
+        held = f" AND state IN ({_marks(states)})" if states else ""
+        for start in range(0, len(wanted), PART):
+            part = wanted[start : start + PART]
+            yield from self._rows(f"SELECT {columns} FROM requests WHERE digest IN ({_marks(part)}){held}", [*part, *states])
 
     def reserve(self, worst: Sequence[tuple[ModelRequest, float]], mark: str | None = None) -> set[str]:
         """Set the worst case of requests aside: they are sent next, alone, or with `mark` as one batch that is about to be created.
@@ -324,11 +294,8 @@ class RequestLedger:
         """Those of the requests that are on their way alone: sent by processes that are gone, and by others that live."""
         gone: list[str] = []
         alive: list[str] = []
-        wanted = list(digests)
-        for start in range(0, len(wanted), 500):
-            part = wanted[start : start + 500]
-            query = f"SELECT * FROM requests WHERE digest IN ({', '.join('?' * len(part))}) AND state IN (?, ?)"
-            for row in self._rows(f"{query} AND batch IS NULL", [*part, *OPEN]):
+        for row in self._of(digests, "digest, owner, sent_at, batch", OPEN):
+            if row["batch"] is None:
                 ended = self.is_gone(row["owner"], row["sent_at"], LONGEST_REQUEST_S)
                 (gone if ended else alive).append(row["digest"])
         return gone, alive
@@ -397,6 +364,10 @@ class RequestLedger:
             raise unusable(self.path, error) from error
 
 
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
 def _packed(request: ModelRequest) -> str:
     return json.dumps(request.identity, ensure_ascii=False)
 
@@ -413,9 +384,3 @@ def _reply(row: sqlite3.Row) -> Reply:
         latency_s=row["latency_s"] or 0.0,
         usd=row["usd"],
     )
-
-
-def unusable(path: Path, error: Exception) -> StoreError:
-    """The error of a file that cannot be used as a request ledger."""
-    hint = "free space, or restore the file from a copy: it holds replies that were paid for"
-    return StoreError(f"the request ledger cannot be used: {error}", where=str(path), hint=hint)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from specsci.generate.ledger import ALL, FILE, unusable
+from specsci.generate.ledger import ALL
+from specsci.generate.ledger_file import reading
 
 
 def read_summary(root: Path, study: str | None = None) -> list[dict[str, Any]]:
@@ -20,15 +18,9 @@ def read_summary(root: Path, study: str | None = None) -> list[dict[str, Any]]:
     Raises:
         StoreError: the file is not a request ledger.
     """
-    path = root / FILE
-    if not path.is_file():
-        return []
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30)) as db:
-            db.row_factory = sqlite3.Row
-            return [found for found in map(dict, db.execute(_SUMMARY)) if study is None or found["study"] == study]
-    except sqlite3.DatabaseError as error:
-        raise unusable(path, error) from error
+    with reading(root) as db:
+        found = [dict(row) for row in db.execute(_SUMMARY)] if db else []
+    return [row for row in found if study is None or row["study"] == study]
 
 
 _SUMMARY = f"""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
-from specsci.generate.ledger import FILE, unusable
+from specsci.generate.ledger_file import reading
 
 
 @dataclass(frozen=True)
@@ -30,15 +27,8 @@ def exchanges(root: Path, digests: list[str]) -> list[Exchange]:
     Raises:
         StoreError: the file is not a request ledger.
     """
-    path = root / FILE
-    if not path.is_file():
-        return []
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30)) as db:
-            db.row_factory = sqlite3.Row
-            found = [db.execute("SELECT * FROM requests WHERE digest = ?", (d,)).fetchone() for d in digests]
-    except sqlite3.DatabaseError as error:
-        raise unusable(path, error) from error
+    with reading(root) as db:
+        found = [db.execute("SELECT * FROM requests WHERE digest = ?", (d,)).fetchone() for d in digests] if db else []
     out = []
     for row in found:
         if row is not None:

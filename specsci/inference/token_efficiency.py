@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -46,11 +47,12 @@ def efficiency_rows(store: Store, manifest: Manifest, rates: Rates, invalidated:
     if not declared:
         return []
     arms = {arm for pair in declared.pairs for arm in (pair.arm, pair.reference)}
-    accountings = _token_accountings(store, manifest, arms)
+    made = {arm: _made_from(store, manifest, arm) for arm in arms}
+    accountings, usd = _token_accountings(manifest, made), {arm: _paid(found) for arm, found in made.items()}
     rows = []
     for pair in declared.pairs:
         arm, reference = pair.arm, pair.reference
-        paid = {"arm_usd": _paid(store, manifest, arm), "reference_usd": _paid(store, manifest, reference)}
+        paid = {"arm_usd": usd[arm], "reference_usd": usd[reference]}
         shared = [sorted({c.aft_tokens for c in manifest.cells if c.arm == a}) for a in (arm, reference)]
         budgets = [b for b in shared[0] if b in shared[1] and b > 0]
         if not budgets:
@@ -105,22 +107,22 @@ def _open(result: TokenRatio) -> list[Flag]:
     return [Flag(code, "note" if because == "undetermined" else "warning", NO_INTERVAL[because])]
 
 
-def _token_accountings(store: Store, manifest: Manifest, arms: set[str]) -> TokenAccountings:
+def _token_accountings(manifest: Manifest, made: Mapping[str, list[list[Record]]]) -> TokenAccountings:
     """AFT tokens alone; with those midtrained on; with those written for it as well, where the corpora are in the store."""
     midtrain = {cell.arm: float(cell.midtrain_tokens) for cell in manifest.cells}
-    found: TokenAccountings = {AFT_TOKENS: dict.fromkeys(arms, 0.0), "AFT and midtraining tokens": midtrain}
-    generated = {arm: _generated(store, manifest, arm) if midtrain.get(arm) else 0.0 for arm in arms}
+    found: TokenAccountings = {AFT_TOKENS: dict.fromkeys(made, 0.0), "AFT and midtraining tokens": midtrain}
+    generated = {arm: _generated(records) if midtrain.get(arm) else 0.0 for arm, records in made.items()}
     if any(generated.values()):
-        found["AFT, midtraining and generated tokens"] = {arm: midtrain.get(arm, 0.0) + generated[arm] for arm in arms}
+        found["AFT, midtraining and generated tokens"] = {arm: midtrain.get(arm, 0.0) + generated[arm] for arm in made}
     return found
 
 
-def _generated(store: Store, manifest: Manifest, arm: str) -> float:
+def _generated(made: list[list[Record]]) -> float:
     """Tokens that were written for an arm's texts, mean over its replicates; a corpus that several models share counts in each.
 
     Where a language model wrote, these are all tokens of its replies, those that were not used among them.
     """
-    return _mean([sum(map(_tokens_of, made)) for made in _made_from(store, manifest, arm)])
+    return _mean([sum(map(_tokens_of, records)) for records in made])
 
 
 def _tokens_of(record: Record) -> float:
@@ -129,11 +131,10 @@ def _tokens_of(record: Record) -> float:
     return float(record.facts.get("tokens", 0)) if record.kind == "corpus" and "written" not in record.identity.inputs else 0.0
 
 
-def _paid(store: Store, manifest: Manifest, arm: str) -> float | None:
+def _paid(made: list[list[Record]]) -> float | None:
     """Dollars of requests to language models behind an arm's texts, mean over its replicates; None where nothing was asked."""
     spent = [
-        [made.facts["usage"]["usd"] for made in records if "usage" in made.facts and KINDS[made.kind].asks]
-        for records in _made_from(store, manifest, arm)
+        [record.facts["usage"]["usd"] for record in records if "usage" in record.facts and KINDS[record.kind].asks] for records in made
     ]
     return _mean([float(sum(usd)) for usd in spent]) if any(spent) else None
 

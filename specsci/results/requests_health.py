@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
-from urllib.parse import quote
 
 import pyarrow.parquet as pq
 
+from specsci.core.errors import StoreError
 from specsci.core.kinds import names
-from specsci.generate.ledger import FILE
+from specsci.generate.ledger_file import FILE, reading
 from specsci.store.artifact import Store
 
 ROWS = "requests.parquet"
@@ -19,18 +17,17 @@ KEEP = "put back the store's own requests.sqlite from a backup; without it these
 
 def ledger_troubles(store: Store) -> Iterator[tuple[str, str, str]]:
     """Where it lies, what is wrong, and what helps. Nothing is repaired: what was paid for is never moved away."""
-    path = store.root / FILE
-    have: set[str] = set()
-    if path.is_file():
-        try:
-            with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=30)) as db:
+    path, said, have = store.root / FILE, "ok", set[str]()
+    try:
+        with reading(store.root) as db:
+            if db is not None:
                 (said,) = db.execute("PRAGMA quick_check(1)").fetchone()
                 have = {digest for (digest,) in db.execute("SELECT digest FROM requests WHERE text IS NOT NULL OR state = 'refused'")}
-        except sqlite3.DatabaseError as error:
-            said = str(error)
-        if said != "ok":
-            yield str(path), f"the request ledger is damaged: {said.splitlines()[0]}", KEEP
-            return
+    except StoreError as error:
+        said = error.what
+    if said != "ok":
+        yield str(path), f"the request ledger is damaged: {said.splitlines()[0]}", KEEP
+        return
     for kind in names(lambda kind: kind.asks):
         for record in store.records(kind):
             rows = store.path(kind, record.digest) / ROWS

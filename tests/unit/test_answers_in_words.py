@@ -129,3 +129,28 @@ def test_an_answer_is_what_the_model_says_by_itself_in_any_batch(tmp_path: Path)
             assert together[n][: len(made)] == made, (temperature, n)
             kept = _row(one, prompts[n], together[n], stops, tokenizer, 9)
             assert kept["state"] == ("ok" if made[-1] in stops else "truncated") and kept["output_tokens"] == len(made)
+
+
+@pytest.mark.parametrize(("temperature", "asked_of_the_model"), [(0.0, 2), (1.0, 6)])
+def test_greedy_answers_to_one_prompt_are_one_and_drawn_ones_are_several(monkeypatch, tmp_path, temperature: float, asked_of_the_model: int) -> None:
+    """Two items with one question, and another; drawn answers of one question are draws by themselves."""
+    from types import SimpleNamespace
+
+    from tiny import save_tiny_chat
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from specsci.evals import sampling
+
+    save_tiny_chat(tmp_path / "m")
+    tokenizer, model = AutoTokenizer.from_pretrained(tmp_path / "m"), AutoModelForCausalLM.from_pretrained(tmp_path / "m").eval()
+    monkeypatch.setattr("specsci.evals.model.scored_model", lambda context: model)
+    monkeypatch.setattr("specsci.models.hf.load_tokenizer", lambda folder: tokenizer)
+    drawn: list[int] = []
+    generate = sampling._generate
+    monkeypatch.setattr(sampling, "_generate", lambda model, prompts, *more: (drawn.append(len(prompts)), generate(model, prompts, *more))[1])
+    context = SimpleNamespace(params={"max_tokens": 4, "temperature": temperature}, inputs={"tokenizer": tmp_path}, progress=lambda done, total: None)
+    questions = {"a": "which one", "b": "which one", "c": "is it then"}
+    asked = [sampling.Asked(item, item, "single", sample, q) for item, q in questions.items() for sample in range(2)]
+    rows = list(sampling.answers(context, asked))
+    assert sum(drawn) == asked_of_the_model
+    assert [(r["item_id"], r["sample"]) for r in rows] == [(a.item_id, a.sample) for a in asked]

@@ -13,17 +13,13 @@ from typing_extensions import override
 
 from specsci.core.context import StepContext
 from specsci.core.ids import canonical_json
+from specsci.evals.estimates import item_tokens
 from specsci.evals.forced_choice.readouts import LOGPROB, PRIOR, READOUTS, STATEMENT, rows_of, without_question
 from specsci.study.evals import EvalConfig, EvalKind
 
 if TYPE_CHECKING:
     from specsci.evals.forced_choice.readout import Question
     from specsci.specs.items import Item
-
-PROMPT_TOKENS = 25
-"""What a chat template adds to a question."""
-CHARACTERS_PER_TOKEN = 8
-"""Of an item's line of JSON, whose keys are not asked."""
 
 
 class ForcedChoice(EvalConfig):
@@ -76,9 +72,8 @@ class ForcedChoiceKind(EvalKind):
 
     def read_tokens(self, config: ForcedChoice, items_text: str) -> float:
         """Every item in two orders with two options."""
-        lines = [line for line in items_text.splitlines() if line.strip()]
         more = 2 * len({PRIOR, STATEMENT} & set(config.more_readouts))
-        return sum((4 + more) * (len(line) / CHARACTERS_PER_TOKEN + PROMPT_TOKENS) for line in lines)
+        return (4 + more) * sum(item_tokens(items_text))
 
     @override
     def longest_tokens(self, settings: dict[str, Any], items: Path, identity: dict[str, str], tokenizer: Any) -> int:

@@ -10,14 +10,12 @@ from pydantic import Field
 from typing_extensions import override
 
 from specsci.core.context import StepContext
+from specsci.evals.estimates import item_tokens
 from specsci.evals.generated_choice.parse import PARSERS, READOUTS, split_reasoning
 from specsci.evals.samples import read_samples
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item
 from specsci.study.evals import EvalConfig, EvalKind
-
-PROMPT_TOKENS = 25
-CHARACTERS_PER_TOKEN = 8
 
 
 class GeneratedChoice(EvalConfig):
@@ -56,9 +54,8 @@ class GeneratedChoiceKind(EvalKind):
 
     def read_tokens(self, config: Any, items_text: str) -> float:
         """Every item in two orders, read once and answered as often as samples are drawn."""
-        lines = [line for line in items_text.splitlines() if line.strip()]
-        read = sum(2 * (len(line) / CHARACTERS_PER_TOKEN + PROMPT_TOKENS) for line in lines)
-        return float(config.samples * (read + 2 * len(lines) * config.max_tokens))
+        questions = item_tokens(items_text)
+        return float(config.samples * 2 * (sum(questions) + len(questions) * config.max_tokens))
 
     @override
     def longest_tokens(self, settings: dict[str, Any], items: Path, identity: dict[str, str], tokenizer: Any) -> int:
