@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from specsci.corpus.audit.words import WordRows
+
+if TYPE_CHECKING:
+    from rensa import RMinHashDigestMatrix
 
 SHINGLE_WORDS = 5
 PERMUTATIONS, BANDS = 128, 32
@@ -73,18 +77,19 @@ def _exact(rows: WordRows) -> np.ndarray:
 
 def _near(hashed: np.ndarray, starts: np.ndarray, exact: np.ndarray) -> np.ndarray:
     """For every text the first one that it is near, by shingles `hashed`; text i has those from `starts[i]`."""
-    from rensa import RMinHash
+    from rensa import RMinHashLSH
 
     texts = len(starts) - 1
     out = exact.copy()
     alone = np.flatnonzero((exact == np.arange(texts)) & (np.diff(starts) > 0))
     if len(alone) < 2:
         return out
-    runs = np.diff(starts)
-    flat = hashed if len(alone) == texts else hashed[np.repeat(np.isin(np.arange(texts), alone), runs)]
-    offsets = np.concatenate([[0], np.cumsum(runs[alone])]).astype(np.uint64)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(flat, offsets, PERMUTATIONS, SEED)
-    values = np.fromiter(chain.from_iterable(matrix.to_rows()), dtype=np.uint64, count=len(alone) * PERMUTATIONS)
+    matrix = _signatures(hashed, starts, alone)
+    alone = alone[np.asarray(RMinHashLSH(0.0, PERMUTATIONS, BANDS).query_duplicate_flags_matrix_one_shot(matrix), dtype=bool)]
+    if len(alone) < 2:
+        return out
+    rows = _signatures(hashed, starts, alone).to_rows()  # of the few that share a band; a whole matrix takes long to become Python numbers
+    values = np.fromiter(chain.from_iterable(rows), dtype=np.uint64, count=len(alone) * PERMUTATIONS)
     signatures = values.reshape(len(alone), BANDS, PERMUTATIONS // BANDS)
     multipliers = np.uint64(2) * np.arange(PERMUTATIONS // BANDS, dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     keys = (signatures * multipliers).sum(axis=2, dtype=np.uint64)
@@ -103,6 +108,19 @@ def _near(hashed: np.ndarray, starts: np.ndarray, exact: np.ndarray) -> np.ndarr
                     if _jaccard(hashed, starts, int(leader), int(later)) >= NEAR:
                         out[later] = out[leader]
     return out
+
+
+def _signatures(hashed: np.ndarray, starts: np.ndarray, texts: np.ndarray) -> RMinHashDigestMatrix:
+    """Signatures of some texts, in order, none of them empty."""
+    from rensa import RMinHash
+
+    runs = np.diff(starts)
+    if len(texts) < len(runs):
+        wanted = np.zeros(len(runs), dtype=bool)
+        wanted[texts] = True
+        hashed = hashed[np.repeat(wanted, runs)]
+    offsets = np.concatenate([[0], np.cumsum(runs[texts])]).astype(np.uint64)
+    return RMinHash.digest_matrix_from_flat_token_hashes(hashed, offsets, PERMUTATIONS, SEED)
 
 
 def _groups(keys: np.ndarray) -> list[np.ndarray]:
