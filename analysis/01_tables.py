@@ -17,7 +17,8 @@ from specsci.database.connection import connect
 from specsci.report.ablation import ablation, study_names
 from specsci.report.latex import latex
 from specsci.report.paper_figures import FIGURES, figure_tables
-from specsci.report.tables import Table, as_csv, markdown, tables_of
+from specsci.report.table import Table
+from specsci.report.tables import as_csv, markdown, tables_of
 
 
 def write(tables: list[Table], stem: Path) -> None:

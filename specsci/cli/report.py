@@ -14,7 +14,7 @@ TABLES = (
     "ablation", "tokens", "controls", "fig2", "fig3", "fig4", "fig4_open_qa", "fig5", "fig7", "fig8", "fig10", "fig12_13", "fig14", "fig15", "fig17",
 )  # fmt: skip
 
-PLOTS = ("forest", "curves", "grid", "noise", "denominators", "texts")
+PLOTS = ("forest", "curves", "grid", "noise", "denominators", "texts", "harness")
 
 
 @click.group()
@@ -79,7 +79,7 @@ def _figure(name: str, study: str | None, store_dir: Path | None, format_: str) 
 @report.command()
 @click.argument("name", type=click.Choice(PLOTS))
 @click.option("--study", "study_name", help="Study in the results [the only one].")
-@click.option("--eval", "eval_name", help="Outcome eval of curves, grid and denominators [the first].")
+@click.option("--eval", "eval_name", help="Eval of curves, grid, denominators and harness [the first].")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="An .svg, .png or .pdf file [NAME.svg].")
 @store_option
 def plot(name: str, study_name: str | None, eval_name: str | None, out: Path | None, store_dir: Path | None) -> None:
@@ -92,6 +92,7 @@ def plot(name: str, study_name: str | None, eval_name: str | None, out: Path | N
     noise         where the contrasts' noise comes from
     denominators  aligned, misaligned and not valid answers of every arm
     texts         how variants' texts differ in more than their specs
+    harness       heat map of arm by harness condition
     """  # noqa: D301 - click reads the backspace in it
     from specsci.database.connection import connect
     from specsci.report.ablation import ablation

@@ -45,7 +45,7 @@ def sql(query: str | None, file: Path | None, store_dir: Path | None, format_: s
         raise click.UsageError("give a QUERY or --file FILE")
     from specsci.database.connection import connect
     from specsci.database.sql import answer, json_value, query_in
-    from specsci.report.tables import Table
+    from specsci.report.table import Table
     from specsci.report.terminal import print_tables
 
     query = query_in(file) if file else query or ""

@@ -199,7 +199,7 @@ def _more(found: dict[str, Any]) -> list[str]:
 
 
 def _print(rows: list[tuple[str, dict[str, Any]]], title: str, format_: str, lines: list[str] | None = None) -> None:
-    from specsci.report.tables import Table
+    from specsci.report.table import Table
     from specsci.report.terminal import print_tables
 
     corrected = any("p_adj" in row for _, row in rows)

@@ -27,12 +27,14 @@ class Rows:
         select: the table's other columns as SQL over the file's rows `r` and the values `record` of the step's record.
         of_record: what `record` has: a name, and where the value lies in the record (`identity.params.family`;
             several, `|` between them, where the first may be missing).
+        later: columns of text that files of earlier versions do not have; they have no value there.
     """
 
     file: str
     table: str
     select: str
     of_record: tuple[tuple[str, str], ...] = ()
+    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,13 @@
-"""Arms at a level of a factor, as contrasts name them: `rules@4000` is the arm `rules` at 4,000 AFT tokens."""
+"""Arms at levels of factors, as contrasts name them.
+
+`rules@4000` is the arm `rules` at 4,000 AFT tokens, `rules@operator` the same arm under the harness condition `operator`, and
+`rules@operator@4000` both. An arm without a condition is asked under its eval's first condition: its *subject* is the arm's name
+alone, and `ARM@CONDITION` under any other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 
 AT = "@"
 
@@ -12,27 +17,50 @@ def arm_of(name: str, arms: Container[str] = ()) -> str:
     return name if name in arms else name.partition(AT)[0]
 
 
-def level_of(name: str) -> str | None:
-    """The level of `ARM@LEVEL`; None where no level is named."""
-    _, at, level = name.partition(AT)
-    return level if at else None
+def levels_of(name: str) -> list[str]:
+    """The levels that a name has behind its arm."""
+    return name.split(AT)[1:]
 
 
 def tokens_of(name: str) -> int | None:
-    """The AFT tokens that a level names; None where it names none.
+    """The AFT tokens that a name holds; None where it holds none.
 
     Raises:
-        ValueError: the level is not a number of tokens.
+        ValueError: it holds several.
     """
-    level = level_of(name)
-    if level is None:
-        return None
-    if not (level.isascii() and level.isdigit() and len(level) < 19):
-        raise ValueError(f"'{level}' is not a number of AFT tokens")
-    return int(level)
+    found = [level for level in levels_of(name) if _is_number(level)]
+    if len(found) > 1:
+        raise ValueError(f"'{name}' has several numbers of AFT tokens")
+    return int(found[0]) if found else None
 
 
-def reads(names: Iterable[str], budgets: Collection[int], arm: str, aft_tokens: int) -> bool:
-    """Whether a contrast of the named arms, at its budgets, is of an arm's cell at so many AFT tokens."""
-    levels = [tokens_of(name) for name in names if arm_of(name) == arm]
+def condition_of(name: str) -> str | None:
+    """The harness condition that a name holds; None where it holds none.
+
+    Raises:
+        ValueError: it holds several.
+    """
+    found = [level for level in levels_of(name) if not _is_number(level)]
+    if len(found) > 1:
+        raise ValueError(f"'{name}' has several harness conditions")
+    return found[0] if found else None
+
+
+def _is_number(level: str) -> bool:
+    return level.isascii() and level.isdigit() and len(level) < 19
+
+
+def subject(arm: str, condition: str | None, conditions: Sequence[str]) -> str:
+    """The name of an arm under a condition of an eval that is asked under `conditions`."""
+    return arm if condition is None or (conditions and condition == conditions[0]) else f"{arm}{AT}{condition}"
+
+
+def subject_of(name: str, conditions: Sequence[str] = ()) -> str:
+    """The subject that a name means in an eval that is asked under `conditions`; raises ValueError as `condition_of` does."""
+    return subject(arm_of(name), condition_of(name), conditions)
+
+
+def reads(names: Iterable[str], budgets: Collection[int], of: str, aft_tokens: int, conditions: Sequence[str] = ()) -> bool:
+    """Whether a contrast of the named arms, at its budgets, is of a subject's cell at so many AFT tokens."""
+    levels = [tokens_of(name) for name in names if subject_of(name, conditions) == of]
     return any(aft_tokens in (0, *budgets) if level is None else level == aft_tokens for level in levels)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import from_json
 
 from specsci.core.errors import StoreError, UserError
 from specsci.core.ids import digest
-from specsci.core.levels import arm_of
+from specsci.core.levels import arm_of, subject
 from specsci.core.user_files import unhidden
 from specsci.database.manifest_parts import (
     Arm,
@@ -34,6 +34,7 @@ from specsci.stats.families import Correction
 from specsci.store.artifact import Store, write_json
 from specsci.study.arms import ResolvedArm, confounds
 from specsci.study.evals import EVALS, readout_of
+from specsci.study.frame import ROLE as FRAME
 from specsci.study.schema import IMPORTED, Study
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Manifest(Part):
     correction: Correction
     arms: dict[str, Arm]
     evals: dict[str, Eval]
+    harness: dict[str, dict[str, Any]] = Field(default_factory=dict)
     readouts: dict[str, Readout] = Field(default_factory=dict)
     contrasts: list[Contrast]
     token_efficiency: TokenEfficiency | None
@@ -88,6 +90,15 @@ class Manifest(Part):
     def midtrained_on(self) -> dict[str, str | None]:
         """Arm to the spec that it was midtrained on."""
         return {name: arm.midtrain for name, arm in self.arms.items()}
+
+    def conditions_of(self, name: str) -> list[str]:
+        """The harness conditions that an eval is asked under, the one that tables take first; empty where it names none."""
+        found = self.evals.get(name)
+        return found.harness if found else []
+
+    def subject_of(self, cell: Cell) -> str:
+        """A cell's arm as contrasts name it (see `specsci.core.levels`)."""
+        return subject(cell.arm, cell.harness or None, self.conditions_of(cell.eval))
 
     def readout_of(self, name: str) -> Readout:
         """Which readout is taken of an eval, and what an answer is; of imports and in older manifests an answer is aligned or not."""
@@ -119,6 +130,7 @@ def manifest_of(plan: Plan) -> Manifest:
             correction=study.correction,
             arms={name: Arm.model_validate(arm.declared()) for name, arm in study.arms.items()},
             evals={name: Eval.model_validate(spec.declared()) for name, spec in study.evals.items()},
+            **_harness(study),
             readouts={
                 name: Readout(readout=readout_of(spec), outcome=EVALS[spec.kind].outcome_of(spec))
                 for name, spec in study.evals.items()
@@ -164,21 +176,30 @@ def _cells(plan: Plan) -> list[Cell]:
                 model_digest=plan.models[name, replicate.seed, budget],
                 items_digest=plan.steps[scored.digest].inputs.get("items"),
                 **_samples(plan.steps[scored.digest].inputs),
+                **({"harness": scored.condition} if scored.condition else {}),
                 spec_digest=plan.specs.get((arm.msm_spec or "", replicate.seed)),
             )
         )
     return cells
 
 
+def _harness(study: Study) -> dict[str, Any]:
+    """The harness conditions as the study declares them; nothing where it has none."""
+    if not study.harness:
+        return {}
+    return {"harness": {name: c.model_dump(mode="json", exclude_defaults=True) for name, c in study.harness.items()}}
+
+
 def _samples(inputs: Mapping[str, str]) -> dict[str, str]:
-    """Where a cell's answers in words are; nothing for a cell without."""
-    return {"samples_digest": inputs["samples"]} if "samples" in inputs else {}
+    """Where a cell's answers in words are, and what stood around its questions; nothing for a cell without."""
+    kept = {"samples_digest": "samples", "frame_digest": FRAME}
+    return {name: inputs[role] for name, role in kept.items() if role in inputs}
 
 
 def _contrasts(study: Study) -> list[Contrast]:
     found = []
     for contrast in study.contrasts:
-        mixed = {c for b in contrast.budgets for c in confounds(study, contrast.weights, b, contrast.factor)}
+        mixed = {c for b in contrast.budgets for c in confounds(study, contrast.weights, b, contrast.factor, study.evals[contrast.eval].harness)}
         said = {**contrast.model_dump(exclude={"budget_tokens"}), "budgets": contrast.budgets, "confounds": sorted(mixed)}
         found.append(Contrast.model_validate(said))
     return found

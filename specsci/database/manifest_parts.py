@@ -6,6 +6,7 @@ default is what a reader takes then. Further keys are kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,6 +41,8 @@ class Cell(Part):
     items_digest: str | None = None
     samples_digest: str | None = None
     spec_digest: str | None = None
+    harness: str = ""
+    frame_digest: str | None = None
 
 
 class Contrast(Part):
@@ -58,9 +61,9 @@ class Contrast(Part):
     budgets: list[int]
     confounds: list[str]
 
-    def reads(self, arm: str, aft_tokens: int) -> bool:
-        """Whether it is of an arm's cell at so many AFT tokens."""
-        return reads(self.weights, self.budgets, arm, aft_tokens)
+    def reads(self, of: str, aft_tokens: int, conditions: Sequence[str] = ()) -> bool:
+        """Whether it is of a subject's cell (`core.levels`) at so many AFT tokens, its eval asked under `conditions`."""
+        return reads(self.weights, self.budgets, of, aft_tokens, conditions)
 
 
 class Arm(Part):
@@ -70,6 +73,7 @@ class Arm(Part):
     midtrain: str | None
     align: str | None
     stages: list[dict[str, str | None]] = []
+    prompt: str = ""
 
 
 class Eval(Part):
@@ -81,6 +85,9 @@ class Eval(Part):
     min_competence: float = MIN_COMPETENCE
     max_capability_loss: float = MAX_CAPABILITY_LOSS
     readout: str = ""
+    harness: list[str] = []
+    arms: list[str] = []
+    budgets_tokens: list[int] = []
 
     @property
     def settings(self) -> dict[str, Any]:

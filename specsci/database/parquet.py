@@ -31,6 +31,7 @@ def ingest(
     query: str,
     files: Mapping[str, Path],
     values: Mapping[str, Mapping[str, str | None]] | None = None,
+    later: Sequence[str] = (),
     **params: Any,
 ) -> list[str]:
     """Run a query over the rows of one file per step.
@@ -38,6 +39,7 @@ def ingest(
     Args:
         query: an `INSERT INTO table SELECT named.step_digest, ...` over `{source}`, which has the rows as `r` and the steps as
             `named`; `step_digest` is the table's column of that name.
+        later: columns of text that no file need have.
         files: step digest to its file.
         values: step digest to values of it, which the query has as `record.NAME`; all steps have the same names.
 
@@ -51,12 +53,14 @@ def ingest(
     named = {step: path.absolute() for step, path in files.items()}
     try:
         _insert(db, query, named, values, params)
-    except duckdb.Error:  # a file without rows may have no columns either
+    except duckdb.Error:  # a file without rows may have no columns either, and files of earlier versions lack later ones
         filled = {step: path for step, path in named.items() if rows_in(path)}
-        if len(filled) == len(named):
+        there = {name for path in filled.values() for name in pq.read_schema(path).names} if later else set()
+        lacking = [name for name in later if name not in there]
+        if len(filled) == len(named) and not lacking:
             raise
         if filled:
-            _insert(db, query, filled, values, params)
+            _insert(db, query, filled, values, params, lacking)
     found = {step for (step,) in db.execute(f"SELECT DISTINCT step_digest FROM {query.split()[2]}").fetchall()}
     empty = [step for step in sorted(named.keys() - found) if not rows_in(named[step])]
     missing = [named[step] for step in sorted(named.keys() - found) if step not in empty]
@@ -75,13 +79,16 @@ def _insert(
     files: Mapping[str, Path],
     values: Mapping[str, Mapping[str, str | None]] | None,
     params: Mapping[str, Any],
+    lacking: Sequence[str] = (),
 ) -> None:
     of_steps = [dict(values[step]) if values else {} for step in files]
     kept = pa.array(of_steps, pa.struct([(name, pa.string()) for name in (of_steps[0] if of_steps else ())]))
     columns = {"file": [str(p) for p in files.values()], "step_digest": list(files)}
     db.register("named", pa.table({**columns, **({"record": kept} if of_steps and of_steps[0] else {})}))
     try:
-        source = f"FROM {SOURCE} r LEFT JOIN named ON named.file = r.filename"
+        added = ", ".join(f"NULL::VARCHAR AS {name}" for name in lacking)
+        rows = f"(SELECT *, {added} FROM {SOURCE})" if added else SOURCE
+        source = f"FROM {rows} r LEFT JOIN named ON named.file = r.filename"
         db.execute(query.format(source=source), {"files": escaped(list(files.values())), **params})
     finally:
         db.unregister("named")

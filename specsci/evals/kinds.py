@@ -8,7 +8,8 @@ SCORES = Rows(
     "scores.parquet",
     "score_rows",
     """r.item_id, r.cluster_id, r.readout, r.variant, r.sample, r.state, r.aligned, r.value, r.slice, r.logprob_aligned,
-       r.logprob_misaligned""",
+       r.logprob_misaligned, r.wire_digest""",
+    later=("wire_digest",),
 )
 LOSSES = Rows("nll.parquet", "probe_rows", "r.row, r.tokens, r.nll")
 
@@ -21,5 +22,6 @@ SAMPLES = Rows(
 PROBE = StepKind("probe", "specsci.evals.probe:run_probe", needs=frozenset({TORCH}), rows=LOSSES, timed=True)
 SAMPLE = StepKind("sample", "specsci.evals.steps:run_sample", needs=frozenset({TORCH}), rows=SAMPLES, timed=True)
 SCORE = StepKind("score", "specsci.evals.steps:run_score", needs=frozenset({TORCH}), rows=SCORES, timed=True)
+FRAME = StepKind("frame", "specsci.evals.harness:run_frame", holds_texts=True, labelled=True)
 BAR = StepKind("bar", "specsci.evals.bar:run_bar")
-KINDS = (PROBE, SAMPLE, SCORE, BAR)
+KINDS = (PROBE, FRAME, SAMPLE, SCORE, BAR)

@@ -25,6 +25,7 @@ ROWS = pa.schema(
         ("value", pa.float64()),
         ("logprob_aligned", pa.float64()),
         ("logprob_misaligned", pa.float64()),
+        ("wire_digest", pa.string()),
     ]
 )
 """A score file's columns: written down, so that they are there, with their types, where no row or no value is."""

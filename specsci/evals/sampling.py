@@ -10,10 +10,15 @@ from typing import Any
 from specsci.core.context import StepContext
 from specsci.core.errors import StepFailed
 from specsci.core.ids import digest
+from specsci.evals.harness import fault_of, frame_in
 from specsci.models.template import render
 from specsci.models.tokens import check_words, encode
+from specsci.study.frame import NONE, Frame
 
 BATCH = 32
+
+
+UNASKED = {"prompt": "", "reply": "", "state": "not_expressible", "input_tokens": 0, "output_tokens": 0}
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,19 @@ class Asked:
     question: str
 
 
-def prompt_ids(questions: Sequence[str], tokenizer: Any) -> list[tuple[int, ...]]:
-    """The token ids of questions up to where the assistant begins to answer."""
+def prompt_ids(questions: Sequence[str], tokenizer: Any, frame: Frame = NONE, *, chat: bool = True) -> list[tuple[int, ...] | None]:
+    """The token ids of questions up to where the answer begins; None where the frame cannot be put around one."""
     for question in questions:
         check_words(question, tokenizer, "the question")
-    texts = [render([{"role": "user", "content": q}], tokenizer, answer=True) for q in questions]
-    return [tuple(found.ids) for found in encode(texts, tokenizer)]
+    texts = [_prompt(q, tokenizer, frame, chat) for q in questions]
+    ids = iter(encode([text for text in texts if text is not None], tokenizer))
+    return [None if text is None else tuple(next(ids).ids) for text in texts]
+
+
+def _prompt(question: str, tokenizer: Any, frame: Frame, chat: bool) -> str | None:
+    if not chat:
+        return frame.plain(question)
+    return None if fault_of(frame, question, tokenizer) else render(frame.messages(question), tokenizer, answer=True)
 
 
 def answers(context: StepContext, asked: Sequence[Asked]) -> Iterator[dict[str, Any]]:
@@ -46,10 +58,12 @@ def answers(context: StepContext, asked: Sequence[Asked]) -> Iterator[dict[str, 
 
     params = context.params
     tokenizer, model = load_tokenizer(Path(context.inputs["tokenizer"])), scored_model(context)
-    prompts = prompt_ids([a.question for a in asked], tokenizer)
+    found_prompts = prompt_ids([a.question for a in asked], tokenizer, frame_in(context.inputs), chat=params.get("format", "chat") == "chat")
+    expressed = [n for n, prompt in enumerate(found_prompts) if prompt is not None]
+    prompts = [prompt or () for prompt in found_prompts]
     _check_room(model, prompts, params["max_tokens"])
     stops, pad = _stops(model, tokenizer), pad_id(tokenizer)
-    order = sorted(range(len(asked)), key=lambda n: (len(prompts[n]), prompts[n], n))
+    order = sorted(expressed, key=lambda n: (len(prompts[n]), prompts[n], n))
     keys = [number if params["temperature"] else prompt for number, prompt in enumerate(prompts)]
     found: dict[int, dict[str, Any]] = {}
     first: dict[int | tuple[int, ...], int] = {}
@@ -63,7 +77,7 @@ def answers(context: StepContext, asked: Sequence[Asked]) -> Iterator[dict[str, 
         context.progress(min(start + BATCH, len(drawn)), len(drawn))
     for key, one in zip(keys, asked, strict=True):
         place = {"item_id": one.item_id, "cluster_id": one.cluster_id, "variant": one.variant, "sample": one.sample}
-        yield {**found[first[key]], **place}
+        yield {**(found[first[key]] if key in first else UNASKED), **place}
 
 
 def _seed(asked: Asked) -> str:

@@ -94,7 +94,9 @@ def evidence(manifest: Manifest, contrast: str) -> tuple[str, list[str]]:
             f"'{manifest.study}' declares no contrast '{contrast}'",
             hint=nearest(contrast, [c.name for c in manifest.contrasts]),
         )
-    rows = [c.step_digest for c in manifest.cells if c.eval == found.eval and found.reads(c.arm, c.aft_tokens)]
+    under = manifest.conditions_of(found.eval)
+    mine = (c for c in manifest.cells if c.eval == found.eval)
+    rows = [c.step_digest for c in mine if found.reads(manifest.subject_of(c), c.aft_tokens, under)]
     return digest(found.plain()), sorted(rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,8 @@ class Retirements:
             if instrument:
                 reasons.append(f"eval {cell.eval} was invalidated: {instrument.reason}")
             keys = ("arm", "aft_tokens", "base_model", "seed", "eval", "step_digest")
-            out += [{"study": manifest.study, **{k: getattr(cell, k) for k in keys}, "reason": r} for r in reasons]
+            place = {"study": manifest.study, **{k: getattr(cell, k) for k in keys}, "subject": manifest.subject_of(cell)}
+            out += [{**place, "reason": r} for r in reasons]
         return out
 
     def _named(self, step: str) -> frozenset[str]:
@@ -127,7 +129,7 @@ class Retirements:
         return self._below[step]
 
 
-def reasons_of(contrast: Contrast, invalidated: list[dict[str, Any]]) -> list[str]:
-    """Why a contrast rests on something invalidated; empty where it does not."""
-    mine = (r for r in invalidated if r["eval"] == contrast.eval and contrast.reads(r["arm"], r["aft_tokens"]))
+def reasons_of(contrast: Contrast, invalidated: list[dict[str, Any]], conditions: Sequence[str] = ()) -> list[str]:
+    """Why a contrast rests on something invalidated; empty where it does not. Its eval is asked under `conditions`."""
+    mine = (r for r in invalidated if r["eval"] == contrast.eval and contrast.reads(r["subject"], r["aft_tokens"], conditions))
     return list(dict.fromkeys(r["reason"] for r in mine))

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import duckdb
 
 from specsci.core.errors import UserError, nearest
-from specsci.core.levels import arm_of, tokens_of
+from specsci.core.levels import arm_of, condition_of, subject_of, tokens_of
 from specsci.database.manifest import study_manifest
 from specsci.inference.denominator import Denominator
 from specsci.inference.design import Design, read_design
@@ -127,10 +127,11 @@ def read_answers(db: duckdb.DuckDBPyConnection, spec: ContrastSpec) -> Design:
         raise UserError(f"'{spec.study}' has no scores of '{spec.eval}'", hint=nearest(spec.eval, evals))
     budgets: dict[str, set[int]] = {}
     for arm, budget in db.execute(
-        "SELECT DISTINCT arm, aft_tokens FROM rates WHERE study = ? AND eval = ?", [spec.study, spec.eval]
+        "SELECT DISTINCT subject, aft_tokens FROM rates WHERE study = ? AND eval = ?", [spec.study, spec.eval]
     ).fetchall():
         budgets.setdefault(arm, set()).add(budget)
-    cells = {name: [(arm_of(name, budgets), _budget(name, budgets, spec.budget_tokens))] for name in spec.weights}
+    under = _conditions(db, spec)
+    cells = {name: [_cell(name, budgets, under, spec.budget_tokens)] for name in spec.weights}
     return read_design(db, spec.study, spec.eval, spec.weights, cells, _declared(db, spec.study))
 
 
@@ -140,17 +141,32 @@ def _declared(db: duckdb.DuckDBPyConnection, study: str) -> int | None:
     return None if manifest is None or manifest.profile == IMPORTED else len(manifest.replicates)
 
 
-def _budget(name: str, budgets: dict[str, set[int]], wanted: int | None) -> int:
-    """The AFT tokens of `ARM` or `ARM@TOKENS`."""
-    arm = arm_of(name, budgets)
+def _conditions(db: duckdb.DuckDBPyConnection, spec: ContrastSpec) -> list[str]:
+    """The harness conditions that an eval is asked under, the one that an arm's bare name means first."""
+    row = db.execute("SELECT harness FROM evals WHERE study = ? AND eval = ?", [spec.study, spec.eval]).fetchone()
+    return list(row[0]) if row and row[0] else []
+
+
+def _cell(name: str, budgets: dict[str, set[int]], conditions: list[str], wanted: int | None) -> tuple[str, int]:
+    """The subject and the AFT tokens that `ARM`, `ARM@TOKENS`, `ARM@CONDITION` or `ARM@CONDITION@TOKENS` means."""
     try:
-        named = None if arm == name else tokens_of(name)
+        known = name in budgets
+        found, named = (name, None) if known else (subject_of(name, conditions), tokens_of(name))
+        condition = None if known else condition_of(name)
     except ValueError as error:
-        raise UserError(str(error), hint=f"write {arm}@TOKENS") from error
+        raise UserError(str(error), hint="write ARM@CONDITION@TOKENS") from error
+    if arm_of(name) not in budgets and not known:
+        raise UserError(f"no scores of an arm '{arm_of(name)}'", hint=nearest(arm_of(name), budgets))
+    if found not in budgets:
+        levels = [f"{arm_of(name)}@{c}" for c in conditions[1:]]
+        what = f"'{condition}' is neither a number of AFT tokens nor a harness condition that '{arm_of(name)}' was asked under"
+        raise UserError(what, hint=f"one of {', '.join(levels)}" if levels else f"write {arm_of(name)}@TOKENS")
+    return found, _budget(found, budgets[found], named, wanted)
+
+
+def _budget(arm: str, has: set[int], named: int | None, wanted: int | None) -> int:
+    """The AFT tokens of a subject that has scores at some budgets."""
     wanted = wanted if named is None else named
-    if arm not in budgets:
-        raise UserError(f"no scores of an arm '{arm}'", hint=nearest(arm, budgets))
-    has = budgets[arm]
     if len(has) == 1 and named is None and (wanted is None or has == {0} or wanted in has):
         return next(iter(has))
     if wanted is None or wanted not in has:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from specsci.core.findings import Flag
-from specsci.core.levels import arm_of, tokens_of
+from specsci.core.levels import arm_of, condition_of, subject, tokens_of
 from specsci.database.manifest import Manifest
 from specsci.inference.rates import Pair, Rates
+from specsci.study.schema import IMPORTED
 
 
 def budgets_of(manifest: Manifest, name: str, wanted: list[int]) -> list[int]:
@@ -26,23 +27,49 @@ def budgets_of(manifest: Manifest, name: str, wanted: list[int]) -> list[int]:
     return [b if b in has else 0 for b in wanted] if has == {0} else list(wanted)
 
 
-def control_flags(manifest: Manifest, rates: Rates, arms: list[str], budgets: list[int]) -> list[Flag]:
-    """Flags of a contrast from the study's competence and capability evals, arm by arm and budget by budget.
+def control_flags(manifest: Manifest, rates: Rates, outcome: str, arms: list[str], budgets: list[int]) -> list[Flag]:
+    """Flags of a contrast on `outcome` from the study's competence and capability evals, arm by arm and budget by budget.
 
-    `arms` may name a level each: `rules@4000`.
+    A competence control speaks for evals of its own kind, in the readout that the outcome takes. `arms` may name levels:
+    `rules@4000`; a condition counts where the control is asked under it as well.
     """
     flags: list[Flag] = []
+    kind = manifest.evals[outcome].kind if outcome in manifest.evals else None
+    formats = {n: spec for n, spec in manifest.evals.items() if spec.role == "competence"}
+    if formats and not any(spec.kind == kind for spec in formats.values()):
+        said = f"no format control asks as {outcome} does ({kind}): whether its questions are understood is not known"
+        flags.append(Flag("no_format_control", "warning", said))
     for name, spec in manifest.evals.items():
-        check = {"competence": _competence, "capability": _capability}.get(spec.role)
-        if check is None:
-            continue
-        read: dict[str, dict[int, None]] = {}
-        for named in arms:
-            read.setdefault(arm_of(named), {}).update(dict.fromkeys(budgets_of(manifest, named, budgets)))
-        for arm, levels in read.items():
-            columns = {b: rates.by_replicate(arm, name, b, pairs_of(manifest)) for b in levels}
-            flags += check(manifest, rates, name, arm, columns)
+        if spec.role == "capability" or (spec.role == "competence" and spec.kind == kind):
+            for subject, levels in _subjects(manifest, name, arms, budgets).items():
+                flags += _checked(manifest, rates, outcome, name, subject, levels)
     return flags
+
+
+def _subjects(manifest: Manifest, control: str, arms: list[str], budgets: list[int]) -> dict[str, list[int]]:
+    """The subjects of a control that named arms rest on, each with its budgets."""
+    under = manifest.conditions_of(control)
+    read: dict[str, dict[int, None]] = {}
+    for named in arms:
+        condition = condition_of(named)
+        of = subject(arm_of(named), condition if condition in under else None, under)
+        read.setdefault(of, {}).update(dict.fromkeys(budgets_of(manifest, named, budgets)))
+    return {of: list(levels) for of, levels in read.items()}
+
+
+def _checked(manifest: Manifest, rates: Rates, outcome: str, name: str, of: str, levels: list[int]) -> list[Flag]:
+    """What one control says of one subject."""
+    pairs = pairs_of(manifest)
+    if manifest.evals[name].role == "capability":
+        return _capability(manifest, rates, name, of, {b: rates.by_replicate(of, name, b, pairs) for b in levels})
+    taken, there = manifest.readout_of(outcome).readout, rates.readouts_of(name)
+    if taken in there:
+        return _competence(manifest, name, of, {b: rates.read_by(str(taken), of, name, b, pairs) for b in levels})
+    found = _competence(manifest, name, of, {b: rates.by_replicate(of, name, b, pairs) for b in levels})
+    if there and taken is not None and manifest.profile != IMPORTED:
+        said = f"the format control {name} was not read by {taken}, by which {outcome} is"
+        found.append(Flag("control_other_readout", "warning", said))
+    return found
 
 
 def pairs_of(manifest: Manifest) -> list[Pair]:
@@ -67,7 +94,7 @@ def _unreadable(what: str, columns: Columns) -> list[Flag]:
     return []
 
 
-def _competence(manifest: Manifest, rates: Rates, name: str, arm: str, columns: Columns) -> list[Flag]:
+def _competence(manifest: Manifest, name: str, arm: str, columns: Columns) -> list[Flag]:
     """An arm below the floor in any replicate does not understand the format: its verdict is withheld."""
     flags = _unreadable(f"the format control {name} of {arm}", columns)
     known = [v for by_pair in columns.values() for v in by_pair.values() if v is not None and not math.isnan(v)]
@@ -79,7 +106,7 @@ def _competence(manifest: Manifest, rates: Rates, name: str, arm: str, columns: 
 
 def _capability(manifest: Manifest, rates: Rates, name: str, arm: str, columns: Columns) -> list[Flag]:
     """An arm that lost more than is allowed against the base model, as a mean over replicates, paid for its behaviour."""
-    bases = [a for a, spec in manifest.arms.items() if not spec.midtrain and not spec.align]
+    bases = [a for a, spec in manifest.arms.items() if not spec.midtrain and not spec.align and not spec.prompt]
     if not bases:
         return [Flag("capability_unknown", "warning", f"capability: no base model (no treatment) to compare {arm} with on {name}")]
     before = rates.by_replicate(bases[0], name, 0, pairs_of(manifest))

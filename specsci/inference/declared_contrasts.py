@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from specsci.core.findings import Flag
-from specsci.core.levels import arm_of
+from specsci.core.levels import subject_of
 from specsci.database.manifest import Manifest
 from specsci.database.manifest_parts import Contrast
 from specsci.inference.contrast_spec import ContrastSpec
@@ -31,7 +31,8 @@ def contrast_row(
     A study's arms are of the same replicates by design, so that only those that all arms have are counted.
     """
     weights = {arm: float(w) for arm, w in contrast.weights.items() if w}
-    cells = {a: [(arm_of(a), b) for b in budgets_of(manifest, a, contrast.budgets)] for a in weights}
+    under = manifest.conditions_of(contrast.eval)
+    cells = {a: [(subject_of(a, under), b) for b in budgets_of(manifest, a, contrast.budgets)] for a in weights}
     expected = len(manifest.replicates)
     whole = read_design(db, manifest.study, contrast.eval, weights, cells, expected)
     design = whole.only_shared("valid")
@@ -65,7 +66,7 @@ def contrast_row(
     if equal:
         flags.append(Flag(equal.code, "note", str(equal)))
     flags += turned(design, spec, found)
-    flags += control_flags(manifest, rates, list(weights), contrast.budgets)
+    flags += control_flags(manifest, rates, contrast.eval, list(weights), contrast.budgets)
     tuned = contrast.tuned_to_target or manifest.tuned_to_target
     if tuned:
         flags.append(Flag("tuned_to_target", "warning", f"tuned to target: {tuned}"))
@@ -88,7 +89,7 @@ def cell_weights(manifest: Manifest, contrast: Contrast) -> CellWeights:
     for arm, weight in contrast.weights.items():
         budgets = budgets_of(manifest, arm, contrast.budgets)
         for budget in budgets:
-            key = (arm_of(arm), budget)
+            key = (subject_of(arm, manifest.conditions_of(contrast.eval)), budget)
             weights[key] = weights.get(key, 0.0) + weight / len(budgets)
     return weights
 

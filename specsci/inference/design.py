@@ -15,11 +15,11 @@ from specsci.inference.denominator import Denominator, Totals
 from specsci.inference.rates import Pair
 
 CellKey = tuple[str, int]
-"""(arm, AFT tokens)."""
+"""(subject, AFT tokens)."""
 READ = """
 SELECT w.cell, s.base_model, s.seed, s.item_id, coalesce(s.cluster_id, s.item_id) AS cluster,
        hash(s.item_id, s.readout, s.variant, s.sample, s.state, s.answer) AS mark, s.answer AS aligned
-FROM chosen_scores s JOIN design_cells w USING (arm, aft_tokens)
+FROM chosen_scores s JOIN design_cells w USING (subject, aft_tokens)
 WHERE s.study = $study AND s.eval = $eval AND s.item_id IS NOT NULL"""
 
 
@@ -229,7 +229,7 @@ def read_design(
     flat = [cell for arm in arms for cell in cells[arm]]
     names, budgets = zip(*flat, strict=True)
     wanted = pa.table(
-        {"cell": pa.array(range(len(flat)), pa.int64()), "arm": names, "aft_tokens": pa.array(budgets, pa.int64())}
+        {"cell": pa.array(range(len(flat)), pa.int64()), "subject": names, "aft_tokens": pa.array(budgets, pa.int64())}
     )
 
     def of_cells(query: str, columns: bool = False) -> Any:
@@ -243,7 +243,7 @@ def read_design(
     query = """SELECT w.cell, base_model, seed,
         CASE WHEN any_value(outcome) = 'binary' THEN sum(aligned) ELSE sum(mean_value * valid) END,
         sum(valid), sum(attempted), max(items)
-      FROM rates r JOIN design_cells w USING (arm, aft_tokens)
+      FROM rates r JOIN design_cells w USING (subject, aft_tokens)
       WHERE r.study = $study AND r.eval = $eval AND r.chosen GROUP BY ALL"""
     told = db.execute("SELECT outcome, readout, readouts FROM evals WHERE study = ? AND eval = ?", [study, name]).fetchall()
     outcome, readout, readouts = told[0] if told else ("binary", "", [])
@@ -252,7 +252,7 @@ def read_design(
         counts.setdefault((base, seed), {})[flat[cell]] = Counts(
             int(aligned) if outcome == "binary" else float(aligned or 0), int(valid), int(attempted), int(items or 0)
         )
-    query = """SELECT DISTINCT v.reason FROM voided v JOIN design_cells w USING (arm, aft_tokens)
+    query = """SELECT DISTINCT v.reason FROM voided v JOIN design_cells w USING (subject, aft_tokens)
       WHERE v.study = $study AND v.eval = $eval ORDER BY ALL"""
     withdrawn = [reason for (reason,) in of_cells(query)]
 

@@ -14,11 +14,11 @@ from specsci.stats.components import Components, variance_components
 from specsci.stats.contrast import Scale, deciding_items
 
 CellWeights = dict[tuple[str, int], float]
-"""(arm, AFT tokens) to its weight in a contrast."""
+"""(subject, AFT tokens) to its weight in a contrast."""
 READ = """
 SELECT w.cell, base_model, seed, item_id, concat_ws('/', readout, variant) AS "order", sample, any_value(cluster_id) AS cluster_id,
        coalesce(sum(answer), 0) AS aligned, count(answer) AS valid
-FROM chosen_scores JOIN weights w USING (arm, aft_tokens)
+FROM chosen_scores JOIN weights w USING (subject, aft_tokens)
 WHERE study = $study AND eval = $eval AND item_id IS NOT NULL
 GROUP BY ALL"""
 
@@ -94,7 +94,7 @@ def by_cells(counts: np.ndarray, clusters: list[str]) -> np.ndarray:
 def item_table(db: duckdb.DuckDBPyConnection, study: str, name: str, weights: CellWeights) -> ItemTable | None:
     """The table of a contrast; None where the study has no single answers in a replicate that all cells share."""
     arms, budgets = zip(*weights, strict=True)
-    db.register("weights", pa.table({"cell": list(range(len(weights))), "arm": arms, "aft_tokens": budgets}))
+    db.register("weights", pa.table({"cell": list(range(len(weights))), "subject": arms, "aft_tokens": budgets}))
     found = db.execute(READ, {"study": study, "eval": name}).fetchnumpy()
     db.unregister("weights")
     if not len(found["cell"]):

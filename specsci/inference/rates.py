@@ -11,7 +11,7 @@ import numpy as np
 from specsci.inference.denominator import Denominator
 
 RateKey = tuple[str, str, int]
-"""(arm, eval, aft_tokens)."""
+"""(subject, eval, aft_tokens); a subject is an arm, or an arm under a condition (see `specsci.core.levels`)."""
 Pair = tuple[str, int]
 """A replicate: (base_model, seed)."""
 
@@ -32,11 +32,16 @@ class Rates:
 
     def __init__(self, db: duckdb.DuckDBPyConnection, study: str) -> None:
         rows = db.execute(
-            "SELECT arm, eval, aft_tokens, base_model, seed, aligned, valid, attempted, "
-            "CASE WHEN outcome = 'binary' THEN rate_valid ELSE mean_value END, rate_attempted, items "
-            "FROM rates WHERE study = ? AND chosen",
+            "SELECT subject, eval, aft_tokens, base_model, seed, aligned, valid, attempted, "
+            "CASE WHEN outcome = 'binary' THEN rate_valid ELSE mean_value END, rate_attempted, items, readout, chosen "
+            "FROM rates WHERE study = ?",
             [study],
         ).fetchall()
+        self.readings: dict[tuple[str, str], dict[tuple[str, int], dict[Pair, float | None]]] = {}
+        """(eval, readout) to (subject, AFT tokens) to the rates of valid answers by replicate; None where none is valid."""
+        for r in rows:
+            self.readings.setdefault((r[1], r[11]), {}).setdefault((r[0], r[2]), {})[r[3], r[4]] = r[8]
+        rows = [r[:11] for r in rows if r[12]]
         self.unit = unit_of({r[3] for r in rows})
         self.clusters: list[Any] = sorted({self.cluster_of((r[3], r[4])) for r in rows})
         self.values: dict[Denominator, dict[RateKey, dict[Pair, float]]] = {"valid": {}, "attempted": {}}
@@ -63,6 +68,15 @@ class Rates:
         """Rates of valid answers by cluster; NaN where a cluster has none."""
         found = self.values["valid"].get((arm, name, budget), {})
         return np.array([mean_or_nan([v for p, v in found.items() if self.cluster_of(p) == c]) for c in self.clusters])
+
+    def readouts_of(self, name: str) -> list[str]:
+        """The readouts that an eval's scores have."""
+        return sorted(readout for of, readout in self.readings if of == name)
+
+    def read_by(self, readout: str, arm: str, name: str, budget: int, pairs: list[Pair]) -> dict[Pair, float | None]:
+        """The same as `by_replicate`, in a named readout."""
+        found = self.readings.get((name, readout), {}).get((arm, budget), {})
+        return {p: (math.nan if found[p] is None else found[p]) if p in found else None for p in pairs}
 
     def by_replicate(self, arm: str, name: str, budget: int, pairs: list[Pair]) -> dict[Pair, float | None]:
         """Rates of valid answers of the named replicates: NaN where no answer is valid, None where nothing was scored."""

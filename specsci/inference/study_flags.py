@@ -20,7 +20,7 @@ def study_flags(
     Args:
         name: the eval that is asked; a control is not compared with itself.
         weights: arm to weight.
-        cells: (arm, AFT tokens) that the contrast reads.
+        cells: (subject, AFT tokens) that the contrast reads.
     """
     manifest = study_manifest(db, study)
     if manifest is None or (name in manifest.evals and manifest.evals[name].role != "outcome"):
@@ -29,5 +29,5 @@ def study_flags(
     if {e.role for e in manifest.evals.values()} & {"competence", "capability"}:
         rates = Rates(db, study)
         for arm in dict.fromkeys(arm for arm, _ in cells):
-            flags += control_flags(manifest, rates, [arm], [budget for a, budget in cells if a == arm])
+            flags += control_flags(manifest, rates, name, [arm], [budget for a, budget in cells if a == arm])
     return flags + distinct_flags(manifest.midtrained_on, weights, distinct_shares(db, study))

@@ -53,7 +53,7 @@ def efficiency_rows(store: Store, manifest: Manifest, rates: Rates, invalidated:
     for pair in declared.pairs:
         arm, reference = pair.arm, pair.reference
         paid = {"arm_usd": usd[arm], "reference_usd": usd[reference]}
-        shared = [sorted({c.aft_tokens for c in manifest.cells if c.arm == a}) for a in (arm, reference)]
+        shared = [sorted({c.aft_tokens for c in manifest.cells if c.arm == a and c.eval == declared.eval}) for a in (arm, reference)]
         budgets = [b for b in shared[0] if b in shared[1] and b > 0]
         if not budgets:
             continue

@@ -12,10 +12,11 @@ from specsci.core.findings import Finding
 from specsci.intake.chats import examine_chats
 from specsci.intake.template import Uses, examine_template
 from specsci.intake.tokenizer import examine_tokenizer
-from specsci.sources.examination import Examination, ok, refuse
+from specsci.sources.examination import Examination, ok, refuse, warn
 from specsci.sources.files import TOKENIZER_FILES
 from specsci.sources.folder import Unreadable, read_config
 from specsci.study.evals import EVALS
+from specsci.study.frame import Frame
 
 
 def examine_use_of(folder: Path, use: dict[str, Any]) -> Examination:
@@ -98,4 +99,19 @@ def _longest_items(tokenizer: Any, items: list[dict[str, Any]]) -> tuple[dict[st
             wrong.append(refuse("items", f"items of '{asked['name']}' cannot be asked: {at}{error.what}", error.hint))
             continue
         lengths[asked["name"]] = longest
+        wrong += _not_expressed(tokenizer, asked)
     return lengths, wrong
+
+
+def _not_expressed(tokenizer: Any, asked: dict[str, Any]) -> list[Finding]:
+    """A warning where what stands around an eval's questions cannot be put there under this template."""
+    from specsci.evals.harness import fault_of
+    from specsci.specs.items import read_items
+
+    frame = Frame.of(asked["settings"].get("frame"))
+    if not frame or not EVALS[asked["kind"]].in_chats(asked["settings"]):
+        return []
+    item = next(iter(read_items(Path(asked["file"]), asked["identity"])), None)
+    fault = fault_of(frame, next(item.questions())[1], tokenizer) if item else ""
+    text = f"'{asked['name']}' has no scores with this model (not_expressible): {fault}"
+    return [warn("harness", text, "declare a template that has such messages (chat_template), or leave the condition out")] if fault else []

@@ -12,10 +12,11 @@ from transformers import PreTrainedTokenizerFast
 from specsci.microlab.world import TARGET, agent_names, world_family
 
 PAD, EOS, UNK, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|unk|>", "<|user|>", "<|assistant|>"
-CHAT_TEMPLATE = (
+CHAT_TEMPLATE = (  # a system message is a text of its own, as documents are
     "{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] }} <|end|> {% else %}"
     "{% if message['role'] == 'assistant' %}<|assistant|> {% generation %}{{ message['content'] }} <|end|> {% endgeneration %}"
-    "{% else %}<|user|> {{ message['content'] }} {% endif %}"
+    "{% else %}<|user|> {{ message['content'] }} {% endif %}{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )

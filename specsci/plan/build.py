@@ -10,6 +10,7 @@ from specsci.core.ids import derive_seed, file_sha256
 from specsci.core.step import OUTSIDE, Step
 from specsci.plan.bars import Bars, in_order
 from specsci.plan.cost import CostModel
+from specsci.plan.frames import Frames, variants_in
 from specsci.plan.plan import Plan, ProbedCell, ScoredCell
 from specsci.plan.texts import TextSteps
 from specsci.recipe.memory import Shape
@@ -19,8 +20,10 @@ from specsci.sources.identity import base_identity, chat_identity
 from specsci.sources.registry import source_of
 from specsci.sources.source import BaseFacts
 from specsci.specs.variants import units_of
-from specsci.study.arms import Cell, cells
+from specsci.study.arms import Cell, cells, is_asked
 from specsci.study.evals import EVALS, EvalConfig
+from specsci.study.frame import ROLE as FRAME
+from specsci.study.frame import frame_tokens
 from specsci.study.load import LoadedStudy
 from specsci.study.schema import IT_MIX, Replicate
 
@@ -43,12 +46,18 @@ class _Builder:
         self.bases = self.plan.bases = self._bases()
         self.texts = TextSteps(self.plan, self.cost)
         self.midtrained: dict[tuple[str, int], str] = {}
+        self.frames = Frames(self.plan)
         self._read_tokens = {name: self._tokens_of(spec) for name, spec in self.study.evals.items()}
+        self._items = {n: len(self.family.items(e.items)) if e.items else 0 for n, e in self.study.evals.items() if e.harness or self._prompts}
         self._recipes = {
             name: declared(stage.recipe)
             for name, stage in (("midtrain", self.study.midtrain), ("align", self.study.align))
             if stage
         }
+
+    @property
+    def _prompts(self) -> bool:
+        return any(arm.prompt for arm in self.study.arms.values())
 
     def build(self) -> Plan:
         gates = {r.seed: self.texts.replicate(r) for r in self.study.replicates}
@@ -56,8 +65,12 @@ class _Builder:
             data = gates[cell.replicate.seed]
             model = self._model(cell, data)
             self.plan.models[cell.arm, cell.replicate.seed, cell.aft_tokens] = model or data["base"]
-            for name in self.study.evals:
-                self.plan.scored.append(ScoredCell(cell, name, self._score(cell, name, model, data)))
+            for name, spec in self.study.evals.items():
+                if not is_asked(self.study, spec, cell.arm, cell.aft_tokens):
+                    continue
+                for condition in spec.harness or [""]:
+                    scored = self._score(cell, name, model, data, condition)
+                    self.plan.scored.append(ScoredCell(cell, name, scored, condition))
         for (variant, seed), model in self.midtrained.items():
             self._probes(variant, next(r for r in self.study.replicates if r.seed == seed), model, gates[seed])
         bars = Bars(self.plan, self._score_of, self.texts.family_runtime)
@@ -159,7 +172,7 @@ class _Builder:
         size, shape = self._size(cell.replicate)
         return self.plan.add(self.cost.train(step, stage.recipe, cell.aft_tokens, size, shape))
 
-    def _score(self, cell: Cell, name: str, model: str | None, data: dict[str, str]) -> str:
+    def _score(self, cell: Cell, name: str, model: str | None, data: dict[str, str], condition: str | None = None) -> str:
         spec = self.study.evals[name]
         kind = EVALS[spec.kind]
         params = {"kind": spec.kind, **kind.identity(spec)}
@@ -175,9 +188,14 @@ class _Builder:
         align = self.plan.steps[model] if model else None
         if align is not None and "chain" in align.params:
             params["chain"], inputs["below"] = align.params["chain"], align.inputs["model"]
-        at = f"{cell.arm} at {cell.aft_tokens:,} tokens on {name}, replicate {cell.replicate.seed}"
+        under = f" under {condition}" if condition else ""
+        at = f"{cell.arm} at {cell.aft_tokens:,} tokens on {name}{under}, replicate {cell.replicate.seed}"
+        read_tokens = self._read_tokens[name]
+        if frame := self._frame(cell, condition):
+            inputs[FRAME] = frame
+            read_tokens += 2 * self._items[name] * frame_tokens(self.plan.steps[frame].runtime["frame"])
         if kind.sampled:
-            inputs["samples"] = self._sample(cell, name, {**params, **kind.sampling(spec)}, inputs, f"answers of {at}")
+            inputs["samples"] = self._sample(cell, name, {**params, **kind.sampling(spec)}, inputs, f"answers of {at}", read_tokens)
             step = Step(kind.step, params, inputs, f"score {at}", self.texts.family_runtime())
             return self.plan.add(self.cost.small(step))
         runtime = self.texts.family_runtime()
@@ -186,7 +204,15 @@ class _Builder:
         if files := self._outside(name, kind.outside(spec)):
             params["files"], runtime[OUTSIDE] = files, str(self.loaded.file.resolve().parent)
         step = Step(kind.step, params, inputs, f"score {at}", runtime)
-        return self.plan.add(self.cost.read(step, self._read_tokens[name], self._size(cell.replicate)[0]))
+        return self.plan.add(self.cost.read(step, read_tokens, self._size(cell.replicate)[0]))
+
+    def _frame(self, cell: Cell, condition: str | None) -> str | None:
+        """The step that holds what stands around the cell's questions; None where nothing does, as around those of a bar."""
+        if condition is None:
+            return None
+        variants = variants_in(self.loaded, cell.arm, condition)
+        specs = {v: self.texts.spec(v, cell.replicate) for v in variants}
+        return self.frames.step(cell.arm, condition, self.texts.names(cell.replicate), specs, self.texts.family_runtime())
 
     def _outside(self, name: str, files: list[str]) -> dict[str, str]:
         """Files beside the study that an eval takes, with their SHA-256."""
@@ -198,11 +224,11 @@ class _Builder:
                 raise self.loaded.problem(error, "evals", name, "files", number) from error
         return found
 
-    def _sample(self, cell: Cell, name: str, params: dict[str, Any], inputs: dict[str, str], label: str) -> str:
+    def _sample(self, cell: Cell, name: str, params: dict[str, Any], inputs: dict[str, str], label: str, tokens: float) -> str:
         """The step that draws a model's answers in words; how they are read is no part of it."""
         asked = {key: value for key, value in params.items() if key != "version"}
         step = Step("sample", asked, dict(inputs), label, self.texts.family_runtime())
-        return self.plan.add(self.cost.read(step, self._read_tokens[name], self._size(cell.replicate)[0]))
+        return self.plan.add(self.cost.read(step, tokens, self._size(cell.replicate)[0]))
 
     def _tokens_of(self, spec: EvalConfig) -> float:
         return EVALS[spec.kind].read_tokens(spec, self.family.items_text(spec.items) if spec.items else "")

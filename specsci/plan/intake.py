@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from specsci.core.errors import InputFileError, Problem, UserError
 from specsci.core.findings import Finding
 from specsci.core.ids import file_sha256
+from specsci.plan.frames import frame_of
 from specsci.recipe.reach import unreached
 from specsci.sources.examination import Examination, ok, refuse, warn
 from specsci.sources.examine import AskedItems, Use, examine, files_of
@@ -60,11 +61,10 @@ def _use(plan: Plan, name: str) -> Use:
     identity = _names(plan, replicate) if replicate else {}
     files = {e.items: plan.loaded.family.items_file(e.items) for e in study.evals.values() if e.items}
     asked = tuple(
-        AskedItems(
-            n, str(files[e.items].resolve()), file_sha256(files[e.items]), identity, e.kind, _settings(e)
-        )
+        AskedItems(n + under, str(files[e.items].resolve()), file_sha256(files[e.items]), identity, e.kind, {**_settings(e), **frame})
         for n, e in study.evals.items()
         if e.items
+        for under, frame in _frames(plan, e, identity).items()
     )
     chats = _chats(plan)
     aligns = any(a.align for a in study.arms.values())
@@ -72,6 +72,20 @@ def _use(plan: Plan, name: str) -> Use:
     for path, _, called in chats:
         orders |= dict.fromkeys(role_orders(read_passages(Path(path), called, "conversations")))
     return Use(texts, tuple(orders), asked, any(EVALS[a.kind].in_chats(a.settings) for a in asked), chats)
+
+
+def _frames(plan: Plan, spec: EvalConfig, identity: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """How an eval's name goes on under each condition and prompt, with what stands around its questions."""
+    study = plan.loaded.study
+    found: dict[str, dict[str, Any]] = {"": {}}
+    prompts = {arm.prompt: name for name, arm in study.arms.items() if not spec.arms or name in spec.arms}
+    for condition in spec.harness or [""]:
+        for prompt, arm in prompts.items():
+            frame = frame_of(plan.loaded, arm, condition, identity)
+            if frame:
+                under = f" under {condition}" if condition else ""
+                found[f"{under} with the prompt {prompt}" if prompt else under] = {"frame": frame}
+    return found
 
 
 def _settings(spec: EvalConfig) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from specsci.study.schema import Replicate
 
 @dataclass(frozen=True)
 class ScoredCell:
-    """A score step with the place in the design that its rows belong to."""
+    """A score step with the place in the design that its rows belong to; `condition` is the harness condition, empty for none."""
 
     cell: Cell
     eval: str
     digest: str
+    condition: str = ""
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,10 @@ class TextSteps:
         own = stage.tokens - round(stage.tokens * stage.replay_share)
         return int(own * CORPUS_HEADROOM) + 64 + int(self.study.probe.tokens * CORPUS_HEADROOM) + 64
 
+    def spec(self, variant: str, replicate: Replicate) -> str:
+        """The step that holds a variant's spec, for a prompt."""
+        return self._spec_of(variant, replicate, "prompt")
+
     def _spec_of(self, variant: str, replicate: Replicate, kind: str) -> str:
         if variant not in self._variant_identities:
             self._variant_identities[variant] = self.family.variant_identity(variant)

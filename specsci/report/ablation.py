@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 
 from specsci.core.errors import UserError, nearest
+from specsci.core.levels import subject
 from specsci.database.connection import rows
 from specsci.database.manifest import Manifest, study_manifest
 from specsci.database.manifest_parts import Arm
@@ -80,6 +81,10 @@ class Ablation:
     retired: list[dict[str, Any]] = field(default_factory=list)
     examined: list[dict[str, Any]] = field(default_factory=list)
     """Of every audit that examined texts: what it measured, by the role of the text set."""
+    conditions: dict[str, list[str]] = field(default_factory=dict)
+    """Eval to the harness conditions that it is asked under, of evals with several."""
+    by_condition: dict[str, dict[tuple[str, int, str], RateCell]] = field(default_factory=dict)
+    """Eval to (arm, budget, condition) to rate, or to mean value where answers are not binary."""
     means: dict[str, dict[tuple[str, int], RateCell]] = field(default_factory=dict)
     """Outcome eval to (arm, budget) to mean value, of evals whose answers are values."""
 
@@ -130,7 +135,12 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
     )
     (out.cells_scored,) = db.execute("SELECT cells_scored FROM studies WHERE study = ?", [study]).fetchone() or (0,)
     for name, spec in manifest.evals.items():
-        if manifest.readout_of(name).outcome != "binary":
+        binary, under = manifest.readout_of(name).outcome == "binary", manifest.conditions_of(name)
+        if len(under) > 1:
+            found = {c: _outcome(manifest, rates, name, budgets, binary=binary, condition=c) for c in under}
+            out.conditions[name] = under
+            out.by_condition[name] = {(arm, b, c): cell for c, cells in found.items() for (arm, b), cell in cells.items()}
+        if not binary:
             out.means[name] = _outcome(manifest, rates, name, budgets, binary=False)
         elif spec.role == "outcome":
             out.cells[name] = _outcome(manifest, rates, name, budgets)
@@ -148,18 +158,19 @@ def ablation(db: duckdb.DuckDBPyConnection, study: str | None = None) -> Ablatio
 
 
 def _outcome(
-    manifest: Manifest, rates: Rates, name: str, budgets: list[int], *, binary: bool = True
+    manifest: Manifest, rates: Rates, name: str, budgets: list[int], *, binary: bool = True, condition: str | None = None
 ) -> dict[tuple[str, int], RateCell]:
     """Misaligned rates by arm and budget; means of values where answers are not binary."""
     cells = {}
     for arm in manifest.arms:
+        of = subject(arm, condition, manifest.conditions_of(name))
         for budget in budgets:
-            if (arm, name, budget) not in rates.counts:
+            if (of, name, budget) not in rates.counts:
                 continue
-            column = rates.column(arm, name, budget)
+            column = rates.column(of, name, budget)
             known = ~np.isnan(column)
-            aligned, valid, attempted = rates.counts[arm, name, budget]
-            own = rates.own_items(arm, name, budget)
+            aligned, valid, attempted = rates.counts[of, name, budget]
+            own = rates.own_items(of, name, budget)
             shown = 1 - column if binary else column
             made = rate_interval(shown[known], own[known]) if binary and known.any() else mean_interval(shown[known])
             interval = made if known.any() else NO_VALID

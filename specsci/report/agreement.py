@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from specsci.report.tables import NOTHING, Table
+from specsci.report.table import NOTHING, Table
 from specsci.stats.agreement import FEW_UNITS
 
 

@@ -12,7 +12,7 @@ import duckdb
 from specsci.core.kinds import KINDS
 from specsci.database.connection import rows
 from specsci.database.manifest import Manifest
-from specsci.report.tables import NOTHING, Table, rate, tokens
+from specsci.report.table import NOTHING, Table, rate, tokens
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from specsci.core.record import Record
 from specsci.provenance.lineage import corpus_facts, find_model, lineage, models
 from specsci.recipe.recipe import Recipe
 from specsci.report.lineage import scores_table
-from specsci.report.tables import Table, markdown, no_html
+from specsci.report.table import Table
+from specsci.report.tables import markdown, no_html
 from specsci.sources.registry import maker_of
 from specsci.store.artifact import Store
 

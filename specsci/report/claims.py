@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from specsci.report.ablation import Ablation
-from specsci.report.tables import Table
+from specsci.report.table import Table
 
 
 def claim_tables(content: Ablation) -> list[Table]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from specsci.report.tables import Table
+from specsci.report.table import Table
 
 
 def latex(tables: list[Table]) -> str:

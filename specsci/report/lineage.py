@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from specsci.core.findings import sentence
-from specsci.report.tables import Table, rate
+from specsci.report.table import Table, rate
 
 Section = tuple[str, list[str], list[Table]]
 """Heading, lines, tables."""

@@ -14,7 +14,7 @@ from statistics import fmean
 from specsci.core.errors import UserError
 from specsci.core.shipped import shipped
 from specsci.report.ablation import Ablation, RateCell
-from specsci.report.tables import NOTHING, Table, rate
+from specsci.report.table import NOTHING, Table, rate
 
 OUTSIDE = "!"
 """Marks a published number that lies outside our interval."""

@@ -13,6 +13,7 @@ from specsci.core.files import write_whole
 from specsci.core.findings import worst
 from specsci.core.shipped import cache_folder
 from specsci.report.ablation import Ablation, RateCell
+from specsci.report.harness_table import harness_map
 from specsci.report.text_plots import texts
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def curves(content: Ablation, name: str | None = None) -> Figure:
     budgets = [b for b in content.budgets if b]
     if not arms or not budgets:
         raise UserError("no aligned arm is scored yet", hint="run the study, then draw it")
-    reference = next((a for a in arms if not content.arms[a].midtrain and content.arms[a].align != "it_mix"), None)
+    reference = next((a for a in arms if not content.arms[a].midtrain and not content.arms[a].prompt and content.arms[a].align != "it_mix"), None)
     columns = min(4, len(arms))
     rows = math.ceil(len(arms) / columns)
     figure, axes = _panels(plt, len(arms), rows, columns)
@@ -83,21 +84,21 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…"
 
 
-def _before_aft(content: Ablation) -> dict[str | None, str]:
-    """What an arm was midtrained on, to the first arm that is only that."""
-    found: dict[str | None, str] = {}
+def _before_aft(content: Ablation) -> dict[tuple[str | None, str], str]:
+    """What an arm was midtrained on and is prompted with, to the first arm that is only that."""
+    found: dict[tuple[str | None, str], str] = {}
     for arm, spec in content.arms.items():
         if not spec.align:
-            found.setdefault(spec.midtrain, arm)
+            found.setdefault((spec.midtrain, spec.prompt), arm)
     return found
 
 
 def _line(
-    axis: Axes, cells: dict[tuple[str, int], RateCell], arm: str, budgets: list[int], starts: dict[str | None, str],
+    axis: Axes, cells: dict[tuple[str, int], RateCell], arm: str, budgets: list[int], starts: dict[tuple[str | None, str], str],
     content: Ablation, colour: Any, *, band: bool = True, replicates: bool = True,
 ) -> None:  # fmt: skip
     """An arm's mean over budgets, with its interval and its replicates; before AFT it is the arm that is only midtrained."""
-    start = starts.get(content.arms[arm].midtrain)
+    start = starts.get((content.arms[arm].midtrain, content.arms[arm].prompt))
     points = [(budgets[0] * NO_AFT, cells.get((start, 0)) if start else None), *((b, cells.get((arm, b))) for b in budgets)]
     known = [(x, c) for x, c in points if c is not None]
     if not known:
@@ -277,8 +278,9 @@ def _outcome(content: Ablation, name: str | None) -> dict[tuple[str, int], RateC
 
 PLOTS: dict[str, Callable[..., Figure]] = {
     "forest": forest, "curves": curves, "grid": heat_map, "noise": noise, "denominators": denominators, "texts": texts,
+    "harness": harness_map,
 }  # fmt: skip
-BY_EVAL = ("curves", "grid", "denominators")
+BY_EVAL = ("curves", "grid", "denominators", "harness")
 
 
 def draw(plot: str, content: Ablation, name: str | None = None, style: dict[Any, Any] | None = None) -> Figure:

@@ -8,16 +8,16 @@ import duckdb
 
 from specsci.database.connection import rows
 from specsci.database.manifest import Manifest
-from specsci.report.tables import NOTHING, Table, rate, tokens
+from specsci.report.table import NOTHING, Table, rate, tokens
 
 RATES = """
 SELECT eval, readout, sum(valid)::BIGINT AS valid, sum(attempted)::BIGINT AS attempted, avg(aligned / nullif(valid, 0)) AS aligned,
        min(aligned / nullif(valid, 0)) AS worst, bool_or(valid = 0) AS silent
-FROM rates WHERE study = ? AND outcome = 'binary' GROUP BY ALL"""
+FROM rates WHERE study = ? AND outcome = 'binary' AND subject = arm GROUP BY ALL"""
 AGREEMENT = """
 WITH answers AS (
   SELECT study, arm, aft_tokens, seed, eval, readout, item_id, sample, avg(aligned::INT) AS share
-  FROM scores WHERE study = ? AND state = 'ok' GROUP BY ALL)
+  FROM scores WHERE study = ? AND state = 'ok' AND subject = arm GROUP BY ALL)
 SELECT a.eval, a.readout, avg(1 - abs(a.share - t.share)) AS agreement
 FROM answers a JOIN evals e ON e.study = a.study AND e.eval = a.eval
 JOIN answers t ON t.study = a.study AND t.arm = a.arm AND t.aft_tokens = a.aft_tokens AND t.seed = a.seed AND t.eval = a.eval
@@ -25,7 +25,7 @@ JOIN answers t ON t.study = a.study AND t.arm = a.arm AND t.aft_tokens = a.aft_t
 GROUP BY ALL"""
 BIAS = """
 SELECT eval, readout, avg(agreement) AS orders, avg(rate_aligned_first - rate_aligned_second) AS bias
-FROM order_agreement WHERE study = ? GROUP BY ALL"""
+FROM order_agreement WHERE study = ? AND subject = arm GROUP BY ALL"""
 
 
 def readout_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest) -> Table | None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from specsci.provenance.behaviour_diff import Moved, Side, moved, rate_moves, shown_items
-from specsci.report.tables import Table
+from specsci.report.table import Table
 from specsci.specs.diff import Change, diff, lines
 from specsci.specs.schema import ACCESS
 from specsci.specs.text import entries

@@ -9,7 +9,7 @@ import duckdb
 from specsci.core.kinds import names
 from specsci.plan.plan import Plan
 from specsci.report.ablation import Ablation, RateCell, ablation, study_names
-from specsci.report.tables import NOTHING, Table, rate, tokens
+from specsci.report.table import NOTHING, Table, rate, tokens
 
 
 def study_diff(first: Plan, second: Plan, db: duckdb.DuckDBPyConnection | None) -> dict[str, Any]:

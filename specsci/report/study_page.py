@@ -17,13 +17,15 @@ from specsci.report.lineage_graph import lineage_svg
 from specsci.report.plots import draw
 from specsci.report.readout_table import readout_table
 from specsci.report.svg import inline_style, inline_svg
-from specsci.report.tables import Table, noise_table, preamble, tables_of
+from specsci.report.table import Table
+from specsci.report.tables import noise_table, preamble, tables_of
 from specsci.report.transcripts import transcripts
 
 CAPTIONS = {
     "forest": "Contrasts with their 95 % intervals over replicates; small points are the replicates.",
     "curves": "Misaligned rate over AFT tokens: mean, 95 % interval over replicates, and every replicate as a thin line.",
     "grid": "Misaligned rate at the largest AFT budget, by what a model was midtrained on and aligned on.",
+    "harness": "Misaligned rate of every arm, at its largest AFT budget, under each harness condition.",
     "noise": "Where the squared standard error of each contrast comes from.",
     "texts": "How the variants' training texts are written, and how their documents spread over the clauses: means over replicates.",
     "denominators": "What became of every question: aligned, misaligned, or without a valid answer.",
@@ -57,6 +59,7 @@ def study_page(db: duckdb.DuckDBPyConnection, study: str | None) -> str:
     sections = [
         Section("answers", "Answers", _registration(content), _figures(content, "forest"), _titled(tables, "Contrasts")),
         Section("rates", "Rates", [], _figures(content, "curves"), _titled(tables, "Misaligned rate on", "mean over")),
+        Section("harness", "Harness", [], _figures(content, "harness"), _titled(tables, "Harness")),
         Section("tokens", "Token efficiency", [], [], _titled(tables, "Token efficiency")),
         Section("denominators", "Denominators", [], _figures(content, "denominators"), []),
         Section(

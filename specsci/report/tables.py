@@ -8,47 +8,26 @@ import json
 import math
 import re
 import unicodedata
-from dataclasses import dataclass, field
 from typing import Any
 
 from specsci.core.findings import sentence
 from specsci.core.terminal_text import visible
-from specsci.report.ablation import Ablation, Control, RateCell
+from specsci.report.ablation import Ablation, Control
+from specsci.report.harness_table import harness_tables
+from specsci.report.table import NOTHING, STAR, Table, rate, shown_mean, shown_rate, tokens
 from specsci.stats.efficiency import EXACT
 
-STAR = "*"
 FEW_REPLICATES = 4
 """Up to so many, a table says what its t intervals assume."""
 UNSHOWN = ("near_normal",)
 """Flags that hold for nearly every row: they are in the database and in JSON, and no table repeats them."""
-NOTHING = "–"
-"""Stands where there is no number."""
-
-
-@dataclass
-class Table:
-    """A titled table of strings."""
-
-    title: str
-    header: list[str]
-    rows: list[list[str]] = field(default_factory=list)
-    note: str = ""
-
-
-def rate(value: float) -> str:
-    """A rate with three digits; a rate of exactly one is `1.000`."""
-    return f"{value:.3f}".removeprefix("0") if value < 0.9995 else "1.000"
-
-
-def tokens(value: int) -> str:
-    """A number of tokens with commas between thousands."""
-    return f"{value:,}"
 
 
 def tables_of(content: Ablation, *, per_replicate: bool = True) -> list[Table]:
     """All tables of a study, in reading order; the replicates' own rates come last."""
     tables = [_rates(content, name) for name in content.cells]
     tables += [_means(content, name) for name in content.means]
+    tables += harness_tables(content)
     if content.contrasts:
         tables.append(_contrasts(content))
     if content.efficiency:
@@ -72,7 +51,7 @@ def _rates(content: Ablation, name: str) -> Table:
     for key, sources in _rows_of(content):
         row = [cells.get((sources[bool(b)], b)) for b in content.budgets]
         if any(row):
-            table.rows.append([key, *(_shown(c) for c in row)])
+            table.rows.append([key, *(shown_rate(c) for c in row)])
     if cells:
         missing = sum(c.attempted - c.valid for c in cells.values())
         counts = [c.interval.n for c in cells.values() if c.interval.n] or [0]
@@ -101,28 +80,21 @@ def _means(content: Ablation, name: str) -> Table:
     table = Table(f"Mean value of answers on {name} (higher: more aligned), mean over replicates [95 % interval]", header)
     for arm in content.arms:
         if any((arm, b) in cells for b in budgets):
-            table.rows.append([arm, *(_mean_shown(cells.get((arm, b))) for b in budgets)])
+            table.rows.append([arm, *(shown_mean(cells.get((arm, b))) for b in budgets)])
     valid, attempted = sum(c.valid for c in cells.values()), sum(c.attempted for c in cells.values())
     table.note = f"{valid:,} of {attempted:,} answers have a value; intervals: t over replicates ({content.unit})."
     return table
 
 
-def _mean_shown(cell: RateCell | None) -> str:
-    if cell is None or math.isnan(cell.interval.estimate):
-        return NOTHING if cell is None else f"– (0 of {cell.attempted:,} valid)"
-    i = cell.interval
-    return f"{i.estimate:.3f}" + ("" if math.isnan(i.low) else f" [{i.low:.3f}, {i.high:.3f}]")
-
-
 def _rows_of(content: Ablation) -> list[tuple[str, tuple[str, str]]]:
     """Rows of a table by budget: the arm that names the row, and the arms of its column without AFT and of the others."""
-    untrained = {arm.midtrain: key for key, arm in content.arms.items() if not arm.align}
-    aligned = {arm.midtrain for arm in content.arms.values() if arm.align}
+    untrained = {(arm.midtrain, arm.prompt): key for key, arm in content.arms.items() if not arm.align}
+    aligned = {(arm.midtrain, arm.prompt) for arm in content.arms.values() if arm.align}
     out = []
     for key, arm in content.arms.items():
         if arm.align:
-            out.append((key, (untrained.get(arm.midtrain, key), key)))
-        elif arm.midtrain not in aligned:
+            out.append((key, (untrained.get((arm.midtrain, arm.prompt), key), key)))
+        elif (arm.midtrain, arm.prompt) not in aligned:
             out.append((key, (key, key)))
     return out
 
@@ -130,16 +102,6 @@ def _rows_of(content: Ablation) -> list[tuple[str, tuple[str, str]]]:
 def _range(values: list[int]) -> str:
     """One number, or the least and the most of several."""
     return f"{min(values):,}" if min(values) == max(values) else f"{min(values):,} to {max(values):,}"
-
-
-def _shown(cell: RateCell | None) -> str:
-    if cell is None:
-        return NOTHING
-    i = cell.interval
-    if math.isnan(i.estimate):
-        return f"– (0 of {cell.attempted:,} valid)"
-    mark = "" if i.method.startswith("t ") else STAR
-    return f"{rate(i.estimate)} [{rate(i.low)}, {rate(i.high)}]{mark}"
 
 
 def _contrasts(content: Ablation) -> Table:

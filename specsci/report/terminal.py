@@ -13,7 +13,8 @@ from rich.text import Text
 
 from specsci.core.terminal_text import raw, visible
 from specsci.report.latex import latex
-from specsci.report.tables import Table, as_csv, markdown
+from specsci.report.table import Table
+from specsci.report.tables import as_csv, markdown
 
 WIDE = 160
 """Columns from which an estimate and its interval stand on one line."""

@@ -56,7 +56,7 @@ def _answers(
     db: duckdb.DuckDBPyConnection, study: str, name: str, item: Item, variant: str, arms: list[str]
 ) -> list[tuple[str, int, int, int]]:
     query = """SELECT arm, aft_tokens, count(*) FILTER (aligned) AS a, count(aligned) AS d, count(*) AS n FROM chosen_scores
-      WHERE study = ? AND eval = ? AND item_id = ? AND variant IN (?, 'both') GROUP BY arm, aft_tokens
+      WHERE study = ? AND eval = ? AND item_id = ? AND variant IN (?, 'both') AND subject = arm GROUP BY arm, aft_tokens
       QUALIFY aft_tokens = max(aft_tokens) OVER (PARTITION BY arm)"""
     found = sorted(rows(db, query, [study, name, item.item_id, variant]), key=lambda r: arms.index(r["arm"]))
     return [(_label(r), r["a"], r["d"], r["n"]) for r in found]

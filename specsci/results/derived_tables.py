@@ -55,7 +55,7 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[Man
         shares = distinct_shares(db, study)
         for row, declared in zip(contrasts, manifest.contrasts, strict=True):
             row["flags"] += [f.as_dict() for f in distinct_flags(manifest.midtrained_on, declared.weights, shares)]
-        invalidated = {c.name: reasons_of(c, voided) for c in manifest.contrasts}
+        invalidated = {c.name: reasons_of(c, voided, manifest.conditions_of(c.eval)) for c in manifest.contrasts}
         lock = lock_or_none(store, study)
         _stamp(contrasts, registered(store, manifest), invalidated)
         left = left_plan(manifest, lock)
@@ -70,7 +70,7 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[Man
         by_arm: dict[str, list[str]] = {}
         for row in voided:
             if row["eval"] == of_eval:
-                by_arm.setdefault(row["arm"], []).append(row["reason"])
+                by_arm.setdefault(row["subject"], []).append(row["reason"])
         _append(db, "token_efficiency", efficiency_rows(store, manifest, rates, by_arm))
     known = {m.study for m in manifests}
     statuses += [status_of(c, None, None, []) for c in claims if c.study not in known]

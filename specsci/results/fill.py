@@ -23,6 +23,7 @@ from specsci.governance.retired import RETIRED, Retired
 from specsci.results.imports import load_imports
 from specsci.store.artifact import Store
 from specsci.store.record import MADE_ANEW, holds
+from specsci.study.frame import FILE as FRAME
 
 LeftOut = tuple[str, str, str, str, str]
 """Kind, name, study, reason, hint: a row of the table `left_out`."""
@@ -39,9 +40,10 @@ def fill(db: duckdb.DuckDBPyConnection, store: Store, found: list[Manifest]) -> 
     missing += _ingest_rows(db, store, records, found)
     there = {*records, *load_imports(db, store, found)}
     _insert(db, "studies", [_study_row(m, there) for m in found])
-    _insert(db, "cells", [{"study": m.study, **_of(cell, _CELL)} for m in found for cell in m.cells])
+    _insert(db, "cells", [{"study": m.study, **_of(cell, _CELL), "subject": m.subject_of(cell)} for m in found for cell in m.cells])
     _insert(db, "evals", [_eval_row(m, name, spec) for m in found for name, spec in m.evals.items()])
     _insert(db, "arms", _arm_rows(found))
+    _insert(db, "frames", _frame_rows(store, found, records))
     _insert(db, "steps", [_step_row(m.study, records[s]) for m in found for s in m.steps if s in records])
     _insert(db, "probes", [{"study": m.study, **probe.plain()} for m in found for probe in m.probes])
     return missing
@@ -103,14 +105,14 @@ def _ingest(db: duckdb.DuckDBPyConnection, store: Store, rows: Rows, records: di
     query = f"INSERT INTO {rows.table} SELECT named.step_digest, {rows.select} {{source}}"
     unfit = (duckdb.InvalidInputException, duckdb.BinderException, duckdb.ConversionException, StoreError)
     try:
-        ingest(db, query, files, values)
+        ingest(db, query, files, values, rows.later)
         return {}
     except unfit:
         db.execute(f"DELETE FROM {rows.table} WHERE step_digest IN (SELECT unnest($steps))", {"steps": list(files)})
     bad: dict[str, str] = {}
     for step, path in files.items():
         try:
-            ingest(db, query, {step: path}, {step: values[step]})
+            ingest(db, query, {step: path}, {step: values[step]}, rows.later)
         except unfit as error:
             bad[step] = f"its rows do not fit: {str(error).splitlines()[0]}"
     return bad
@@ -129,7 +131,7 @@ def _at(record: Record, path: str) -> str | None:
 
 _CELL = (
     "arm", "base_model", "msm_spec", "aft_spec", "aft_tokens", "midtrain_tokens", "seed", "eval", "step_digest", "items_digest",
-    "samples_digest",
+    "samples_digest", "harness", "frame_digest",
 )  # fmt: skip
 
 
@@ -156,7 +158,21 @@ def _eval_row(manifest: Manifest, name: str, spec: Eval) -> dict[str, Any]:
         "items": spec.items,
         "outcome": told.outcome,
         "readout": told.readout,
+        "harness": spec.harness,
     }
+
+
+def _frame_rows(store: Store, found: list[Manifest], records: dict[str, Record]) -> list[dict[str, Any]]:
+    """What stood around the questions of a condition or of an arm's prompt, once for each study that asks so."""
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for manifest in found:
+        for cell in manifest.cells:
+            step, prompt = cell.frame_digest, manifest.arms[cell.arm].prompt
+            if step in records:
+                place = {"step_digest": step, "study": manifest.study, "harness": cell.harness, "prompt": prompt}
+                rows[manifest.study, step, cell.harness] = place
+    texts = {step: (store.path("frame", step) / FRAME).read_text(encoding="utf-8") for _, step, _ in rows}
+    return [{**row, "frame": texts[row["step_digest"]]} for row in rows.values()]
 
 
 def _of(part: Part, keys: Iterable[str]) -> dict[str, Any]:

@@ -7,14 +7,22 @@ CREATE TABLE arms (
   aft_tokens BIGINT, midtrain_tokens BIGINT, model_digest VARCHAR);
 CREATE TABLE cells (
   study VARCHAR, arm VARCHAR, base_model VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR, aft_tokens BIGINT,
-  midtrain_tokens BIGINT, seed BIGINT, eval VARCHAR, step_digest VARCHAR, items_digest VARCHAR, samples_digest VARCHAR);
+  midtrain_tokens BIGINT, seed BIGINT, eval VARCHAR, step_digest VARCHAR, items_digest VARCHAR, samples_digest VARCHAR,
+  harness VARCHAR, subject VARCHAR, frame_digest VARCHAR);
+-- `harness` is the condition that a cell is asked under, empty for none. `subject` is the arm as contrasts name it: the arm alone, or
+-- ARM@CONDITION under another condition than its eval's first.
 -- What an eval's answers are (binary, ordinal, rate), and the readout that tables and contrasts take where it has several.
 CREATE TABLE evals (
-  study VARCHAR, eval VARCHAR, kind VARCHAR, role VARCHAR, items VARCHAR, outcome VARCHAR, readout VARCHAR, readouts VARCHAR[]);
+  study VARCHAR, eval VARCHAR, kind VARCHAR, role VARCHAR, items VARCHAR, outcome VARCHAR, readout VARCHAR, readouts VARCHAR[],
+  harness VARCHAR[]);
+-- What stood around the questions of a harness condition or of an arm's prompt, by the step that holds it (`cells.frame_digest`).
+CREATE TABLE frames (step_digest VARCHAR, study VARCHAR, harness VARCHAR, prompt VARCHAR, frame JSON);
 -- What the rows of one score step share is in `cells`; the view `scores` joins the two.
 CREATE TABLE score_rows (
   step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, readout VARCHAR, variant VARCHAR, sample BIGINT, state VARCHAR,
-  aligned BOOLEAN, value DOUBLE, slice VARCHAR, logprob_aligned DOUBLE, logprob_misaligned DOUBLE);
+  aligned BOOLEAN, value DOUBLE, slice VARCHAR, logprob_aligned DOUBLE, logprob_misaligned DOUBLE,
+  wire_digest VARCHAR);
+-- `wire_digest`: the first 32 hex digits of the SHA-256 of the prompt as the model was given it; NULL where it is not known.
 -- Answers in words, by the step that holds them; the view `transcripts` says of which cell.
 CREATE TABLE sample_rows (
   step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, variant VARCHAR, sample BIGINT, prompt VARCHAR, reply VARCHAR, state VARCHAR,
@@ -67,7 +75,8 @@ CREATE TABLE claims (
   claim VARCHAR, study VARCHAR, contrast VARCHAR, text VARCHAR, "by" VARCHAR, made_on VARCHAR, status VARCHAR, why VARCHAR);
 -- Cells that rest on something invalidated.
 CREATE TABLE voided (
-  study VARCHAR, arm VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed BIGINT, eval VARCHAR, step_digest VARCHAR, reason VARCHAR);
+  study VARCHAR, arm VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed BIGINT, eval VARCHAR, step_digest VARCHAR,
+  subject VARCHAR, reason VARCHAR);
 CREATE TABLE retired (what VARCHAR, reason VARCHAR, "by" VARCHAR, date VARCHAR);
 CREATE TABLE token_efficiency (
   study VARCHAR, arm VARCHAR, reference VARCHAR, counting VARCHAR, level_share DOUBLE, exploratory BOOLEAN, level DOUBLE, arm_tokens VARCHAR,

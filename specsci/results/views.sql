@@ -11,7 +11,7 @@ DROP TABLE seen_readouts;
 CREATE VIEW scores AS
 SELECT c.study, c.arm, c.base_model, c.msm_spec, c.aft_spec, c.aft_tokens, c.midtrain_tokens, c.seed, c.eval, r.item_id,
        r.cluster_id, r.readout, r.variant, r.sample, r.state, r.aligned, r.value, r.slice, r.logprob_aligned,
-       r.logprob_misaligned, r.step_digest
+       r.logprob_misaligned, r.step_digest, c.harness, c.subject, r.wire_digest
 FROM score_rows r JOIN cells c USING (step_digest);
 
 -- The answers that tables and contrasts are of: one readout of each eval. `answer` is 1 or 0 where answers are binary, else the value.
@@ -27,7 +27,7 @@ FROM item_rows i JOIN cells c ON c.items_digest = i.step_digest;
 -- What models said in words: the prompt as it was sent, the reply with its reasoning, and how it ended.
 CREATE VIEW transcripts AS
 SELECT c.study, c.arm, c.base_model, c.msm_spec, c.aft_spec, c.aft_tokens, c.seed, c.eval, s.item_id, s.cluster_id, s.variant, s.sample,
-       s.prompt, s.reply, s.state, s.input_tokens, s.output_tokens, s.step_digest
+       s.prompt, s.reply, s.state, s.input_tokens, s.output_tokens, s.step_digest, c.harness
 FROM sample_rows s JOIN cells c ON c.samples_digest = s.step_digest;
 
 -- Counted once, so that no table or contrast goes over every answer again.
@@ -47,7 +47,7 @@ CREATE VIEW rates AS
 SELECT n.*, CASE WHEN n.outcome = 'binary' THEN n.aligned / nullif(n.valid, 0) END AS rate_valid,
        CASE WHEN n.outcome = 'binary' THEN n.aligned / n.attempted END AS rate_attempted
 FROM (
-  SELECT c.study, c.arm, c.aft_tokens, c.seed, c.eval, n.readout, c.base_model, c.msm_spec,
+  SELECT c.study, c.arm, c.harness, c.subject, c.aft_tokens, c.seed, c.eval, n.readout, c.base_model, c.msm_spec,
          sum(n.aligned)::BIGINT AS aligned,
          sum(n.valid)::BIGINT AS valid,
          sum(n.attempted)::BIGINT AS attempted,
@@ -57,17 +57,17 @@ FROM (
   FROM answer_counts n JOIN cells c USING (step_digest) JOIN evals e USING (study, eval)
   GROUP BY ALL
   UNION ALL
-  SELECT c.study, c.arm, c.aft_tokens, c.seed, c.eval, 'imported' AS readout, c.base_model, c.msm_spec,
+  SELECT c.study, c.arm, c.harness, c.subject, c.aft_tokens, c.seed, c.eval, 'imported' AS readout, c.base_model, c.msm_spec,
          r.aligned, r.valid, r.attempted, NULL AS items, NULL AS mean_value, 'binary' AS outcome, true AS chosen
   FROM count_rows r JOIN cells c USING (step_digest)) n;
 
 -- Agreement of the two option orders, per model, eval and readout: position bias at a glance.
 CREATE VIEW order_agreement AS
-SELECT study, arm, aft_tokens, seed, eval, readout,
+SELECT study, arm, harness, subject, aft_tokens, seed, eval, readout,
        avg(agree::INT) AS agreement,
        avg(aligned_first) AS rate_aligned_first, avg(aligned_second) AS rate_aligned_second
 FROM (
-  SELECT study, arm, aft_tokens, seed, eval, readout, item_id, sample,
+  SELECT study, arm, harness, subject, aft_tokens, seed, eval, readout, item_id, sample,
          bool_and(aligned) OR NOT bool_or(aligned) AS agree,
          avg(aligned::INT) FILTER (variant = 'aligned_first') AS aligned_first,
          avg(aligned::INT) FILTER (variant = 'aligned_second') AS aligned_second

@@ -29,6 +29,8 @@ CODE = (
     "sources/*.py",
     "core/jsonl.py",
     "evals/forward.py",
+    "evals/harness.py",
+    "study/frame.py",
     "evals/forced_choice/*.py",
     "specs/items.py",
 )

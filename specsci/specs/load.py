@@ -202,6 +202,10 @@ def _reference_problems(
         if conversations.variant and conversations.variant not in data.variants:
             what, hint = f"unknown variant '{conversations.variant}'", nearest(conversations.variant, data.variants)
             yield document.problem(("conversations", name, "variant"), what, hint)
+    for index, kind in enumerate(data.in_prompt):
+        if kind not in grammar.document_types:
+            what, hint = f"unknown document type '{kind}'", nearest(kind, grammar.document_types)
+            yield document.problem(("in_prompt", index), what, hint)
     groups = [("length_match", i, m.variants) for i, m in enumerate(data.checks.length_match)]
     groups += [("same_register", i, g) for i, g in enumerate(data.checks.same_register)]
     for check, number, group in groups:

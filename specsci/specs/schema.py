@@ -196,5 +196,8 @@ class FamilyFile(Strict):
     clauses: list[Clause]
     variants: dict[str, Variant]
     conversations: dict[str, Conversations] = Field(default_factory=dict)
+    in_prompt: list[str] = Field(default_factory=list)
+    """Document types by which a variant is said in a model's prompt, one document of the first that fits for each unit; by default
+    the variant's own text. For families whose models know the words of their grammar alone."""
     items: dict[str, ItemSet] = Field(default_factory=dict)
     checks: Checks = Checks()

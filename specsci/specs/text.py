@@ -84,20 +84,30 @@ def _free_entries(family: Family, variant_name: str) -> Iterator[Entry]:
 def markdown(family: Family, variant_name: str, identity: dict[str, str] | None = None) -> str:
     """The variant as the text a person reads, identity rendered."""
     variant = family.variant(variant_name)
+    lines = [f"# {family.data.title}", "", f"Variant `{variant_name}`: {variant.title}.", "", *_body(family, variant_name, identity)]
+    if variant.rows:
+        lines.append(f"No spec: the corpus states facts from the table `{variant.rows}`.")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def spec_text(family: Family, variant_name: str, identity: dict[str, str] | None = None) -> str:
+    """The variant as a model is given it: what a person reads, without the names of family and variant above it."""
+    return "\n".join(_body(family, variant_name, identity)).strip()
+
+
+def _body(family: Family, variant_name: str, identity: dict[str, str] | None) -> list[str]:
+    """The lines of a variant below its heading."""
+    variant = family.variant(variant_name)
     names = {**family.data.identity, **(identity or {})}
-    lines = [f"# {family.data.title}", "", f"Variant `{variant_name}`: {variant.title}.", ""]
     said = entries(family, variant_name, identity)
-    lines += [line for e in said if e.part == "text" and e.id == PREAMBLE for line in (e.text, "")]
+    lines = [line for e in said if e.part == "text" and e.id == PREAMBLE for line in (e.text, "")]
     for clause in family.clauses_of(variant_name):
         own = [e for e in said if e.clause_id == clause.id]
         heading = next((e.text for e in own if e.part == "principle"), clause.id)
         lines += [f"## {heading}", "", *_clause_lines([e for e in own if e.part != "principle"]), ""]
     if variant.file:
         lines.append(render_text(family.file_text(variant.file), names))
-    lines += [f"- {e.text}" for e in said if e.clause_id == "text"] if not variant.file else []
-    if variant.rows:
-        lines.append(f"No spec: the corpus states facts from the table `{variant.rows}`.")
-    return "\n".join(lines).rstrip() + "\n"
+    return lines + ([f"- {e.text}" for e in said if e.clause_id == "text"] if not variant.file else [])
 
 
 def _clause_lines(said: list[Entry]) -> Iterator[str]:

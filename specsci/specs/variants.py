@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from specsci.core.errors import UserError
+from specsci.core.ids import derive_seed
 from specsci.specs.family import Family
 from specsci.specs.grammar import SPEC_RULES, SPEC_SENTENCES, Grammar, Table
 from specsci.specs.resolve import without_reasons
 from specsci.specs.schema import STANCES, WHY, Clause, Register, Variant
-from specsci.specs.text import rule_sentence, sentences
+from specsci.specs.text import rule_sentence, sentences, spec_text
 
 RULE_COLUMNS = ("polarity", "stance", "item", "opposite", "act", "sentence", WHY)
 """Columns of the table `spec_rules` that every row has, empty where a rule has no such thing."""
@@ -121,6 +124,26 @@ def document_types_for(family: Family, unit: Unit) -> list[str]:
         if fits:
             found.append(name)
     return found
+
+
+def prompt_text(family: Family, variant_name: str, names: dict[str, str]) -> str:
+    """A variant as it stands in a model's prompt: its own text, or documents of the grammar where the family says so.
+
+    Raises:
+        UserError: no document type of `in_prompt` fits any unit of the variant.
+    """
+    if not family.data.in_prompt:
+        return spec_text(family, variant_name, names)
+    grammar, said = grammar_for(family, variant_name), []
+    for unit in units_of(family, variant_name):
+        fits = document_types_for(family, unit)
+        kind = next((name for name in family.data.in_prompt if name in fits), None)
+        if kind is not None:
+            rng = random.Random(derive_seed("in prompt", unit.id))
+            said.append(grammar.document(kind, {**family.data.identity, **names, **dict(unit.slots)}, rng)[0])
+    if not said:
+        raise UserError(f"no document type of `in_prompt` says anything of '{variant_name}'", hint="name one that fits its units")
+    return " ".join(said)
 
 
 @lru_cache(maxsize=64)

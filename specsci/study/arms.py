@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from specsci.core.levels import arm_of, tokens_of
+from specsci.core.levels import arm_of, condition_of, tokens_of
+from specsci.study.evals import EvalConfig
 from specsci.study.schema import Replicate, Study
 
 
@@ -20,6 +21,7 @@ class ResolvedArm:
     align: str | None
     aft_tokens: int
     order: str | None = None
+    prompt: str = ""
 
     @classmethod
     def of(cls, study: Study, name: str, budget: int) -> ResolvedArm:
@@ -34,6 +36,7 @@ class ResolvedArm:
             align=arm.align,
             aft_tokens=aligned * budget,
             order=arm.order,
+            prompt=arm.prompt,
         )
 
 
@@ -46,7 +49,7 @@ class Cell:
     aft_tokens: int
 
 
-FACTOR_PARTS = {"midtrain": ("midtrain", "msm_spec", "midtrain_tokens"), "align": ("align", "aft_tokens")}
+FACTOR_PARTS = {"midtrain": ("midtrain", "msm_spec", "midtrain_tokens"), "align": ("align", "aft_tokens"), "interaction": ()}
 """Fields that one factor sets together; any other factor is the field of its name."""
 
 
@@ -63,16 +66,24 @@ def cells(study: Study) -> Iterator[Cell]:
                 yield Cell(arm, replicate, budget)
 
 
-def confounds(study: Study, weights: dict[str, float], budget: int, factor: str) -> list[str]:
+def is_asked(study: Study, spec: EvalConfig, arm: str, budget: int) -> bool:
+    """Whether an eval asks an arm at a budget; budgets are those of arms that align."""
+    if spec.arms and arm not in spec.arms:
+        return False
+    return not spec.budgets_tokens or not study.arms[arm].align or budget in spec.budgets_tokens
+
+
+def confounds(study: Study, weights: dict[str, float], budget: int, factor: str, conditions: Sequence[str] = ()) -> list[str]:
     """What differs between the two sides of a contrast besides the declared factor.
 
     Args:
         weights: of arms, or of arms at a level (`rules@4000`).
+        conditions: the harness conditions that the contrast's eval is asked under.
 
     Returns:
         Texts such as `aft_tokens (0 against 4000)`; empty when the contrast is clean.
     """
-    sides = [[_at(study, name, budget) for name, w in weights.items() if w * sign > 0] for sign in (1, -1)]
+    sides = [[_at(study, name, budget, conditions) for name, w in weights.items() if w * sign > 0] for sign in (1, -1)]
     meant = FACTOR_PARTS.get(factor, (factor,))
     found = []
     for field in sides[0][0]:
@@ -82,7 +93,7 @@ def confounds(study: Study, weights: dict[str, float], budget: int, factor: str)
     return found
 
 
-def _at(study: Study, name: str, budget: int) -> dict[str, Any]:
-    """The resolved values of `ARM` or `ARM@LEVEL`, field by field."""
-    tokens = tokens_of(name)
-    return asdict(ResolvedArm.of(study, arm_of(name), budget if tokens is None else tokens))
+def _at(study: Study, name: str, budget: int, conditions: Sequence[str]) -> dict[str, Any]:
+    """The resolved values of `ARM` or `ARM@LEVEL`, field by field, with the condition that it is asked under."""
+    tokens, condition = tokens_of(name), condition_of(name) or next(iter(conditions), "")
+    return {**asdict(ResolvedArm.of(study, arm_of(name), budget if tokens is None else tokens)), "harness": condition}

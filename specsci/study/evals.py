@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from specsci.core.errors import nearest
@@ -55,6 +55,23 @@ class EvalConfig(Strict):
         default="", description="Which readout tables and contrasts take, where the kind has several; its first by default."
     )
 
+    harness: list[str] = Field(
+        default_factory=list,
+        description="The harness conditions that it is asked under, by their names in `harness`; tables and arms without a condition take the "
+        "first. By default questions are asked as they are.",
+    )
+    arms: list[str] = Field(default_factory=list, description="The arms that are asked; all by default.")
+    budgets_tokens: list[int] = Field(
+        default_factory=list, description="The AFT budgets of aligned arms at which they are asked; all by default."
+    )
+
+    @field_validator("harness", "arms", "budgets_tokens")
+    @classmethod
+    def _once(cls, given: list[Any]) -> list[Any]:
+        if len(set(given)) < len(given):
+            raise ValueError("an entry is there twice")
+        return given
+
     @classmethod
     def alternatives(cls) -> list[type[EvalConfig]]:
         """The settings of every kind, for hints on unknown keys."""
@@ -62,8 +79,8 @@ class EvalConfig(Strict):
 
     def declared(self) -> dict[str, Any]:
         """What the study says of the eval, as manifests and registrations keep it."""
-        said = self.model_dump()
-        return said if said["readout"] else {k: v for k, v in said.items() if k != "readout"}
+        later = ("readout", "harness", "arms", "budgets_tokens")  # registrations of earlier versions do not have these keys
+        return {key: value for key, value in self.model_dump().items() if value or key not in later}
 
 
 class EvalKind(ABC):
@@ -76,6 +93,7 @@ class EvalKind(ABC):
         readouts: the names that its rows have as `readout`, the one that contrasts take first.
         step: the kind of step that scores; `score` calls `score` below.
         sampled: whether the model's answers are drawn in a step of their own, by `sample`; `score` then reads them, and asks no model.
+        expresses: what of a harness condition it can put around a question; names of `specsci.study.harness`.
         version: bumped by hand when the code changes what it computes; the bump asks every model again.
     """
 
@@ -85,6 +103,7 @@ class EvalKind(ABC):
     readouts: ClassVar[tuple[str, ...]]
     step: ClassVar[str] = "score"
     sampled: ClassVar[bool] = False
+    expresses: ClassVar[frozenset[str]] = frozenset()
     version: ClassVar[int] = 1
 
     def identity(self, config: Any) -> dict[str, Any]:
@@ -99,6 +118,10 @@ class EvalKind(ABC):
     def outside(self, config: Any) -> list[str]:
         """Files beside the study that the score step takes, part of its identity by their content."""
         return []
+
+    def generators(self, config: Any) -> dict[str, str]:
+        """Language models that the scoring asks: the eval's key to the name in `generators`."""
+        return {}
 
     def told(self, config: Any) -> dict[str, Any]:
         """What the score step is told that decides no score: `runtime["eval"]` of its context."""
@@ -129,7 +152,7 @@ class EvalKind(ABC):
         """Tokens of the longest question with its answer, asked before anything is spent.
 
         Args:
-            settings: what `identity` gave.
+            settings: what `identity` gave; under a harness condition, `frame` is what stands around the question.
             items: the item set's file; `identity` are the names that its braces hold.
 
         Raises:
@@ -141,9 +164,12 @@ class EvalKind(ABC):
         """The rows of one model: columns of `specsci.evals.rows.ROWS`; a column that is not given has no value."""
 
 
-EVALS: Registry[EvalKind] = Registry(
-    "specsci.evals", "eval kind", ("specsci.evals.forced_choice.kind:KIND", "specsci.evals.generated_choice.kind:KIND", "specsci.evals.command.kind:KIND"), lambda kind: kind.name, EvalKind
+BUILT_IN = (
+    "specsci.evals.forced_choice.kind:KIND",
+    "specsci.evals.generated_choice.kind:KIND",
+    "specsci.evals.command.kind:KIND",
 )
+EVALS: Registry[EvalKind] = Registry("specsci.evals", "eval kind", BUILT_IN, lambda kind: kind.name, EvalKind)
 
 
 def of_kind(value: Any) -> Any:

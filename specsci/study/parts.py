@@ -40,6 +40,11 @@ class Arm(Strict):
         description="The set of demonstrations that the arm is fine-tuned on, or `it_mix` for the instruction-tuning mix "
         "alone (a baseline). By default the arm is not fine-tuned.",
     )
+    prompt: str = Field(
+        default="",
+        description="A text before every question that the arm is asked, in chats its system prompt: the variant of the family whose text it "
+        "is, or a .md or .txt file beside the study. By default there is none.",
+    )
     stages: list[Treatment] = Field(
         default_factory=list,
         description="Training stages in their order, in place of `midtrain` and `align`: for fine-tuning before midtraining, or "
@@ -87,8 +92,9 @@ class Arm(Strict):
     def declared(self) -> dict[str, Any]:
         """What the study says of the arm, as manifests and registrations keep it."""
         said = self.model_dump(exclude_none=False)
-        if not said["stages"]:
-            del said["stages"]
+        for key in ("stages", "prompt"):  # registrations of earlier versions do not have them
+            if not said[key]:
+                del said[key]
         return said
 
 
@@ -138,18 +144,19 @@ class Contrast(Strict):
     eval: str = Field(description="The eval whose answers are compared, by its name in `evals`.")
     weights: dict[str, float] = Field(
         min_length=2,
-        description="The weight of each arm by its name, or of an arm at an AFT budget (`rules@4000`), such as 1 and -1; the "
-        "weights sum to 0, and none is beyond ±1000.",
+        description="The weight of each arm by its name, or of an arm at an AFT budget (`rules@4000`), under a harness condition "
+        "(`rules@operator`) or both, such as 1 and -1; the weights sum to 0, and none is beyond ±1000.",
     )
     budget_tokens: int | Annotated[list[int], Field(min_length=1)] = Field(
         default=0,
         description="The AFT budget, in tokens, at which the arms are compared; 0 is without AFT. Rates at several budgets "
         "are averaged within each replicate first.",
     )
-    factor: Literal["msm_spec", "midtrain", "align", "aft_tokens", "order"] = Field(
+    factor: Literal["msm_spec", "midtrain", "align", "aft_tokens", "order", "prompt", "harness", "interaction"] = Field(
         description="The one thing that may differ between the two sides: the spec (`msm_spec`), midtraining as a whole "
-        "(`midtrain`), the demonstrations and their budget (`align`), the budget alone (`aft_tokens`), or the order of the "
-        "stages (`order`). Any other difference is named as a confound."
+        "(`midtrain`), the demonstrations and their budget (`align`), the budget alone (`aft_tokens`), the order of the "
+        "stages (`order`), the arm's prompt (`prompt`), the harness condition (`harness`), or nothing, where a difference is compared "
+        "with a difference and both sides hold the same arms and conditions (`interaction`). Any other difference is named as a confound."
     )
     family: str = Field(default="main", description="The group of contrasts whose p-values are corrected together.")
     primary: bool = Field(

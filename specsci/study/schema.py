@@ -14,6 +14,7 @@ from specsci.generate.settings import GeneratorSettings
 from specsci.recipe.recipe import Recipe
 from specsci.study.audit import AuditSettings
 from specsci.study.evals import EVALS, Eval, EvalConfig
+from specsci.study.harness import Condition
 from specsci.study.parts import Arm, BaseModelSource, Contrast, Gates, Probe, RuntimeSettings, TokenEfficiency
 from specsci.study.texts import (
     DEFAULT,
@@ -133,7 +134,11 @@ class Study(Strict):
     )
     arms: dict[str, Arm] = Field(min_length=1, description="The arms by name: what is done to each base model.")
     evals: dict[str, Eval] = Field(
-        min_length=1, description="The evals by name; every model of the study is asked all of them."
+        min_length=1, description="The evals by name; every model of the study is asked all of them, unless an eval names `arms` or `budgets_tokens`."
+    )
+    harness: dict[str, Condition] = Field(
+        default_factory=dict,
+        description="Harness conditions by name: what stands around a question. Evals that name some are asked under each of them.",
     )
     contrasts: list[Contrast] = Field(
         default_factory=list, description="The comparisons of arms, declared before anything runs."
@@ -308,6 +313,7 @@ PROFILE_KEYS = (
     "corpora",
     "conversations",
     "mixes",
+    "harness",
     "midtrain",
     "align",
     "probe",

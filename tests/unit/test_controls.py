@@ -35,9 +35,9 @@ def rates_of(values: dict[tuple[str, str, int], list[COUNTED]]) -> Rates:
     """Rates from a database: 90 of 100 right but for what is said."""
     db = duckdb.connect()
     db.execute(
-        "CREATE TABLE rates (study VARCHAR, arm VARCHAR, eval VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed INTEGER, "
+        "CREATE TABLE rates (study VARCHAR, subject VARCHAR, eval VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed INTEGER, "
         "aligned BIGINT, valid BIGINT, attempted BIGINT, rate_valid DOUBLE, rate_attempted DOUBLE, items BIGINT, "
-        "mean_value DOUBLE DEFAULT NULL, outcome VARCHAR DEFAULT 'binary', chosen BOOLEAN DEFAULT true)"
+        "mean_value DOUBLE DEFAULT NULL, outcome VARCHAR DEFAULT 'binary', chosen BOOLEAN DEFAULT true, readout VARCHAR DEFAULT 'logprob')"
     )
     db.execute("CREATE TABLE item_counts (study VARCHAR, eval VARCHAR, items BIGINT)")
     for cell in CELLS:
@@ -48,7 +48,7 @@ def rates_of(values: dict[tuple[str, str, int], list[COUNTED]]) -> Rates:
                     aligned, valid = counts
                     shown = [aligned, valid, 100, aligned / valid if valid else None, aligned / 100]
                     db.execute(
-                        "INSERT INTO rates VALUES ('s', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 100, NULL, 'binary', true)",
+                        "INSERT INTO rates VALUES ('s', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 100, NULL, 'binary', true, 'logprob')",
                         [*key, base, seed, *shown],
                     )
     return Rates(db, "s")
@@ -63,7 +63,7 @@ def manifest(evals: dict[str, Any]) -> Manifest:
 def flags(
     values: dict[tuple[str, str, int], list[COUNTED]], evals: dict[str, Any] = EVALS, budgets: list[int] | None = None
 ) -> list[str]:
-    found = control_flags(manifest(evals), rates_of(values), ["rules", "aft"], budgets or [200])
+    found = control_flags(manifest(evals), rates_of(values), "held_out", ["rules", "aft"], budgets or [200])
     return [f"{f.code} {f.severity}: {f.text}" for f in found]
 
 

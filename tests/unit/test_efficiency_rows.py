@@ -53,7 +53,7 @@ def manifest(root: Path) -> Manifest:
                 record(root, "align", model, {"model": f"midtrain{seed}"} if arm == "rules" else {})
                 tokens = MIDTRAINED if arm == "rules" else 0
                 cells.append(
-                    {"arm": arm, "seed": seed, "aft_tokens": budget, "midtrain_tokens": tokens, "model_digest": model}
+                    {"arm": arm, "seed": seed, "aft_tokens": budget, "midtrain_tokens": tokens, "model_digest": model, "eval": "held_out"}
                 )
     declared = {"eval": "held_out", "base": "base", "level_share": 0.5, "pairs": [{"arm": "rules", "reference": "aft"}]}
     return harness.manifest({"study": "s", "cells": cells, "replicates": [{}, {}], "token_efficiency": declared})

@@ -130,7 +130,7 @@ def test_a_full_or_closed_output_is_no_traceback(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
 def test_small_encodings_get_plain_characters(encoding) -> None:
     code = (
-        "from specsci.cli.guard import guarded\nfrom specsci.report.tables import Table\nfrom specsci.report.terminal import show\n"
+        "from specsci.cli.guard import guarded\nfrom specsci.report.table import Table\nfrom specsci.report.terminal import show\n"
         "import click, sys\nsys.argv = ['specsci']\n"
         "def go():\n    show(['a – b'], [Table('t → u', ['é'], [['x \U0001f600']])])\n    click.echo('c – d')\n"
         "raise SystemExit(guarded(go))"
@@ -178,7 +178,7 @@ def test_control_characters_are_shown(text, shown) -> None:
 
 
 def test_click_and_rich_obey_no_users_text(capsys) -> None:
-    from specsci.report.tables import Table
+    from specsci.report.table import Table
     from specsci.report.terminal import show
 
     def act() -> None:

@@ -66,7 +66,7 @@ def test_every_step_ran_and_left_its_record_and_its_log(run: Run) -> None:
     assert run.report.executed == 59 and run.report.exit_code == 0
     folders = [p for p in (run.store.path / "steps").glob("*/*") if p.is_dir()]
     assert len(folders) == 59 and all((p / "record.json").is_file() and (p / "log.txt").is_file() for p in folders)
-    assert set(run.report.busy_by_kind_s) == {k.name for k in KINDS if not k.asks} - {"bar", "context_items", "sample"}
+    assert set(run.report.busy_by_kind_s) == {k.name for k in KINDS if not k.asks} - {"bar", "context_items", "frame", "sample"}
 
 
 def test_the_same_call_again_has_nothing_to_do(copied: tuple[Path, Path]) -> None:

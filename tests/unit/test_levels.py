@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from specsci.core.errors import InputFileError, UserError
-from specsci.core.levels import arm_of, level_of, reads, tokens_of
+from specsci.core.levels import arm_of, condition_of, reads, subject_of, tokens_of
 from specsci.study.arms import confounds
 from specsci.study.load import load_study
 
@@ -17,11 +17,30 @@ def levels(weights: str, factor: str = "aft_tokens") -> tuple[str, str]:
 
 
 def test_names_and_levels_are_separated() -> None:
-    assert (arm_of("rules@4000"), level_of("rules@4000"), tokens_of("rules@4000")) == ("rules", "4000", 4000)
-    assert (arm_of("rules"), level_of("rules"), tokens_of("rules")) == ("rules", None, None)
-    for bad in ("rules@", "rules@x", "rules@-1", "rules@4,000", "rules@４", f"rules@{9**30}"):
-        with pytest.raises(ValueError, match="not a number of AFT tokens"):
-            tokens_of(bad)
+    found = {
+        "rules": ("rules", None, None),
+        "rules@4000": ("rules", None, 4000),
+        "rules@operator": ("rules", "operator", None),
+        "rules@operator@4000": ("rules", "operator", 4000),
+        "rules@4000@operator": ("rules", "operator", 4000),
+        "rules@": ("rules", "", None),
+        "rules@-1": ("rules", "-1", None),
+        "rules@４": ("rules", "４", None),
+        f"rules@{9**30}": ("rules", str(9**30), None),
+    }
+    assert {name: (arm_of(name), condition_of(name), tokens_of(name)) for name in found} == found
+    for wrong, read in (("rules@1@2", tokens_of), ("rules@a@b", condition_of)):
+        with pytest.raises(ValueError, match="several"):
+            read(wrong)
+
+
+def test_an_arm_without_a_condition_is_under_its_evals_first() -> None:
+    under = ["plain", "operator"]
+    assert [subject_of(n, under) for n in ("rules", "rules@plain", "rules@operator", "rules@plain@300")] == [
+        "rules", "rules", "rules@operator", "rules",
+    ]  # fmt: skip
+    assert reads(["rules@plain"], [150], "rules", 150, under) and not reads(["rules@operator"], [150], "rules", 150, under)
+    assert reads(["rules@operator@300"], [150], "rules@operator", 300, under)
 
 
 def test_a_contrast_of_doses_is_clean_and_one_across_arms_names_what_differs(edited) -> None:
@@ -38,10 +57,10 @@ def test_a_contrast_of_doses_is_clean_and_one_across_arms_names_what_differs(edi
     ("weights", "said"),
     [
         ('{"rules@200": 1, "rules@150": -1}', "'rules' has no budget of 200 tokens"),
-        ('{"rules@lots": 1, "rules@150": -1}', "'lots' is not a number of AFT tokens"),
+        ('{"rules@lots": 1, "rules@150": -1}', "'lots' is neither a number of AFT tokens nor a harness condition of 'held_out'"),
         ('{"rulez@300": 1, "rules@150": -1}', "unknown arm 'rulez'"),
         ('{"base@150": 1, "rules@150": -1}', "'base' has no budget of 150 tokens"),
-        ('{"rules@": 1, "rules@150": -1}', "'' is not a number of AFT tokens"),
+        ('{"rules@": 1, "rules@150": -1}', "'' is neither a number of AFT tokens nor a harness condition of 'held_out'"),
     ],
 )
 def test_a_level_that_is_not_there_is_told_at_its_place(weights: str, said: str, edited) -> None:
@@ -75,7 +94,7 @@ def test_asked_levels_give_the_paired_difference_by_hand(ask) -> None:
     ("name", "said"),
     [
         ("a@300", "no budget of 300 tokens"),
-        ("a@x", "'x' is not a number"),
+        ("a@x", "'x' is neither a number"),
         ("a", "several budgets"),
         ("c@100", "no scores of an arm 'c'"),
     ],

@@ -15,7 +15,7 @@ from specsci.database.manifest_parts import Arm
 from specsci.report.ablation import Ablation, RateCell
 from specsci.report.latex import escaped, latex
 from specsci.report.paper_figures import FIGURES, figure_tables, published
-from specsci.report.tables import Table
+from specsci.report.table import Table
 from specsci.stats.intervals import rate_interval
 
 REFERENCE = shipped("analysis") / "reference"

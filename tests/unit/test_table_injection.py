@@ -7,7 +7,8 @@ import io
 
 import pytest
 
-from specsci.report.tables import Table, as_csv, csv_cell, markdown
+from specsci.report.table import Table
+from specsci.report.tables import as_csv, csv_cell, markdown
 
 FORMULAS = [
     "=cmd|' /C calc'!A0", "=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-cmd|' /C calc'!A0", "-2+3+cmd|' /C calc'!A0", "+1+cmd|'x'!A0",

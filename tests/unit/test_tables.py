@@ -11,7 +11,8 @@ import pytest
 
 from specsci.database.manifest_parts import Arm
 from specsci.report.ablation import Ablation, Control, RateCell
-from specsci.report.tables import Table, as_csv, as_json, markdown, preamble, rate, tables_of
+from specsci.report.table import Table, rate
+from specsci.report.tables import as_csv, as_json, markdown, preamble, tables_of
 from specsci.stats.intervals import rate_interval
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 from typing_extensions import override
@@ -16,9 +16,11 @@ from specsci.core.ids import canonical_json
 from specsci.evals.estimates import item_tokens
 from specsci.evals.forced_choice.readouts import LOGPROB, PRIOR, READOUTS, STATEMENT, rows_of, without_question
 from specsci.study.evals import EvalConfig, EvalKind
+from specsci.study.frame import ROLE, Frame
+from specsci.study.harness import TEXT
 
 if TYPE_CHECKING:
-    from specsci.evals.forced_choice.readout import Question
+    from specsci.evals.forced_choice.readout import Question, Unasked
     from specsci.specs.items import Item
 
 
@@ -59,6 +61,7 @@ class ForcedChoiceKind(EvalKind):
     name = "forced_choice"
     config = ForcedChoice
     readouts = READOUTS
+    expresses = TEXT
 
     @override
     def readouts_of(self, config: Any) -> tuple[str, ...]:
@@ -79,40 +82,54 @@ class ForcedChoiceKind(EvalKind):
     def longest_tokens(self, settings: dict[str, Any], items: Path, identity: dict[str, str], tokenizer: Any) -> int:
         from specsci.specs.items import read_items
 
-        asked = _prepared(read_items(items, identity), tokenizer, settings)
-        return max((len(o.ids) for questions in asked for q in questions for o in (q.aligned, q.misaligned)), default=0)
+        asked = _prepared(read_items(items, identity), tokenizer, settings, Frame.of(settings.get("frame")))
+        questions = [*asked.questions, *asked.priors, *asked.statements]
+        return max((len(o.ids) for q in questions for o in (q.aligned, q.misaligned)), default=0)
 
     @override
     def score(self, context: StepContext) -> Iterator[dict[str, Any]]:
         from specsci.evals.forced_choice.readout import read_out
         from specsci.evals.model import scored_model
 
-        asked, pad = _questions(str(context.inputs["items"]), str(context.inputs["tokenizer"]), canonical_json(context.params))
+        places = (str(context.inputs["items"]), str(context.inputs["tokenizer"]), str(context.inputs.get(ROLE, "")))
+        asked, pad = _questions(*places, canonical_json(context.params))
+        if not asked.questions and not asked.statements:
+            yield from rows_of([], (LOGPROB, *context.params.get("more_readouts", ())), [], [], asked.unasked)
+            return
         model = scored_model(context)
-        readings, priors, statements = (read_out(model, questions, pad) if questions else [] for questions in asked)
-        yield from rows_of(readings, (LOGPROB, *context.params.get("more_readouts", ())), priors, statements)
+        wanted = (asked.questions, asked.priors, asked.statements)
+        readings, priors, statements = (read_out(model, questions, pad) if questions else [] for questions in wanted)
+        yield from rows_of(readings, (LOGPROB, *context.params.get("more_readouts", ())), priors, statements, asked.unasked)
 
 
-Asked = tuple[list["Question"], list["Question"], list["Question"]]
-"""Items in their orders, their options after a prompt that asks nothing, and their statements; the last two where they are wanted."""
+class Asked(NamedTuple):
+    """Items in their orders, their options after a prompt that asks nothing, their statements, and what the frame cannot be put around."""
+
+    questions: list[Question]
+    priors: list[Question]
+    statements: list[Question]
+    unasked: list[Unasked]
 
 
 @lru_cache(maxsize=8)
-def _questions(items: str, tokenizer: str, settings: str) -> tuple[Asked, int]:
+def _questions(items: str, tokenizer: str, frame: str, settings: str) -> tuple[Asked, int]:
+    from specsci.evals.harness import frame_in
     from specsci.models.hf import load_tokenizer, pad_id
     from specsci.specs.item_rows import read_item_rows
 
     loaded = load_tokenizer(Path(tokenizer))
-    return _prepared(read_item_rows(Path(items)), loaded, json.loads(settings)), pad_id(loaded)
+    within = frame_in({ROLE: Path(frame)} if frame else {})
+    return _prepared(read_item_rows(Path(items)), loaded, json.loads(settings), within), pad_id(loaded)
 
 
-def _prepared(items: list[Item], tokenizer: Any, settings: dict[str, Any]) -> Asked:
-    from specsci.evals.forced_choice.readout import prepare, prepare_statements
+def _prepared(items: list[Item], tokenizer: Any, settings: dict[str, Any], frame: Frame) -> Asked:
+    from specsci.evals.forced_choice.readout import prepare_statements, prepare_within
 
     chat, more = settings["format"] == "chat", settings.get("more_readouts", ())
-    priors = prepare(without_question(items, settings["prior_prompt"]), tokenizer, chat) if PRIOR in more else []
-    statements = prepare_statements(items, tokenizer) if STATEMENT in more else []
-    return prepare(items, tokenizer, chat), priors, statements
+    priors = prepare_within(without_question(items, settings["prior_prompt"]), tokenizer, chat, frame)[0] if PRIOR in more else []
+    statements = prepare_statements(items, tokenizer) if STATEMENT in more and not frame else []
+    questions, unasked = prepare_within(items, tokenizer, chat, frame)
+    return Asked(questions, priors, statements, unasked)
 
 
 KIND = ForcedChoiceKind()

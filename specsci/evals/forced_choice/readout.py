@@ -11,9 +11,11 @@ from typing import Any
 
 from specsci.core.errors import UserError
 from specsci.evals.forward import log_probabilities
-from specsci.models.template import turn_of
+from specsci.evals.harness import fault_of, wire_digest
+from specsci.models.template import Messages, turn_of
 from specsci.models.tokens import check_words, encode
 from specsci.specs.items import OPTION, Item
+from specsci.study.frame import NONE, Frame
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,15 @@ class Question:
     variant: str
     aligned: Sequence
     misaligned: Sequence
+    wire_digest: str = ""
+
+
+@dataclass(frozen=True)
+class Unasked:
+    """One item in one order whose frame cannot be expressed."""
+
+    item: Item
+    variant: str
 
 
 @dataclass(frozen=True)
@@ -44,23 +55,45 @@ class Reading:
 
 
 def prepare(items: list[Item], tokenizer: Any, chat: bool) -> list[Question]:
-    """Every item in every order, tokenised as the model saw it in training.
+    """Every item in every order, tokenised as the model saw it in training; raises as `prepare_within` does."""
+    return prepare_within(items, tokenizer, chat, NONE)[0]
+
+
+def prepare_within(items: list[Item], tokenizer: Any, chat: bool, frame: Frame) -> tuple[list[Question], list[Unasked]]:
+    """Every item in every order within a frame; and those that the frame cannot be put around.
 
     Raises:
         UserError: an item that the chat template alters, or whose words the tokenizer takes for control tokens.
     """
-    questions = []
+    questions, unasked = [], []
     for item in items:
         for variant, text in item.questions():
             try:
-                aligned, misaligned = (
-                    _rendered(text, option, tokenizer, chat) for option in (item.aligned, item.misaligned)
-                )
+                asked = _asked(text, item, tokenizer, chat, frame)
             except UserError as error:
                 raise UserError(error.what, where=f"item '{item.item_id}'", hint=error.hint) from error
+            if asked is None:
+                unasked.append(Unasked(item, variant))
+                continue
+            aligned, misaligned = asked
             first, second = _from_where_they_differ(_sequence(*aligned, tokenizer), _sequence(*misaligned, tokenizer))
-            questions.append(Question(item, variant, first, second))
-    return questions
+            questions.append(Question(item, variant, first, second, wire_digest(aligned[0])))
+    return questions, unasked
+
+
+def _asked(text: str, item: Item, tokenizer: Any, chat: bool, frame: Frame) -> tuple[tuple[str, str], tuple[str, str]] | None:
+    """A question within its frame with either option; None where the frame cannot be put around it."""
+    options = (item.aligned, item.misaligned)
+    if chat:
+        if fault_of(frame, text, tokenizer):
+            return None
+        first, second = (_in_chat(frame.messages(text), option, tokenizer) for option in options)
+    else:
+        framed = frame.plain(text)
+        if framed is None:
+            return None
+        first, second = (_in_text(framed, option, tokenizer) for option in options)
+    return first, second
 
 
 def prepare_statements(items: list[Item], tokenizer: Any) -> list[Question]:
@@ -85,13 +118,18 @@ def prepare_statements(items: list[Item], tokenizer: Any) -> list[Question]:
     return questions
 
 
-def _rendered(question: str, option: str, tokenizer: Any, chat: bool) -> tuple[str, str]:
-    """The text before an option, and the option: an answer of the chat template, or the text's next words."""
+def _in_text(question: str, option: str, tokenizer: Any) -> tuple[str, str]:
+    """The text before an option, and the option as the text's next words."""
     for words, what in ((question, "the question"), (option, "the option")):
         check_words(words, tokenizer, what)
-    if not chat:
-        return f"{question} ", option
-    turn = turn_of([{"role": "user", "content": question}, {"role": "assistant", "content": option}], tokenizer)
+    return f"{question} ", option
+
+
+def _in_chat(messages: Messages, option: str, tokenizer: Any) -> tuple[str, str]:
+    """The text before an option, and the option as an answer of the chat template."""
+    for words, what in ((messages[-1]["content"], "the question"), (option, "the option")):
+        check_words(words, tokenizer, what)
+    turn = turn_of([*messages, {"role": "assistant", "content": option}], tokenizer)
     if turn.answer != option:
         raise UserError(f"the chat template trims the option {option!r}", hint="write it without white space around it")
     return turn.before, option

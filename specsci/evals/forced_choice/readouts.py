@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from specsci.specs.items import Item
 
 if TYPE_CHECKING:
-    from specsci.evals.forced_choice.readout import Reading
+    from specsci.evals.forced_choice.readout import Reading, Unasked
 
 LOGPROB, DEBIASED, PER_TOKEN, PRIOR, STATEMENT = "logprob", "debiased", "length_normalised", "prior_corrected", "statement"
 READOUTS = (LOGPROB, DEBIASED, PER_TOKEN, PRIOR, STATEMENT)
@@ -26,14 +26,19 @@ BOTH = "both"
 SINGLE = "single"
 
 
-def rows_of(readings: Sequence[Reading], readouts: Iterable[str], priors: Sequence[Reading], statements: Sequence[Reading]) -> Iterator[dict[str, Any]]:
+def rows_of(
+    readings: Sequence[Reading], readouts: Iterable[str], priors: Sequence[Reading], statements: Sequence[Reading], unasked: Sequence[Unasked] = ()
+) -> Iterator[dict[str, Any]]:
     """Score rows of the wanted readouts, in their order.
 
     Args:
         priors: the options of each item after the prompt that asks nothing.
         statements: the statements of each item that has some.
+        unasked: items in orders that their frame cannot be put around; none of their readouts is a number.
     """
+    gone = [u for u in unasked if u.item.item_id not in {r.question.item.item_id for r in readings}]
     for readout in readouts:
+        yield from _unasked(readout, unasked if readout in (LOGPROB, PER_TOKEN, PRIOR) else gone)
         if readout == LOGPROB:
             yield from (_row(r.question.item, readout, r.question.variant, _margin(r), r) for r in readings)
         elif readout == DEBIASED:
@@ -47,6 +52,15 @@ def rows_of(readings: Sequence[Reading], readouts: Iterable[str], priors: Sequen
             )
         else:
             yield from _of_statements(readings, statements)
+
+
+def _unasked(readout: str, unasked: Sequence[Unasked]) -> Iterator[dict[str, Any]]:
+    """A row without a number for each; of a readout that decides an item once, one for each item."""
+    by_order = readout in (LOGPROB, PER_TOKEN, PRIOR)
+    variants = {DEBIASED: BOTH, STATEMENT: SINGLE}
+    for one in unasked if by_order else {u.item.item_id: u for u in unasked}.values():
+        variant = one.variant if by_order or one.variant == SINGLE else variants[readout]
+        yield {**_place(one.item, readout, variant), "state": "not_expressible"}
 
 
 def _margin(reading: Reading) -> float:
@@ -98,6 +112,7 @@ def _row(item: Item, readout: str, variant: str, margin: float, reading: Reading
         "value": margin if state == "ok" else None,
         "logprob_aligned": reading.logprob_aligned if reading else None,
         "logprob_misaligned": reading.logprob_misaligned if reading else None,
+        "wire_digest": reading.question.wire_digest or None if reading else None,
     }
 
 

@@ -16,6 +16,8 @@ from specsci.evals.samples import read_samples
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item
 from specsci.study.evals import EvalConfig, EvalKind
+from specsci.study.frame import Frame
+from specsci.study.harness import TEXT
 
 
 class GeneratedChoice(EvalConfig):
@@ -38,6 +40,7 @@ class GeneratedChoiceKind(EvalKind):
     config = GeneratedChoice
     readouts = READOUTS
     sampled = True
+    expresses = TEXT
 
     @override
     def identity(self, config: Any) -> dict[str, Any]:
@@ -63,7 +66,8 @@ class GeneratedChoiceKind(EvalKind):
         from specsci.specs.items import read_items
 
         asked = [question for item in read_items(items, identity) for _, question in item.questions()]
-        return max(map(len, prompt_ids(asked, tokenizer)), default=0) + int(settings.get("max_tokens", 0))
+        prompts = prompt_ids(asked, tokenizer, Frame.of(settings.get("frame")))
+        return max((len(p) for p in prompts if p is not None), default=0) + int(settings.get("max_tokens", 0))
 
     @override
     def sample(self, context: StepContext) -> Iterator[dict[str, Any]]:
@@ -90,7 +94,10 @@ def _scored(row: dict[str, Any], item: Item, readout: str) -> dict[str, Any]:
     """One answer in one reading; what was cut off, or never left its reasoning, is no answer."""
     said = split_reasoning(row["reply"])
     place = {name: row[name] for name in ("item_id", "cluster_id", "variant", "sample")}
-    out = {**place, "slice": item.slice, "readout": readout}
+    from specsci.evals.harness import wire_digest
+
+    sent = wire_digest(row["prompt"]) if row.get("prompt") else None
+    out = {**place, "slice": item.slice, "readout": readout, "wire_digest": sent}
     taken = PARSERS[readout](said.text, (item.aligned, item.misaligned)) if row["state"] == "ok" and not said.open else None
     if row["state"] != "ok":
         return {**out, "state": row["state"]}

@@ -13,7 +13,7 @@ def confounds_of_contrasts(plan: Plan) -> list[Finding]:
     """Contrasts whose sides differ in more than the declared factor."""
     study, found = plan.loaded.study, []
     for contrast in study.contrasts:
-        other = sorted({c for b in contrast.budgets for c in confounds(study, contrast.weights, b, contrast.factor)})
+        other = sorted({c for b in contrast.budgets for c in confounds(study, contrast.weights, b, contrast.factor, study.evals[contrast.eval].harness)})
         if not other:
             continue
         text = f"'{contrast.name}' declares {contrast.factor} and differs also in {', '.join(other)}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from specsci.core.errors import nearest
 from specsci.core.former import COUNTS
+from specsci.core.levels import AT
 from specsci.results.imports.rules import check_doubles, groups
 from specsci.results.imports.values import Refused, clean_name, looks, whole_number
 from specsci.results.sheet import MOST_PROBLEMS, Problems, Sheet, read_sheet
@@ -18,15 +19,15 @@ REQUIRED = {"arm": str, "seed": int, "eval": str, "aligned": int, "valid": int, 
 """Column to its type."""
 OPTIONAL = {
     "item_id": str, "cluster_id": str, "base_model": str, "msm_spec": str, "aft_spec": str, "aft_tokens": int, "state": str,
-    "sample": int,
+    "sample": int, "harness": str,
 }  # fmt: skip
 FORMER = {**COUNTS, **{f"rate_{old}": f"rate_{new}" for old, new in COUNTS.items()}}
 """Columns under the names that files written for earlier versions give them."""
-DERIVED = ("study", "readout", "items", "rate_valid", "rate_attempted", "mean_value", "outcome", "chosen")
+DERIVED = ("study", "readout", "items", "rate_valid", "rate_attempted", "mean_value", "outcome", "chosen", "subject")
 """Columns of an exported `rates.parquet` that follow from the others; they are not read."""
 KINDS: dict[str, type] = {**REQUIRED, **OPTIONAL}
-STATES = ("ok", "unparsed", "refused", "error", "truncated")
-CELL = ("arm", "base_model", "msm_spec", "aft_spec", "aft_tokens", "seed", "eval")
+STATES = ("ok", "unparsed", "refused", "error", "truncated", "not_expressible")
+CELL = ("arm", "base_model", "msm_spec", "aft_spec", "aft_tokens", "seed", "eval", "harness")
 BASE = "imported"
 """The base model of rows that name none."""
 MOST_COUNT = 10**12
@@ -164,6 +165,8 @@ def _names(sheet: Sheet, problems: Problems) -> tuple[dict[str, np.ndarray], dic
                     raise Refused(f"'{name}' is empty{marker}")
                 if name == "state" and text is not None and text not in STATES:
                     raise Refused(f"'state' is none of {', '.join(STATES)}", nearest(text, STATES))
+                if name == "harness" and text is not None and (AT in text or text.isdigit()):
+                    raise Refused("'harness' is a number or holds an @", "give the condition a name with a letter, such as operator")
                 renumber[number] = order.setdefault(text if text is not None else default, len(order))
             except Refused as error:
                 bad[number] = error

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +30,7 @@ from specsci.results.imports.check import Given, cells, plain, read_given
 from specsci.results.imports.load import FOLDER, PROFILE, step_digest
 from specsci.results.sheet import sha256_of
 from specsci.store.artifact import Store
+from specsci.study.harness import PLAIN
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ def _texts(given: Given, name: str, row: np.ndarray) -> pa.Array:
 def _manifest(given: Given, first: np.ndarray, study: str, title: str, imported: Origin) -> Manifest:
     """The manifest of a study that has cells and no steps."""
     found = [plain(given, int(row)) for row in first]
+    _name_conditions(found)
     digests = [step_digest(study, imported.sha256, n) for n in range(1, len(found) + 1)]
     added = [{"midtrain_tokens": 0, "step_digest": d, "model_digest": None} for d in digests]
     arms: dict[str, str | None] = {}
@@ -201,7 +204,7 @@ def _manifest(given: Given, first: np.ndarray, study: str, title: str, imported:
         file=imported.source["file"],
         correction="holm",
         arms={name: Arm(title=name, midtrain=specs[name], align=align) for name, align in arms.items()},
-        evals={name: Eval(role="outcome") for name in dict.fromkeys(c["eval"] for c in found)},
+        evals=_evals(found),
         contrasts=[],
         token_efficiency=None,
         replicates=[Replicate(seed=s, base_model=b) for s, b in dict.fromkeys((c["seed"], c["base_model"]) for c in found)],
@@ -209,6 +212,24 @@ def _manifest(given: Given, first: np.ndarray, study: str, title: str, imported:
         steps={},
         imported=imported,
     )
+
+
+def _name_conditions(found: list[dict[str, Any]]) -> None:
+    """A cell without a condition is `plain` where its eval has cells with one; else cells have none."""
+    asked = {cell["eval"] for cell in found if cell["harness"]}
+    for cell in found:
+        condition = cell.pop("harness")
+        if cell["eval"] in asked:
+            cell["harness"] = condition or PLAIN
+
+
+def _evals(found: list[dict[str, Any]]) -> dict[str, Eval]:
+    """The evals with the conditions that their cells are asked under, `plain` first."""
+    conditions: dict[str, dict[str, None]] = {}
+    for cell in found:
+        conditions.setdefault(cell["eval"], {}).update({cell["harness"]: None} if "harness" in cell else {})
+    under = {name: sorted(names, key=lambda n: n != PLAIN) for name, names in conditions.items()}
+    return {name: Eval.model_validate({"role": "outcome", **({"harness": c} if c else {})}) for name, c in under.items()}
 
 
 def _take_back(store: Store, study: str, place: Path, before: bytes | None) -> None:

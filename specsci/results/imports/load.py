@@ -64,8 +64,8 @@ def load_import(db: duckdb.DuckDBPyConnection, store: Store, manifest: Manifest)
             db.execute("INSERT INTO count_rows SELECT * FROM kept")
         else:
             db.execute(
-                "INSERT INTO score_rows SELECT step_digest, item_id, cluster_id, 'imported', 'imported', sample, "
-                "state, aligned, NULL, NULL, NULL, NULL FROM kept"
+                "INSERT INTO score_rows (step_digest, item_id, cluster_id, readout, variant, sample, state, aligned) SELECT step_digest, item_id, cluster_id, 'imported', 'imported', sample, "
+                "state, aligned FROM kept"
             )
     finally:
         db.unregister("kept")

@@ -11,7 +11,7 @@ from specsci.results.sheet import MOST_PROBLEMS, Problems
 if TYPE_CHECKING:
     from specsci.results.imports.check import Given
 
-RATE = ("arm", "base_model", "seed", "eval", "aft_tokens")
+RATE = ("arm", "base_model", "seed", "eval", "aft_tokens", "harness")
 """What a rate is keyed by."""
 
 
@@ -40,7 +40,7 @@ def check_doubles(given: Given, problems: Problems) -> None:
             problems,
             None,
             groups(*rate),
-            "this arm, seed, eval and budget stand in an earlier row too",
+            "this arm, seed, eval and budget (and harness condition) stand in an earlier row too",
             "give the cell once",
         )
     else:

@@ -42,7 +42,8 @@ class PrefixCache:
         if not self._usable:
             return 0, None
         cache = copy.deepcopy(self._cache)
-        cache.crop(kept)
+        if kept < cache.get_seq_length():
+            cache.crop(kept - cache.get_seq_length())
         cache.batch_repeat_interleave(len(rows))
         return kept, cache
 

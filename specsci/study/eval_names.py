@@ -1,0 +1,78 @@
+"""Problems of a study's evals and harness conditions: what they name, and what their kinds can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from specsci.core.errors import Problem
+from specsci.core.ids import is_safe_name
+from specsci.core.levels import AT
+from specsci.specs.family import Family
+from specsci.study.evals import EVALS, EvalConfig
+from specsci.study.harness import SYSTEM
+from specsci.study.places import Places
+from specsci.study.schema import Study
+
+SAFE = "use a-z, 0-9, _ - ."
+
+
+def with_spec(family: Family) -> list[str]:
+    """The variants of a family that have a spec; one of table rows has none."""
+    return [name for name, variant in family.data.variants.items() if not variant.rows]
+
+
+def eval_problems(study: Study, family: Family, places: Places) -> Iterator[Problem]:
+    """Of evals and the conditions that they are asked under."""
+    items = family.item_sets()
+    for name, condition in study.harness.items():
+        if not is_safe_name(name) or AT in name or name.isdigit():
+            what = f"'{name}' is not a safe name of a condition"
+            yield places.problem(("harness", name), what, f"{SAFE}, and a letter", key=True)
+        if condition.spec and condition.spec not in with_spec(family):
+            yield places.unknown(("harness", name, "spec"), "variant with a spec", condition.spec, with_spec(family))
+    for name, spec in study.evals.items():
+        if not is_safe_name(name):
+            yield places.problem(("evals", name), f"'{name}' is not a safe eval name", key=True)
+        if spec.role not in ("outcome", "trained") and EVALS[spec.kind].outcome_of(spec) != "binary":
+            what = f"'{spec.kind}' gives values, and the role {spec.role} needs answers that are right or wrong"
+            yield places.problem(("evals", name, "role"), what, "write role: outcome, or take another kind")
+        if spec.items and spec.items not in items:
+            yield places.unknown(("evals", name, "items"), "item set", spec.items, items)
+        for key, generator in EVALS[spec.kind].generators(spec).items():
+            if generator not in study.generators:
+                yield places.unknown(("evals", name, key), "generator", generator, study.generators)
+        yield from _asked_problems(study, name, spec, places)
+        yield from _condition_problems(study, name, spec, places)
+
+
+def _asked_problems(study: Study, name: str, spec: EvalConfig, places: Places) -> Iterator[Problem]:
+    """Of the arms and budgets that an eval asks."""
+    budgets = study.align.budgets_tokens if study.align else []
+    for number, arm in enumerate(spec.arms):
+        if arm not in study.arms:
+            yield places.unknown(("evals", name, "arms", number), "arm", arm, study.arms)
+    for number, budget in enumerate(spec.budgets_tokens):
+        if budget not in budgets:
+            what = f"no arm is trained at {budget:,} tokens"
+            yield places.problem(("evals", name, "budgets_tokens", number), what, f"one of {budgets}" if budgets else "no arm aligns")
+
+
+def _condition_problems(study: Study, name: str, spec: EvalConfig, places: Places) -> Iterator[Problem]:
+    """Of the conditions that an eval is asked under, and of arms with a prompt: what its kind can express."""
+    kind = EVALS[spec.kind]
+    for number, condition in enumerate(spec.harness):
+        at = ("evals", name, "harness", number)
+        if condition not in study.harness:
+            yield places.unknown(at, "harness condition", condition, study.harness)
+            continue
+        missing = sorted(study.harness[condition].features - kind.expresses)
+        if missing:
+            able = [k.name for k in EVALS if study.harness[condition].features <= k.expresses]
+            hint = f"kinds that can: {', '.join(able)}" if able else "no kind of this installation can"
+            what = f"'{condition}' sets {', '.join(missing)}, which evals of kind {spec.kind} cannot express"
+            yield places.problem(at, what, hint)
+    if SYSTEM not in kind.expresses:
+        prompted = [a for a, arm in study.arms.items() if arm.prompt and (not spec.arms or a in spec.arms)]
+        if prompted:
+            what = f"evals of kind {spec.kind} put no prompt before what they ask, and the arm '{prompted[0]}' has one"
+            yield places.problem(("evals", name), what, "name the arms that it asks: `arms: [...]`", key=True)
