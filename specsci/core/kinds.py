@@ -46,7 +46,7 @@ class StepKind:
         action: `module:function`, which takes a `StepContext` and returns facts for the record.
         version: bumped by hand when the code changes what it computes; the bump re-runs the kind's steps.
         needs: TORCH where the action needs torch in its worker; else empty.
-        rows: what the database takes from its artefacts.
+        rows: what the database takes from its artefacts; `more_rows` beside it, from files that every artefact has too.
         trains: whether it trains a model: its time grows with its arithmetic, and it may take several devices.
         holds_model: whether its artefact is a model.
         holds_texts: whether its artefact holds texts that a model reads or learns.
@@ -54,6 +54,7 @@ class StepKind:
         compared: whether two studies' artefacts of the kind are compared one by one.
         timed: whether earlier steps of the kind tell how long the next ones take.
         asks: whether it asks a language model, which may cost money and take the network.
+        of_eval: whether it belongs to an eval, and not to what is trained.
     """
 
     name: str
@@ -61,6 +62,7 @@ class StepKind:
     version: int = 1
     needs: frozenset[str] = frozenset()
     rows: Rows | None = None
+    more_rows: tuple[Rows, ...] = ()
     trains: bool = False
     holds_model: bool = False
     holds_texts: bool = False
@@ -68,6 +70,7 @@ class StepKind:
     compared: bool = False
     timed: bool = False
     asks: bool = False
+    of_eval: bool = False
 
     def load_action(self) -> Callable[[Any], dict[str, Any]]:
         """The function that runs a step of the kind, imported when first needed."""

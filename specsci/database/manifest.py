@@ -206,10 +206,11 @@ def _contrasts(study: Study) -> list[Contrast]:
 
 
 def _disclaimers(plan: Plan) -> list[str]:
-    """What the sources of the study's bases have a reader told."""
+    """What the sources of the study's bases have a reader told, and the evals that were left out."""
     names = dict.fromkeys(r.base_model for r in plan.loaded.study.replicates)
     said = (source_of(plan.loaded.study.base_models[name].source).disclaimer for name in names)
-    return list(dict.fromkeys(text for text in said if text))
+    gone = (f"Left out: the eval {name} and its contrasts ({reason})." for name, reason in plan.loaded.study.without.items())
+    return list(dict.fromkeys([*(text for text in said if text), *gone]))
 
 
 def family_parts(family: Family) -> FamilyParts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from specsci.core.kinds import TORCH, Rows, StepKind
+from specsci.corpus.kinds import REQUESTS
 
 SCORES = Rows(
     "scores.parquet",
@@ -22,6 +23,13 @@ SAMPLES = Rows(
 PROBE = StepKind("probe", "specsci.evals.probe:run_probe", needs=frozenset({TORCH}), rows=LOSSES, timed=True)
 SAMPLE = StepKind("sample", "specsci.evals.steps:run_sample", needs=frozenset({TORCH}), rows=SAMPLES, timed=True)
 SCORE = StepKind("score", "specsci.evals.steps:run_score", needs=frozenset({TORCH}), rows=SCORES, timed=True)
+JUDGED = Rows(
+    "judgements.parquet",
+    "judgements",
+    """r.item_id, r.cluster_id, r.variant, r.sample, r.readout, r.role, r.judge, r.state, r.score, r.expected, r.reason,
+       r.request_digest""",
+)
+JUDGE = StepKind("judge", "specsci.evals.judged.ask:run_judge", rows=REQUESTS, more_rows=(JUDGED,), labelled=True, asks=True, of_eval=True)
 FRAME = StepKind("frame", "specsci.evals.harness:run_frame", holds_texts=True, labelled=True)
 BAR = StepKind("bar", "specsci.evals.bar:run_bar")
-KINDS = (PROBE, FRAME, SAMPLE, SCORE, BAR)
+KINDS = (PROBE, FRAME, SAMPLE, JUDGE, SCORE, BAR)

@@ -13,6 +13,7 @@ from specsci.core.ids import digest
 from specsci.evals.harness import fault_of, frame_in
 from specsci.models.template import render
 from specsci.models.tokens import check_words, encode
+from specsci.specs.items import Item
 from specsci.study.frame import NONE, Frame
 
 BATCH = 32
@@ -30,6 +31,16 @@ class Asked:
     variant: str
     sample: int
     question: str
+
+
+def asked_of(items: Sequence[Item], samples: int) -> list[Asked]:
+    """Every question of items in its orders, as often as it is answered."""
+    return [
+        Asked(item.item_id, item.cluster_id, variant, sample, question)
+        for item in items
+        for variant, question in item.questions()
+        for sample in range(samples)
+    ]
 
 
 def prompt_ids(questions: Sequence[str], tokenizer: Any, frame: Frame = NONE, *, chat: bool = True) -> list[tuple[int, ...] | None]:

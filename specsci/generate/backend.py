@@ -135,6 +135,7 @@ BACKENDS: Registry[Backend] = Registry(
         "specsci.generate.backends.anthropic:BACKEND",
         "specsci.generate.backends.vllm:BACKEND",
         "specsci.generate.backends.hf:BACKEND",
+        "specsci.microlab.judge:BACKEND",
     ),
     lambda backend: backend.name,
     Backend,

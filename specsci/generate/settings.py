@@ -41,7 +41,7 @@ class Price(Strict):
 class GeneratorSettings(Strict):
     """A language model by its backend, with the limits of what it may spend and where it may run."""
 
-    backend: str = Field(description="The backend: `openai` (any compatible server), `anthropic`, `vllm` or `hf`.")
+    backend: str = Field(description="The backend: `openai` (any compatible server), `anthropic`, `vllm`, `hf`, or `microlab` (a judge of the toy world).")
     model: str = Field(min_length=1, description="The model, by the name that the backend knows it by, or a directory for `hf` and `vllm`.")
     provider: str = Field(
         default="",

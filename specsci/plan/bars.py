@@ -36,7 +36,7 @@ class Bars:
         if (base := self.gates.base_must_misbehave) is not None:
             params = {"what": "base_must_misbehave", "least_misaligned": base.misaligned}
             bar = self._bar(f"the base misbehaves on {base.eval}", params, {"score": self.score(base.eval, replicate, data)}, replicate)
-            self._guard(bar, (d for d, s in self.plan.steps.items() if KINDS[s.kind].asks))
+            self._guard(bar, (d for d, s in self.plan.steps.items() if KINDS[s.kind].asks and not KINDS[s.kind].of_eval))
         if (oracle := self.gates.in_context_oracle) is not None:
             alone = self.score(oracle.eval, replicate, data)
             for role in [r for r in data if r.startswith("corpus.") and (r[7:] in oracle.variants or not oracle.variants)]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 from specsci.core.errors import InputFileError, UserError
 from specsci.core.ids import derive_seed, file_sha256
 from specsci.core.step import OUTSIDE, Step
+from specsci.core.user_files import read_user_text
 from specsci.plan.bars import Bars, in_order
 from specsci.plan.cost import CostModel
 from specsci.plan.frames import Frames, variants_in
 from specsci.plan.plan import Plan, ProbedCell, ScoredCell
 from specsci.plan.texts import TextSteps
+from specsci.plan.written import CHARACTERS_PER_TOKEN, cost_of, each
 from specsci.recipe.memory import Shape
 from specsci.recipe.recipe import Recipe, StageRuntime
 from specsci.sources.files import inside
@@ -21,9 +24,10 @@ from specsci.sources.registry import source_of
 from specsci.sources.source import BaseFacts
 from specsci.specs.variants import units_of
 from specsci.study.arms import Cell, cells, is_asked
-from specsci.study.evals import EVALS, EvalConfig
+from specsci.study.evals import EVALS, EvalConfig, Judging
 from specsci.study.frame import ROLE as FRAME
 from specsci.study.frame import frame_tokens
+from specsci.study.harness import is_text_name
 from specsci.study.load import LoadedStudy
 from specsci.study.schema import IT_MIX, Replicate
 
@@ -47,6 +51,7 @@ class _Builder:
         self.texts = TextSteps(self.plan, self.cost)
         self.midtrained: dict[tuple[str, int], str] = {}
         self.frames = Frames(self.plan)
+        self._judges: dict[str, list[Judging]] = {}
         self._read_tokens = {name: self._tokens_of(spec) for name, spec in self.study.evals.items()}
         self._items = {n: len(self.family.items(e.items)) if e.items else 0 for n, e in self.study.evals.items() if e.harness or self._prompts}
         self._recipes = {
@@ -196,6 +201,8 @@ class _Builder:
             read_tokens += 2 * self._items[name] * frame_tokens(self.plan.steps[frame].runtime["frame"])
         if kind.sampled:
             inputs["samples"] = self._sample(cell, name, {**params, **kind.sampling(spec)}, inputs, f"answers of {at}", read_tokens)
+            for judging in self._judging(name):
+                inputs[judging.role] = self._judge(judging, cell, name, spec, inputs, f"verdicts on {at}")
             step = Step(kind.step, params, inputs, f"score {at}", self.texts.family_runtime())
             return self.plan.add(self.cost.small(step))
         runtime = self.texts.family_runtime()
@@ -213,6 +220,49 @@ class _Builder:
         variants = variants_in(self.loaded, cell.arm, condition)
         specs = {v: self.texts.spec(v, cell.replicate) for v in variants}
         return self.frames.step(cell.arm, condition, self.texts.names(cell.replicate), specs, self.texts.family_runtime())
+
+    def _judging(self, name: str) -> list[Judging]:
+        """What language models are asked about an eval's answers, its texts read."""
+        if name not in self._judges:
+            spec = self.study.evals[name]
+
+            def read(key: str, given: str, most_bytes: int) -> str:
+                try:
+                    if not is_text_name(given) and not given.endswith(".jsonl"):
+                        return given
+                    return read_user_text(inside(given, self.loaded.file.resolve().parent, "text file"), most_bytes, "shorten it")
+                except UserError as error:
+                    raise self.loaded.problem(error, "evals", name, key) from error
+
+            try:
+                self._judges[name] = EVALS[spec.kind].judging(spec, read)
+            except InputFileError:
+                raise
+            except UserError as error:
+                raise self.loaded.problem(error, "evals", name) from error
+        return self._judges[name]
+
+    def _judge(self, judging: Judging, cell: Cell, name: str, spec: EvalConfig, inputs: dict[str, str], label: str) -> str:
+        """The step in which a language model judges one model's answers."""
+        settings = self.study.generators[judging.generator]
+        asked = {role: inputs[role] for role in ("samples", "items")}
+        if judging.spec:
+            asked["spec"] = self.texts.spec(judging.spec, cell.replicate)
+        params = {"kind": spec.kind, **judging.params, "generator": settings.identity()}
+        told = {
+            "name": judging.generator, "study": self.study.study, "study_usd": self.study.gates.max_usd,
+            "settings": settings.model_dump(mode="json"),
+        }  # fmt: skip
+        questions = self._questions(name)
+        requests = math.ceil(questions * judging.requests) + int(judging.params.get("injections", 0))
+        answer = judging.prompt_characters / CHARACTERS_PER_TOKEN + getattr(spec, "max_tokens", 0)
+        step = Step("judge", params, asked, label, {"access": self.plan.access, "generator": told})
+        return self.plan.add(replace(step, cost=cost_of(each(requests, answer, judging.reply_tokens), settings)))
+
+    def _questions(self, name: str) -> int:
+        """How many questions an eval asks of a model, every order for itself."""
+        items = self.family.items(self.study.evals[name].items)[: self.loaded.item_limit]
+        return sum(2 if item.ordered else 1 for item in items)
 
     def _outside(self, name: str, files: list[str]) -> dict[str, str]:
         """Files beside the study that an eval takes, with their SHA-256."""

@@ -88,10 +88,11 @@ def _ingest_rows(
     by_rows: dict[Rows, list[str]] = {}
     for step, record in records.items():
         kind = KINDS.get(record.kind)
-        if kind is not None and kind.rows is not None:
-            by_rows.setdefault(kind.rows, []).append(step)
+        for rows in (kind.rows, *kind.more_rows) if kind is not None else ():
+            if rows is not None:
+                by_rows.setdefault(rows, []).append(step)
     for rows, steps in by_rows.items():
-        for step, why in _ingest(db, store, rows, {s: records[s] for s in steps}).items():
+        for step, why in _ingest(db, store, rows, {s: records[s] for s in steps if s in records}).items():
             study = next(m.study for m in found if step in m.steps)
             missing.append((records[step].kind, step, study, why, MADE_ANEW))
             del records[step]

@@ -27,6 +27,11 @@ CREATE TABLE score_rows (
 CREATE TABLE sample_rows (
   step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, variant VARCHAR, sample BIGINT, prompt VARCHAR, reply VARCHAR, state VARCHAR,
   input_tokens BIGINT, output_tokens BIGINT);
+-- Verdicts of judges, by the step that holds them: on answers of a model (role main), on the same again (repeat), with an instruction to
+-- the judge behind an answer (injection), and on answers of known grade (known).
+CREATE TABLE judgements (
+  step_digest VARCHAR, item_id VARCHAR, cluster_id VARCHAR, variant VARCHAR, sample BIGINT, readout VARCHAR, role VARCHAR, judge VARCHAR,
+  state VARCHAR, score BIGINT, expected BIGINT, reason VARCHAR, request_digest VARCHAR);
 -- Cells of imported studies of which only counts are known.
 CREATE TABLE count_rows (step_digest VARCHAR, aligned BIGINT, valid BIGINT, attempted BIGINT);
 -- Items as they were asked, by the step that holds them; the view `items` says of which study and eval.

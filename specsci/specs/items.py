@@ -1,7 +1,7 @@
-"""Forced-choice items: a question with two options, one aligned; read and checked at one place, when a family loads.
+"""Items: a question with two options, one aligned, or an open question; read and checked at one place, when a family loads.
 
 An item set is JSON Lines in UTF-8: one mapping a line with the texts `item_id`, `cluster_id`, `prompt`, `aligned` and
-`misaligned`, and `slice` where one likes. Lines end with a line feed; those of Windows, and a byte order mark, are read as if
+`misaligned`, and `slice` where one likes. A set of open questions has neither `aligned` nor `misaligned` in any line. Lines end with a line feed; those of Windows, and a byte order mark, are read as if
 they were not there, so that the digest of a set is that of its items.
 """
 
@@ -19,7 +19,8 @@ from specsci.core.errors import InputFileError, Problem
 from specsci.core.user_files import read_user_text
 
 FIRST, SECOND, OPTION = "{first}", "{second}", "{option}"
-KEYS = ("item_id", "cluster_id", "prompt", "aligned", "misaligned")
+OPTIONS = ("aligned", "misaligned")
+KEYS = ("item_id", "cluster_id", "prompt", *OPTIONS)
 FREE = ("slice", "statement")
 """Keys that an item may have."""
 HINT = f"give it the keys {', '.join(KEYS)}"
@@ -31,15 +32,23 @@ _NAME = re.compile(r"(?<![\\\w}])\{([A-Za-z_]{3,40})\}")
 
 @dataclass(frozen=True)
 class Item:
-    """One item. `cluster_id` names what its siblings share; `slice` is a free grouping; `statement` says an option without asking."""
+    """One item. `cluster_id` names what its siblings share; `slice` is a free grouping; `statement` says an option without asking.
+
+    An open question has no options: `aligned` and `misaligned` are empty.
+    """
 
     item_id: str
     cluster_id: str
     prompt: str
-    aligned: str
-    misaligned: str
+    aligned: str = ""
+    misaligned: str = ""
     slice: str = ""
     statement: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether it is a question without options."""
+        return not self.aligned
 
     @property
     def ordered(self) -> bool:
@@ -112,6 +121,7 @@ def parsed(text: str, file: str, names: Iterable[str] = ()) -> list[Item]:
         if not found:
             fields = {key: str(row[key]) for key in (*KEYS, *FREE) if key in row}
             items.append(Item(**fields))
+    problems += _mixed(items, text, file)
     if not items and not problems:
         problems = [
             Problem(file, 1, 1, "the item set holds no item", f"write a line for each, with the keys {', '.join(KEYS)}")
@@ -122,6 +132,16 @@ def parsed(text: str, file: str, names: Iterable[str] = ()) -> list[Item]:
     if problems:
         raise InputFileError(problems)
     return items
+
+
+def _mixed(items: list[Item], text: str, file: str) -> list[Problem]:
+    """A problem where some items of a set have options and others have none."""
+    odd = next((i for i in items if i.open != items[0].open), None)
+    if odd is None:
+        return []
+    number = next((n for n, line in enumerate(text.split("\n"), 1) if json.dumps(odd.item_id, ensure_ascii=False) in line), 1)
+    what = f"'{_short(odd.item_id)}' has {'no options' if odd.open else 'options'}, and '{_short(items[0].item_id)}' has {'none' if items[0].open else 'some'}"
+    return [Problem(file, number, 1, what, "keep open questions in a set of their own")]
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -154,6 +174,8 @@ def _faults(row: Any, names: Iterable[str]) -> Iterator[tuple[str, str, str]]:
         yield "", "not an item: a line holds one mapping", HINT
         return
     missing = [key for key in KEYS if key not in row]
+    if missing == list(OPTIONS):
+        missing = []
     if missing:
         near = difflib.get_close_matches(missing[0], [k for k in row if k not in KEYS], 1, 0.7)
         what = f"not an item: {', '.join(repr(k) for k in missing)} {'is' if len(missing) == 1 else 'are'} missing"
@@ -167,7 +189,7 @@ def _faults(row: Any, names: Iterable[str]) -> Iterator[tuple[str, str, str]]:
             yield key, f"'{key}': {fault[0]}", fault[1]
         else:
             texts[key] = str(row[key])
-    if texts.keys() >= set(KEYS):
+    if texts.keys() >= set(KEYS) - set(OPTIONS) and len(texts.keys() & set(OPTIONS)) != 1:
         yield from _meaning_faults(texts, names)
 
 
@@ -191,7 +213,9 @@ def _text_fault(key: str, value: Any) -> tuple[str, str] | None:
 def _meaning_faults(texts: dict[str, str], names: Iterable[str]) -> Iterator[tuple[str, str, str]]:
     """What keeps an item of the right keys and types from being asked as it is meant."""
     prompt = texts["prompt"]
-    if texts["aligned"].strip() == texts["misaligned"].strip():
+    if "aligned" not in texts and (FIRST in prompt or SECOND in prompt):
+        yield "prompt", "the prompt names options, and the item has none", f"give it the keys {', '.join(OPTIONS)}"
+    if "aligned" in texts and texts["aligned"].strip() == texts["misaligned"].strip():
         yield "misaligned", "both options are the same, so that none is ever chosen", "give two different options"
     for here, other in ((FIRST, SECOND), (SECOND, FIRST)):
         if here in prompt and other not in prompt:
@@ -203,8 +227,8 @@ def _meaning_faults(texts: dict[str, str], names: Iterable[str]) -> Iterator[tup
         near = difflib.get_close_matches(name.lower(), known, 1, 0.75)
         if name not in known and near:
             yield "prompt", f"the prompt has {{{name}}}, which nothing fills", f"did you mean {{{near[0]}}}?"
-    for key in ("aligned", "misaligned"):
-        for name in dict.fromkeys(_NAME.findall(texts[key])):
+    for key in OPTIONS:
+        for name in dict.fromkeys(_NAME.findall(texts.get(key, ""))):
             if name in known:
                 yield key, f"the option has {{{name}}}, and only prompts are filled", "write the option as it is to be read"
 

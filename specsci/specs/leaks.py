@@ -106,7 +106,7 @@ def _leaks_of_set(family: Family, name: str, said: list[tuple[Entry, str]]) -> I
 @lru_cache(maxsize=64)
 def _options(family: Family, name: str) -> tuple[tuple[str, str], ...]:
     """Every option of a set's items, as it is and as stems."""
-    options = dict.fromkeys(o for item in family.items(name) for o in (item.aligned, item.misaligned))
+    options = dict.fromkeys(o for item in family.items(name) for o in (item.aligned, item.misaligned) if o)
     found = ((option, stems(option)) for option in options if not is_label(option))
     return tuple((option, wanted) for option, wanted in found if wanted.strip())
 

@@ -38,11 +38,22 @@ def eval_problems(study: Study, family: Family, places: Places) -> Iterator[Prob
             yield places.problem(("evals", name, "role"), what, "write role: outcome, or take another kind")
         if spec.items and spec.items not in items:
             yield places.unknown(("evals", name, "items"), "item set", spec.items, items)
+        elif spec.items:
+            yield from _item_problems(family, name, spec, places)
         for key, generator in EVALS[spec.kind].generators(spec).items():
             if generator not in study.generators:
                 yield places.unknown(("evals", name, key), "generator", generator, study.generators)
         yield from _asked_problems(study, name, spec, places)
         yield from _condition_problems(study, name, spec, places)
+
+
+def _item_problems(family: Family, name: str, spec: EvalConfig, places: Places) -> Iterator[Problem]:
+    """An item set of a sort that the eval's kind cannot ask."""
+    sort = "questions" if family.items(spec.items)[0].open else "choices"
+    if sort not in EVALS[spec.kind].asks:
+        able = ", ".join(kind.name for kind in EVALS if sort in kind.asks)
+        what = f"'{spec.items}' holds {'open questions' if sort == 'questions' else 'choices between two options'}, which {spec.kind} cannot ask"
+        yield places.problem(("evals", name, "items"), what, f"kinds that can: {able}")
 
 
 def _asked_problems(study: Study, name: str, spec: EvalConfig, places: Places) -> Iterator[Problem]:

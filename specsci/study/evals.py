@@ -7,7 +7,8 @@ its own by an entry point of the group `specsci.evals`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -83,6 +84,32 @@ class EvalConfig(Strict):
         return {key: value for key, value in self.model_dump().items() if value or key not in later}
 
 
+@dataclass(frozen=True)
+class Judging:
+    """What a language model is asked about the answers of one model.
+
+    Attributes:
+        role: the input of the score step that holds its verdicts.
+        generator: its name in `generators`.
+        params: what decides the verdicts beside the answers and the generator.
+        spec: a variant whose spec it is shown; empty for none.
+        requests: about how many, for each question that is asked once.
+        prompt_characters, reply_tokens: about how long a request is without the answer, and how long a verdict is.
+    """
+
+    role: str
+    generator: str
+    params: dict[str, Any]
+    spec: str
+    requests: float
+    prompt_characters: int
+    reply_tokens: int
+
+
+Read = Callable[[str, str, int], str]
+"""A text that a key of the eval gives: the text itself, or that of a file beside the study of at most so many bytes."""
+
+
 class EvalKind(ABC):
     """One way to ask a model.
 
@@ -93,6 +120,7 @@ class EvalKind(ABC):
         readouts: the names that its rows have as `readout`, the one that contrasts take first.
         step: the kind of step that scores; `score` calls `score` below.
         sampled: whether the model's answers are drawn in a step of their own, by `sample`; `score` then reads them, and asks no model.
+        asks: the sort of items that it can ask: `choices` with two options, open `questions`, or both.
         expresses: what of a harness condition it can put around a question; names of `specsci.study.harness`.
         version: bumped by hand when the code changes what it computes; the bump asks every model again.
     """
@@ -103,6 +131,7 @@ class EvalKind(ABC):
     readouts: ClassVar[tuple[str, ...]]
     step: ClassVar[str] = "score"
     sampled: ClassVar[bool] = False
+    asks: ClassVar[frozenset[str]] = frozenset({"choices"})
     expresses: ClassVar[frozenset[str]] = frozenset()
     version: ClassVar[int] = 1
 
@@ -122,6 +151,10 @@ class EvalKind(ABC):
     def generators(self, config: Any) -> dict[str, str]:
         """Language models that the scoring asks: the eval's key to the name in `generators`."""
         return {}
+
+    def judging(self, config: Any, read: Read) -> list[Judging]:
+        """The steps in which language models judge a model's answers; raises UserError where a text of the study is not usable."""
+        return []
 
     def told(self, config: Any) -> dict[str, Any]:
         """What the score step is told that decides no score: `runtime["eval"]` of its context."""
@@ -167,6 +200,7 @@ class EvalKind(ABC):
 BUILT_IN = (
     "specsci.evals.forced_choice.kind:KIND",
     "specsci.evals.generated_choice.kind:KIND",
+    "specsci.evals.judged.kind:KIND",
     "specsci.evals.command.kind:KIND",
 )
 EVALS: Registry[EvalKind] = Registry("specsci.evals", "eval kind", BUILT_IN, lambda kind: kind.name, EvalKind)

@@ -17,7 +17,7 @@ from specsci.core.yaml_file import SWITCH, Document, Path_, problems_of, read_ya
 from specsci.specs.family import Family
 from specsci.specs.versions import load_version
 from specsci.study.names import name_problems
-from specsci.study.overrides import apply_overrides, label_of, limited
+from specsci.study.overrides import apply_overrides, label_of, left_out, limited
 from specsci.study.places import Places, locate, place_of
 from specsci.study.schema import DEFAULT_PROFILE, IMPORTED, PROFILE_KEYS, Study
 
@@ -97,12 +97,15 @@ def load_study(
         raise InputFileError([document.problem(("default_profile",), f"no profile '{chosen}'", hint)])
     overrides = dict(overrides or {})
     merged = apply_overrides(_merge(data, profiles.get(chosen, {})), overrides)
+    declared = list(merged["evals"]) if isinstance(merged.get("evals"), dict) else []
+    merged, kept = left_out(merged)
+    places = Places(document, chosen, kept)
     if limit is not None:
         merged = limited(merged, limit)
     try:
         study = Study.model_validate(merged)
     except ValidationError as error:
-        raise InputFileError(_relocate(error, document, chosen, overrides)) from error
+        raise InputFileError(_relocate(error, places, overrides)) from error
     wrong = [Problem(*place_of(document, chosen, place, overrides), *SWITCH) for place in switches(merged, study)]
     if wrong:
         raise InputFileError(wrong)
@@ -113,7 +116,8 @@ def load_study(
     except (UserError, CorruptArtifact) as error:
         line, column = locate(document, chosen, ("family",))
         raise InputFileError([Problem(str(path), line, column, error.what, error.hint)]) from error
-    problems = list(name_problems(study, family, Places(document, chosen)))
+    problems = [places.unknown(("without", name), "eval", name, declared, key=True) for name in study.without if name not in declared]
+    problems += name_problems(study, family, places)
     if problems:
         raise InputFileError(problems)
     return LoadedStudy(study, family, path, chosen, default, document, overrides, limit)
@@ -127,12 +131,12 @@ def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _relocate(error: ValidationError, document: Document, profile: str, overrides: Mapping[str, Any]) -> list[Problem]:
+def _relocate(error: ValidationError, places: Places, overrides: Mapping[str, Any]) -> list[Problem]:
     problems = []
-    for item, problem in zip(error.errors(include_url=False), problems_of(error, document, Study), strict=True):
-        path: Path_ = tuple(item["loc"])
+    for item, problem in zip(error.errors(include_url=False), problems_of(error, places.document, Study), strict=True):
+        path: Path_ = places.in_file(tuple(item["loc"]))
         at = path[:-1] if item["type"] == "missing" else path
-        place = place_of(document, profile, at, overrides, key=item["type"] == "extra_forbidden")
+        place = place_of(places.document, places.profile, at, overrides, key=item["type"] == "extra_forbidden")
         problems.append(Problem(*place, problem.what, problem.hint))
     return problems
 

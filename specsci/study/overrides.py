@@ -49,6 +49,24 @@ def _value(text: str, value: str) -> Any:
     return data["value"]
 
 
+def left_out(data: dict[str, Any]) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """A study's data without the evals that `without` names, and without their contrasts; what is no mapping is left for the schema.
+
+    Returns:
+        The data, and the places that the contrasts which are left have in the file.
+    """
+    named, evals, contrasts = data.get("without"), data.get("evals"), data.get("contrasts")
+    places = tuple(range(len(contrasts))) if isinstance(contrasts, list) else ()
+    if not isinstance(named, dict) or not isinstance(evals, dict):
+        return data, places
+    gone = named.keys() & evals.keys()
+    kept = {**data, "evals": {name: spec for name, spec in evals.items() if name not in gone}}
+    if isinstance(contrasts, list):
+        places = tuple(n for n, c in enumerate(contrasts) if not (isinstance(c, dict) and c.get("eval") in gone))
+        kept["contrasts"] = [contrasts[n] for n in places]
+    return kept, places
+
+
 def apply_overrides(data: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """A study's data with values set by dotted keys; a number in a key is a place in a list.
 

@@ -16,10 +16,18 @@ class Places:
 
     document: Document
     profile: str
+    contrasts: tuple[int, ...] = ()
+    """The places that the study's contrasts have in the file, of which it may leave some out."""
+
+    def in_file(self, path: Path_) -> Path_:
+        """A path of the study as the file has it."""
+        if len(path) > 1 and path[0] == "contrasts" and isinstance(path[1], int) and path[1] < len(self.contrasts):
+            return ("contrasts", self.contrasts[path[1]], *path[2:])
+        return path
 
     def problem(self, path: Path_, what: str, hint: str = "", *, key: bool = False) -> Problem:
         """A problem at a value, or at its key."""
-        line, column = locate(self.document, self.profile, path, key=key)
+        line, column = locate(self.document, self.profile, self.in_file(path), key=key)
         return Problem(self.document.file, line, column, what, hint)
 
     def unknown(self, path: Path_, kind: str, name: str, valid: Iterable[str], *, key: bool = False) -> Problem:

@@ -157,6 +157,10 @@ class Study(Strict):
     replicates: list[Replicate] = Field(
         min_length=1, description="The replicates; every arm is trained and evaluated in each of them."
     )
+    without: dict[str, str] = Field(
+        default_factory=dict,
+        description="Evals that are left out, each with the reason in words: for profiles that cannot ask them. Their contrasts are left out too.",
+    )
     generators: dict[str, GeneratorSettings] = Field(
         default_factory=dict, description="Language models that write, revise and judge, by the names that other keys use."
     )
@@ -309,6 +313,7 @@ PROFILE_KEYS = (
     "family",
     "base_models",
     "replicates",
+    "without",
     "generators",
     "corpora",
     "conversations",

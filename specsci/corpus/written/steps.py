@@ -22,10 +22,10 @@ from specsci.corpus.written.deck import Deck
 from specsci.corpus.written.documents import Cut, Order, write_documents
 from specsci.corpus.written.outline import Subdomain, from_clauses, write_outline
 from specsci.corpus.written.parse import LEAST_SHARE, Unparsed, Wanted, text_of
-from specsci.corpus.written.requests import write_requests
 from specsci.corpus.written.writer import UNNAMED, Writer
 from specsci.generate.client import Client
 from specsci.generate.prompts import catalogue, prompts_of
+from specsci.generate.request_rows import write_requests
 from specsci.generate.settings import GeneratorSettings
 from specsci.models.hf import load_tokenizer
 from specsci.models.tokens import encode_plain
@@ -71,7 +71,7 @@ def run_outline(context: StepContext) -> Facts:
     params = context.params
     with _writer(context) as writer:
         found = write_outline(writer, params["clauses"], params["domains"], params["subdomains"], params["assertions"])
-        write_requests(writer, context.out)
+        write_requests(writer.client, writer.asked.values(), context.out)
         facts = writer.facts()
     write_json(context.out / OUTLINE, {"subdomains": [s.as_dict() for s in found]})
     domains = {s.domain for s in found}
@@ -125,7 +125,7 @@ def run_written(context: StepContext) -> Facts:
                 }
                 for d in made
             ]
-        write_requests(writer, context.out)
+        write_requests(writer.client, writer.asked.values(), context.out)
         facts = writer.facts()
     _write_rows(context.out, rows)
     texts = {row["text"] for row in rows}
@@ -192,7 +192,7 @@ def run_queries(context: StepContext) -> Facts:
     params = context.params
     with _writer(context) as writer:
         found = write_queries(writer, params["clauses"], params["queries"], params["domains"])
-        write_requests(writer, context.out)
+        write_requests(writer.client, writer.asked.values(), context.out)
         facts = writer.facts()
     write_json(context.out / QUERIES, {"queries": [vars(q) for q in found]})
     return {"queries": len(found), **facts}
@@ -205,7 +205,7 @@ def run_answers(context: StepContext) -> Facts:
     with _writer(context) as writer:
         wanted = Wanted(writer.prompts.tagged, LEAST_ANSWER_WORDS, other_names(params["identity"]))
         found = write_answers(writer, queries, params["answers"], wanted, check=params["check"])
-        write_requests(writer, context.out)
+        write_requests(writer.client, writer.asked.values(), context.out)
         facts = writer.facts()
     rows = []
     with (context.out / CONVERSATIONS).open("w", encoding="utf-8") as out:
@@ -228,7 +228,7 @@ def run_claims(context: StepContext) -> Facts:
         judged = judge(writer, shown, params["clauses"])
         if not judged:
             raise StepFailed("the judge gave no answer of the wanted form", hint="look at the replies with `specsci corpus peek --prompts`")
-        write_requests(writer, context.out)
+        write_requests(writer.client, writer.asked.values(), context.out)
         facts = writer.facts()
     write_json(context.out / CLAIMS, {"judged": [{**row, "row": rows.places[row["row"]] if row["kind"] != "clause" else row["row"]} for row in as_rows(judged)]})
     return {**summary(judged, shown), **facts}

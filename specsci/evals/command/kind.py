@@ -67,6 +67,7 @@ class CommandKind(EvalKind):
     name = "command"
     config = Command
     readouts = READOUTS
+    asks = frozenset({"choices", "questions"})
 
     @override
     def identity(self, config: Any) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing_extensions import override
 
 from specsci.core.context import StepContext
 from specsci.evals.estimates import item_tokens
-from specsci.evals.generated_choice.parse import PARSERS, READOUTS, split_reasoning
+from specsci.evals.generated_choice.parse import PARSERS, READOUTS
+from specsci.evals.reasoning import split_reasoning
 from specsci.evals.samples import read_samples
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item
@@ -71,15 +72,9 @@ class GeneratedChoiceKind(EvalKind):
 
     @override
     def sample(self, context: StepContext) -> Iterator[dict[str, Any]]:
-        from specsci.evals.sampling import Asked, answers
+        from specsci.evals.sampling import answers, asked_of
 
-        asked = [
-            Asked(item.item_id, item.cluster_id, variant, sample, question)
-            for item in read_item_rows(context.inputs["items"])
-            for variant, question in item.questions()
-            for sample in range(context.params["samples"])
-        ]
-        yield from answers(context, asked)
+        yield from answers(context, asked_of(read_item_rows(context.inputs["items"]), context.params["samples"]))
 
     @override
     def score(self, context: StepContext) -> Iterator[dict[str, Any]]:

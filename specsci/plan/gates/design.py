@@ -50,7 +50,7 @@ def evals(plan: Plan) -> list[Finding]:
     names = {*family.data.identity, *(n for b in study.base_models.values() for n in b.identity)}
     for name in sorted({e.items for e in study.evals.values() if e.items}):
         items = family.items(name)
-        single = [i.item_id for i in items if not i.ordered]
+        single = [i.item_id for i in items if not i.ordered and not i.open]
         if single:
             text = f"{len(single):,} of {len(items):,} items of '{name}' name no options ({{first}}, {{second}}): asked in one order only"
             found.append(Finding("note" if _is_control(study, name) else "warn", "orders", text))

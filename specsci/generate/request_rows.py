@@ -1,26 +1,28 @@
-"""The requests behind a text artefact, one row each: what they were for, what they took, and where they were computed."""
+"""The requests behind an artefact, one row each: what they were for, what they took, and where they were computed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from specsci.corpus.written.writer import Writer
+from specsci.generate.client import Client
+from specsci.generate.request import ModelRequest, Reply
 
 FILE = "requests.parquet"
 ABOUT = ("purpose", "variant", "clause_id", "doc_type", "framing")
 
 
-def write_requests(writer: Writer, folder: Path) -> None:
-    """Write one row for every request that a text artefact needed, without its texts."""
-    settings, rows = writer.client.settings, list(writer.asked.values())
+def write_requests(client: Client, asked: Iterable[tuple[ModelRequest, Reply | None]], folder: Path) -> None:
+    """Write one row for every request that an artefact needed, without its texts."""
+    settings, rows = client.settings, list(asked)
     none = [r is None for _, r in rows]
     texts: dict[str, list[str]] = {name: [q.about.get(name, "") for q, _ in rows] for name in ABOUT}
     texts |= {
         "request_digest": [q.digest for q, _ in rows],
-        "generator": [writer.client.name] * len(rows),
+        "generator": [client.name] * len(rows),
         "backend": [settings.backend] * len(rows),
         "provider": [q.provider for q, _ in rows],
         "model": [q.model for q, _ in rows],

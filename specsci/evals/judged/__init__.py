@@ -1,0 +1,1 @@
+"""Open questions whose answers a language model judges by a rubric."""
