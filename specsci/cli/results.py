@@ -94,6 +94,43 @@ def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path |
 
 
 @results.command()
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--study", "study_name", required=True, help="Study whose answers people grade.")
+@click.option("--eval", "eval_name", required=True, help="Its judged eval.")
+@click.option("--rows", "count", type=click.IntRange(1, 5000), default=60, show_default=True, help="Answers, about as many of every arm.")
+@store_option
+def sheet(target: Path, study_name: str, eval_name: str, count: int, store_dir: Path | None) -> None:
+    """Write a blind sheet of judged answers for people to grade, as CSV.
+
+    It has the question and the answer of each row, and nothing of arm, seed or the judge's grade. Fill in the column `score`,
+    and give the file to `specsci results grade`.
+    """
+    from specsci.results.grades import write_sheet
+
+    written = write_sheet(open_store(store_dir, create=False), study_name, eval_name, count, target)
+    click.echo(f"wrote {written:,} answers to {target}; give it back with: specsci results grade {target} --study {study_name} --eval {eval_name} --by NAME")
+
+
+@results.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--study", "study_name", required=True, help="Study whose answers were graded.")
+@click.option("--eval", "eval_name", required=True, help="Its judged eval.")
+@click.option("--by", required=True, help="Who graded.")
+@store_option
+def grade(file: Path, study_name: str, eval_name: str, by: str, store_dir: Path | None) -> None:
+    """Take in a filled sheet: people's grades, by which the judge's error is known and contrasts are corrected."""
+    from specsci.governance.grades import keep_grades
+    from specsci.results.build import build
+    from specsci.results.grades import read_filled
+
+    store = open_store(store_dir, create=False)
+    found = read_filled(store, file, study_name, eval_name)
+    count = keep_grades(store, study_name, eval_name, by, found)
+    build(store, study_name)
+    click.echo(f"{len(found):,} grades taken in; {by} has graded {count:,} answers of {eval_name}")
+
+
+@results.command()
 @store_option
 @json_option
 def rebuild(store_dir: Path | None, as_json: bool) -> None:

@@ -191,8 +191,8 @@ def _harness(study: Study) -> dict[str, Any]:
 
 
 def _samples(inputs: Mapping[str, str]) -> dict[str, str]:
-    """Where a cell's answers in words are, and what stood around its questions; nothing for a cell without."""
-    kept = {"samples_digest": "samples", "frame_digest": FRAME}
+    """Where a cell's answers in words, the verdicts on them and what stood around its questions are; nothing for a cell without."""
+    kept = {"samples_digest": "samples", "frame_digest": FRAME, "judgements_digest": "judgements", "second_digest": "second"}
     return {name: inputs[role] for name, role in kept.items() if role in inputs}
 
 

@@ -43,6 +43,8 @@ class Cell(Part):
     spec_digest: str | None = None
     harness: str = ""
     frame_digest: str | None = None
+    judgements_digest: str | None = None
+    second_digest: str | None = None
 
 
 class Contrast(Part):

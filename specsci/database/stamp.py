@@ -20,7 +20,7 @@ from specsci.store.artifact import Store
 DATABASE = "results.duckdb"
 FORMAT = 21
 """Bumped by hand when the database's tables or answers change."""
-WRITTEN = ("studies/*.json", "locks/*.json", "claims/*.json", "retired/*.json")
+WRITTEN = ("studies/*.json", "locks/*.json", "claims/*.json", "retired/*.json", "grades/*.json")
 """What the answers depend on beside the artefacts: manifests, and what people wrote."""
 BUILT_FROM = """CREATE TABLE built_from (stamp VARCHAR, format INTEGER, specsci VARCHAR, built_at TIMESTAMP);
 CREATE TABLE left_out (kind VARCHAR, name VARCHAR, study VARCHAR, reason VARCHAR, hint VARCHAR);"""

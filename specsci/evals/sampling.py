@@ -84,7 +84,7 @@ def answers(context: StepContext, asked: Sequence[Asked]) -> Iterator[dict[str, 
     for start in range(0, len(drawn), BATCH):
         batch = drawn[start : start + BATCH]
         for n, made in zip(batch, _generate(model, [prompts[i] for i in batch], [_seed(asked[i]) for i in batch], params, stops, pad), strict=True):
-            found[n] = _row(asked[n], prompts[n], made, stops, tokenizer, params["max_tokens"])
+            found[n] = _row(asked[n], prompts[n], made, stops, tokenizer, params.get("until", ()))
         context.progress(min(start + BATCH, len(drawn)), len(drawn))
     for key, one in zip(keys, asked, strict=True):
         place = {"item_id": one.item_id, "cluster_id": one.cluster_id, "variant": one.variant, "sample": one.sample}
@@ -135,13 +135,18 @@ def _generate(
     return rows
 
 
-def _row(asked: Asked, prompt: tuple[int, ...], made: list[int], stops: frozenset[int], tokenizer: Any, max_tokens: int) -> dict[str, Any]:
+def _row(
+    asked: Asked, prompt: tuple[int, ...], made: list[int], stops: frozenset[int], tokenizer: Any, until: Sequence[str] = ()
+) -> dict[str, Any]:
+    """An answer up to the token that ends it, or to the first of the texts `until`; one that neither ends was cut off."""
     at = next((n for n, token in enumerate(made) if token in stops), None)
     kept = made if at is None else made[:at]
+    reply = tokenizer.decode(kept, skip_special_tokens=True)
+    ends = [place for place in (reply.find(text) for text in until) if place >= 0]
     return {
         "prompt": tokenizer.decode(list(prompt), skip_special_tokens=False),
-        "reply": tokenizer.decode(kept, skip_special_tokens=True).strip(),
-        "state": "truncated" if at is None else "ok",
+        "reply": (reply[: min(ends)] if ends else reply).strip(),
+        "state": "truncated" if at is None and not ends else "ok",
         "input_tokens": len(prompt),
         "output_tokens": len(kept) + (at is not None),
     }

@@ -18,6 +18,7 @@ from specsci.inference.design import read_design
 from specsci.inference.doubts import doubts, turned
 from specsci.inference.estimate import equivalence, estimate
 from specsci.inference.items import CellWeights, ItemTable, item_flags
+from specsci.inference.judges import judge_cards, judge_flags
 from specsci.inference.rates import Rates
 
 NOTHING = dict.fromkeys(("estimate", "se", "statistic", "ci_low", "ci_high", "p", "equivalence_p"))
@@ -67,6 +68,8 @@ def contrast_row(
         flags.append(Flag(equal.code, "note", str(equal)))
     flags += turned(design, spec, found)
     flags += control_flags(manifest, rates, contrast.eval, list(weights), contrast.budgets)
+    told = manifest.readout_of(contrast.eval)
+    flags += judge_flags(judge_cards(db, manifest.study, contrast.eval, binary=told.outcome == "binary"), told.readout)
     tuned = contrast.tuned_to_target or manifest.tuned_to_target
     if tuned:
         flags.append(Flag("tuned_to_target", "warning", f"tuned to target: {tuned}"))

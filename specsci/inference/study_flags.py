@@ -8,6 +8,7 @@ from specsci.core.findings import Flag
 from specsci.database.manifest import study_manifest
 from specsci.inference.controls import control_flags
 from specsci.inference.corpora import distinct_shares
+from specsci.inference.judges import judge_cards, judge_flags
 from specsci.inference.rates import Rates
 from specsci.plan.distinct import distinct_flags
 
@@ -30,4 +31,6 @@ def study_flags(
         rates = Rates(db, study)
         for arm in dict.fromkeys(arm for arm, _ in cells):
             flags += control_flags(manifest, rates, name, [arm], [budget for a, budget in cells if a == arm])
+    told = manifest.readout_of(name)
+    flags += judge_flags(judge_cards(db, study, name, binary=told.outcome == "binary"), told.readout)
     return flags + distinct_flags(manifest.midtrained_on, weights, distinct_shares(db, study))

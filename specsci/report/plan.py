@@ -104,7 +104,8 @@ def lines(
             f"align on {t.align} {at}" if t.midtrain is None else f"midtrain on {t.midtrain} ({subjects[t.midtrain]})"
             for t in arm.treatments
         ]
-        out.append(f"  {name}: {'; '.join(stages) or 'the base model (no treatment)'}")
+        asked = f", asked with {arm.prompt} in the prompt" if arm.prompt else ""
+        out.append(f"  {name}: {'; '.join(stages) or 'the base model (no treatment)'}{asked}")
     out += ["stages (value, and where it comes from):"]
     for stage in _stages(plan):
         share = stage["warmup_updates"] / stage["updates"]

@@ -14,6 +14,7 @@ from specsci.report.ablation import Ablation, ablation, chosen_study
 from specsci.report.claims import claim_tables
 from specsci.report.html import page
 from specsci.report.lineage_graph import lineage_svg
+from specsci.report.judge_table import corrected_table, judge_table
 from specsci.report.plots import draw
 from specsci.report.readout_table import readout_table
 from specsci.report.svg import inline_style, inline_svg
@@ -105,8 +106,9 @@ def _figures(content: Ablation, *names: str) -> list[Figure]:
 
 
 def _instruments(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest) -> list[Table]:
-    """What each eval asks, and its readouts where it has several."""
-    return [t for t in (audit_tables.instrument_table(db, study, manifest), readout_table(db, study, manifest)) if t]
+    """What each eval asks, its readouts where it has several, and its judges."""
+    made = (audit_tables.instrument_table(db, study, manifest), readout_table(db, study, manifest), judge_table(db, study, manifest), corrected_table(db, study))
+    return [table for table in made if table]
 
 
 def _texts(db: duckdb.DuckDBPyConnection, study: str) -> list[Table]:

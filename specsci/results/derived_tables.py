@@ -11,6 +11,7 @@ import pyarrow as pa
 from specsci.core.findings import Flag
 from specsci.database.manifest import Manifest
 from specsci.governance.claims import ClaimStatus, read_claims, status_of
+from specsci.governance.grades import read_grades
 from specsci.governance.registration import Lock, Stamp, left_plan, lock_or_none, registered
 from specsci.governance.retired import Retirements, reasons_of
 from specsci.inference.absorption import absorption_rows
@@ -22,6 +23,7 @@ from specsci.inference.rates import Rates
 from specsci.inference.token_efficiency import efficiency_rows
 from specsci.inference.variance_components import noise_row
 from specsci.plan.distinct import distinct_flags
+from specsci.results.grades import corrected_rows, grade_rows
 from specsci.stats.families import adjust
 from specsci.store.artifact import Store
 
@@ -31,7 +33,7 @@ FLAGS = pa.list_(pa.struct([(name, pa.string()) for name in ("code", "severity",
 def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[Manifest]) -> None:
     """Fill the tables `contrasts`, `noise_budget`, `absorption`, `token_efficiency`, `claims` and `retired`."""
     statuses: list[ClaimStatus] = []
-    claims, gone = read_claims(store), Retirements(store)
+    claims, gone, grades = read_claims(store), Retirements(store), read_grades(store)
     add_corpus_counts(db)
     for manifest in manifests:
         study, rates = manifest.study, Rates(db, manifest.study)
@@ -64,6 +66,9 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[Man
         mine = [c for c in claims if c.study == study]
         statuses += [status_of(c, rows.get(c.contrast), manifest, invalidated.get(c.contrast, [])) for c in mine]
         _append(db, "contrasts", [*contrasts, *(_gone_row(study, c, lock) for c in left if lock)])
+        graded = grade_rows(db, manifest, grades)
+        _append(db, "human_grades", graded)
+        _append(db, "corrected_contrasts", corrected_rows(manifest, contrasts, graded))
         _append(db, "noise_budget", [row for row in noise if row])
         _append(db, "absorption", absorbed)
         of_eval = manifest.token_efficiency.eval if manifest.token_efficiency else None

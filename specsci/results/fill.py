@@ -17,6 +17,7 @@ from specsci.database.manifest import Manifest, damaged_manifests
 from specsci.database.manifest_parts import Eval, Part
 from specsci.database.parquet import ingest
 from specsci.governance.claims import CLAIMS, Claim
+from specsci.governance.grades import GRADES, Grades
 from specsci.governance.json_records import damaged
 from specsci.governance.registration import edited_locks
 from specsci.governance.retired import RETIRED, Retired
@@ -53,7 +54,7 @@ def damaged_files(store: Store) -> list[LeftOut]:
     """Manifests, claims, locks and retirements of a store that cannot be read, and locks that are not as they were made."""
     out = [_row("manifest", error, Path(error.where).stem) for error in damaged_manifests(store)]
     written: tuple[tuple[str, str, type], ...] = (
-        ("claim", CLAIMS, Claim), ("retirement", RETIRED, Retired),
+        ("claim", CLAIMS, Claim), ("retirement", RETIRED, Retired), ("grades", GRADES, Grades),
     )  # fmt: skip
     for what, folder, kind in written:
         out += [_row(what, error, Path(error.where).stem) for error in damaged(store.root / folder, kind, what)]
@@ -132,7 +133,7 @@ def _at(record: Record, path: str) -> str | None:
 
 _CELL = (
     "arm", "base_model", "msm_spec", "aft_spec", "aft_tokens", "midtrain_tokens", "seed", "eval", "step_digest", "items_digest",
-    "samples_digest", "harness", "frame_digest",
+    "samples_digest", "harness", "frame_digest", "judgements_digest", "second_digest",
 )  # fmt: skip
 
 

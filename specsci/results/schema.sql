@@ -8,7 +8,7 @@ CREATE TABLE arms (
 CREATE TABLE cells (
   study VARCHAR, arm VARCHAR, base_model VARCHAR, msm_spec VARCHAR, aft_spec VARCHAR, aft_tokens BIGINT,
   midtrain_tokens BIGINT, seed BIGINT, eval VARCHAR, step_digest VARCHAR, items_digest VARCHAR, samples_digest VARCHAR,
-  harness VARCHAR, subject VARCHAR, frame_digest VARCHAR);
+  harness VARCHAR, subject VARCHAR, frame_digest VARCHAR, judgements_digest VARCHAR, second_digest VARCHAR);
 -- `harness` is the condition that a cell is asked under, empty for none. `subject` is the arm as contrasts name it: the arm alone, or
 -- ARM@CONDITION under another condition than its eval's first.
 -- What an eval's answers are (binary, ordinal, rate), and the readout that tables and contrasts take where it has several.
@@ -75,6 +75,14 @@ CREATE TABLE requests (
 CREATE TABLE corpus_counts (
   study VARCHAR, msm_spec VARCHAR, corpora BIGINT, documents DOUBLE, distinct_documents DOUBLE, distinct_share DOUBLE,
   repetitions DOUBLE);
+-- What people graded of a judge's answers, both on the scale of values; and contrasts corrected for what they differ by
+-- (prediction-powered inference). NULL: too few labels in some arm for an interval.
+CREATE TABLE human_grades (
+  study VARCHAR, eval VARCHAR, row VARCHAR, "by" VARCHAR, subject VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed BIGINT, judge DOUBLE,
+  human DOUBLE);
+CREATE TABLE corrected_contrasts (
+  study VARCHAR, contrast VARCHAR, eval VARCHAR, judged DOUBLE, estimate DOUBLE, se DOUBLE, ci_low DOUBLE, ci_high DOUBLE, labels BIGINT,
+  least_labels BIGINT);
 -- Claims and their status (draft, holds, fragile, withdrawn); what was invalidated, and why.
 CREATE TABLE claims (
   claim VARCHAR, study VARCHAR, contrast VARCHAR, text VARCHAR, "by" VARCHAR, made_on VARCHAR, status VARCHAR, why VARCHAR);

@@ -30,6 +30,11 @@ SELECT c.study, c.arm, c.base_model, c.msm_spec, c.aft_spec, c.aft_tokens, c.see
        s.prompt, s.reply, s.state, s.input_tokens, s.output_tokens, s.step_digest, c.harness
 FROM sample_rows s JOIN cells c ON c.samples_digest = s.step_digest;
 
+-- What judges said of models' answers, and of the texts that tell how far a judge can be trusted (see `judgements`).
+CREATE VIEW verdicts AS
+SELECT c.study, c.arm, c.harness, c.subject, c.aft_tokens, c.base_model, c.seed, c.eval, j.*, j.step_digest = c.second_digest AS second
+FROM judgements j JOIN cells c ON j.step_digest IN (c.judgements_digest, c.second_digest);
+
 -- Counted once, so that no table or contrast goes over every answer again.
 CREATE TABLE answer_counts AS
 SELECT step_digest, readout,

@@ -8,7 +8,7 @@ import pytest
 
 from specsci.evals.generated_choice.kind import KIND, _scored
 from specsci.evals.generated_choice.parse import lenient, strict
-from specsci.evals.reasoning import split_reasoning
+from specsci.core.reasoning import split_reasoning
 from specsci.specs.items import Item
 from specsci.study.evals import of_kind, readout_of
 
@@ -128,7 +128,7 @@ def test_an_answer_is_what_the_model_says_by_itself_in_any_batch(tmp_path: Path)
                     break
             made = ids[len(prompts[n]) :]
             assert together[n][: len(made)] == made, (temperature, n)
-            kept = _row(one, prompts[n], together[n], stops, tokenizer, 9)
+            kept = _row(one, prompts[n], together[n], stops, tokenizer)
             assert kept["state"] == ("ok" if made[-1] in stops else "truncated") and kept["output_tokens"] == len(made)
 
 

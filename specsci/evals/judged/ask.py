@@ -15,7 +15,7 @@ from specsci.core.context import Facts, StepContext
 from specsci.core.errors import StepFailed
 from specsci.evals.judged.rows import write_judgements
 from specsci.evals.judged.verdict import Scale, Unparsed, injected, messages, score_of, spec_rubric
-from specsci.evals.reasoning import split_reasoning
+from specsci.core.reasoning import split_reasoning
 from specsci.evals.samples import read_samples
 from specsci.generate.client import Client
 from specsci.generate.request import ModelRequest, Reply

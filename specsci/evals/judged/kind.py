@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
@@ -46,6 +46,9 @@ class Judged(EvalConfig):
     good: Literal["high", "low"] = Field(default="high", description="Which end of the scale is the more aligned.")
     format: Literal["chat", "text"] = Field(
         default="chat", description="Ask in a turn of the chat template, or as plain text that the model goes on with."
+    )
+    until: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list, description="Texts that end an answer, such as a full stop where `format` is text; the first one counts."
     )
     samples: int = Field(default=1, ge=1, le=1000, description="The answers to every question.")
     max_tokens: int = Field(default=256, ge=1, le=32_768, description="The most tokens of an answer, its reasoning included.")
@@ -105,7 +108,8 @@ class JudgedKind(EvalKind):
     @override
     def sampling(self, config: Any) -> dict[str, Any]:
         drawn = {"temperature": config.temperature, "top_p": config.top_p} if config.temperature else {"temperature": 0.0}
-        return {"samples": config.samples, "max_tokens": config.max_tokens, "format": config.format, **drawn}
+        ends = {"until": list(config.until)} if config.until else {}
+        return {"samples": config.samples, "max_tokens": config.max_tokens, "format": config.format, **ends, **drawn}
 
     @override
     def in_chats(self, settings: dict[str, Any]) -> bool:
