@@ -68,6 +68,8 @@ class ModelServer:
     in_flight: int = 0
     most_in_flight: int = 0
     keep_bodies: bool = True
+    models: list[str] = field(default_factory=list)
+    by_model: Callable[[str, list[dict[str, Any]]], str] | None = None
 
     def __enter__(self) -> ModelServer:
         started = threading.Event()
@@ -150,7 +152,7 @@ class ModelServer:
             return _send(writer, int(fault[:3]), {"type": "error", "error": about}, extra=extra)
         if not (self.idempotent and key in self.kept):
             self.paid[key] += 1
-        found = self.kept.get(key, (200, self._reply(path, body, fault)))[1]
+        found = self.kept[key][1] if key and key in self.kept else self._reply(path, body, fault)
         if fault in ("cut", "malformed"):
             self.kept[key] = (200, self._reply(path, body, ""))
             text = json.dumps(found)
@@ -167,7 +169,7 @@ class ModelServer:
         if body.get("system"):
             system = body["system"] if isinstance(body["system"], str) else body["system"][0]["text"]
             messages = [{"role": "system", "content": system}, *messages]
-        text = "" if fault == "empty" else self.answer(messages)
+        text = "" if fault == "empty" else self.by_model(body["model"], messages) if self.by_model else self.answer(messages)
         given = sum(len(m["content"]) for m in messages) // 4
         out = len(text) // 4 + 1
         if fault == "usage":
@@ -192,6 +194,8 @@ class ModelServer:
     def _other(self, method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> tuple[int, Any, str]:
         parts = [p for p in path.split("/") if p]
         json_type = "application/json"
+        if method == "GET" and path.endswith("/models"):
+            return 200, {"object": "list", "data": [{"id": m, "object": "model", "created": 1, "owned_by": "x"} for m in self.models]}, json_type
         if method == "POST" and path.endswith("/files"):
             name = f"file-{len(self.files)}"
             self.files[name] = _part(body, headers)

@@ -15,6 +15,7 @@ EXTRAS = {
     "api": ("openai", "anthropic"),
     "vllm": ("vllm",),
     "embeddings": ("sentence_transformers",),
+    "evals": ("inspect_ai", "inspect_evals"),
     "smollm2": ("gguf",),
     "track": ("tensorboard", "mlflow", "wandb"),
 }  # fmt: skip

@@ -22,6 +22,9 @@ SAMPLES = Rows(
 
 PROBE = StepKind("probe", "specsci.evals.probe:run_probe", needs=frozenset({TORCH}), rows=LOSSES, timed=True)
 SAMPLE = StepKind("sample", "specsci.evals.steps:run_sample", needs=frozenset({TORCH}), rows=SAMPLES, timed=True)
+AGENT = StepKind(
+    "agent", "specsci.evals.steps:run_sample", needs=frozenset({TORCH}), rows=SAMPLES, more_rows=(REQUESTS,), timed=True, asks=True, of_eval=True
+)
 SCORE = StepKind("score", "specsci.evals.steps:run_score", needs=frozenset({TORCH}), rows=SCORES, timed=True)
 JUDGED = Rows(
     "judgements.parquet",
@@ -32,4 +35,4 @@ JUDGED = Rows(
 JUDGE = StepKind("judge", "specsci.evals.judged.ask:run_judge", rows=REQUESTS, more_rows=(JUDGED,), labelled=True, asks=True, of_eval=True)
 FRAME = StepKind("frame", "specsci.evals.harness:run_frame", holds_texts=True, labelled=True)
 BAR = StepKind("bar", "specsci.evals.bar:run_bar")
-KINDS = (PROBE, FRAME, SAMPLE, JUDGE, SCORE, BAR)
+KINDS = (PROBE, FRAME, SAMPLE, AGENT, JUDGE, SCORE, BAR)

@@ -135,6 +135,22 @@ def _generate(
     return rows
 
 
+def generate_batch(
+    model: Any, tokenizer: Any, prompts: Sequence[tuple[int, ...]], seeds: Sequence[str], params: dict[str, Any]
+) -> list[tuple[str, str, int]]:
+    """Replies to a batch of prompts: text, state (`ok` or `truncated`) and tokens written; each is drawn by its own seed."""
+    from specsci.models.hf import pad_id
+
+    stops = _stops(model, tokenizer)
+    out = []
+    for made in _generate(model, prompts, seeds, params, stops, pad_id(tokenizer)):
+        at = next((n for n, token in enumerate(made) if token in stops), None)
+        kept = made if at is None else made[:at]
+        text = tokenizer.decode(kept, skip_special_tokens=True).strip()
+        out.append((text, "truncated" if at is None else "ok", len(kept) + (at is not None)))
+    return out
+
+
 def _row(
     asked: Asked, prompt: tuple[int, ...], made: list[int], stops: frozenset[int], tokenizer: Any, until: Sequence[str] = ()
 ) -> dict[str, Any]:

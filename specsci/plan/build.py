@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
 from specsci.core.errors import InputFileError, UserError
-from specsci.core.ids import derive_seed, file_sha256
-from specsci.core.step import OUTSIDE, Step
-from specsci.core.user_files import read_user_text
+from specsci.core.ids import derive_seed
+from specsci.core.step import Step
 from specsci.plan.bars import Bars, in_order
 from specsci.plan.cost import CostModel
-from specsci.plan.frames import Frames, variants_in
 from specsci.plan.plan import Plan, ProbedCell, ScoredCell
+from specsci.plan.scoring import ScoreSteps
 from specsci.plan.texts import TextSteps
-from specsci.plan.written import CHARACTERS_PER_TOKEN, cost_of, each
 from specsci.recipe.memory import Shape
 from specsci.recipe.recipe import Recipe, StageRuntime
-from specsci.sources.files import inside
 from specsci.sources.identity import base_identity, chat_identity
 from specsci.sources.registry import source_of
 from specsci.sources.source import BaseFacts
 from specsci.specs.variants import units_of
 from specsci.study.arms import Cell, cells, is_asked
-from specsci.study.evals import EVALS, EvalConfig, Judging
-from specsci.study.frame import ROLE as FRAME
-from specsci.study.frame import frame_tokens
-from specsci.study.harness import is_text_name
 from specsci.study.load import LoadedStudy
 from specsci.study.schema import IT_MIX, Replicate
 
@@ -50,19 +42,12 @@ class _Builder:
         self.bases = self.plan.bases = self._bases()
         self.texts = TextSteps(self.plan, self.cost)
         self.midtrained: dict[tuple[str, int], str] = {}
-        self.frames = Frames(self.plan)
-        self._judges: dict[str, list[Judging]] = {}
-        self._read_tokens = {name: self._tokens_of(spec) for name, spec in self.study.evals.items()}
-        self._items = {n: len(self.family.items(e.items)) if e.items else 0 for n, e in self.study.evals.items() if e.harness or self._prompts}
+        self.scores = ScoreSteps(self.plan, self.cost, self.texts, self._size)
         self._recipes = {
             name: declared(stage.recipe)
             for name, stage in (("midtrain", self.study.midtrain), ("align", self.study.align))
             if stage
         }
-
-    @property
-    def _prompts(self) -> bool:
-        return any(arm.prompt for arm in self.study.arms.values())
 
     def build(self) -> Plan:
         gates = {r.seed: self.texts.replicate(r) for r in self.study.replicates}
@@ -74,7 +59,7 @@ class _Builder:
                 if not is_asked(self.study, spec, cell.arm, cell.aft_tokens):
                     continue
                 for condition in spec.harness or [""]:
-                    scored = self._score(cell, name, model, data, condition)
+                    scored = self.scores.score(cell, name, model, data, condition)
                     self.plan.scored.append(ScoredCell(cell, name, scored, condition))
         for (variant, seed), model in self.midtrained.items():
             self._probes(variant, next(r for r in self.study.replicates if r.seed == seed), model, gates[seed])
@@ -92,7 +77,7 @@ class _Builder:
         spec = self.study.evals[name]
         cell = Cell("base" if model is None else "midtrained", replicate, 0)
         given = {**data, **({f"items.{spec.items}": items} if items else {})}
-        return self._score(cell, name, model, given)
+        return self.scores.score(cell, name, model, given)
 
     def _bases(self) -> dict[str, BaseFacts]:
         """The identity of every base model; all that cannot be found are named at once."""
@@ -176,112 +161,6 @@ class _Builder:
         step = Step("align", params, inputs, label, self._train_runtime(), (data["audit"],))
         size, shape = self._size(cell.replicate)
         return self.plan.add(self.cost.train(step, stage.recipe, cell.aft_tokens, size, shape))
-
-    def _score(self, cell: Cell, name: str, model: str | None, data: dict[str, str], condition: str | None = None) -> str:
-        spec = self.study.evals[name]
-        kind = EVALS[spec.kind]
-        params = {"kind": spec.kind, **kind.identity(spec)}
-        if kind.version > 1:
-            params["version"] = kind.version
-        if self.study.weight_format:
-            params["holding"] = self.study.weight_format
-        inputs = {"base": data["base"], "tokenizer": data["tokenizer"]}
-        if spec.items:
-            inputs["items"] = data[f"items.{spec.items}"]
-        if model:
-            inputs["model"] = model
-        align = self.plan.steps[model] if model else None
-        if align is not None and "chain" in align.params:
-            params["chain"], inputs["below"] = align.params["chain"], align.inputs["model"]
-        under = f" under {condition}" if condition else ""
-        at = f"{cell.arm} at {cell.aft_tokens:,} tokens on {name}{under}, replicate {cell.replicate.seed}"
-        read_tokens = self._read_tokens[name]
-        if frame := self._frame(cell, condition):
-            inputs[FRAME] = frame
-            read_tokens += 2 * self._items[name] * frame_tokens(self.plan.steps[frame].runtime["frame"])
-        if kind.sampled:
-            inputs["samples"] = self._sample(cell, name, {**params, **kind.sampling(spec)}, inputs, f"answers of {at}", read_tokens)
-            for judging in self._judging(name):
-                inputs[judging.role] = self._judge(judging, cell, name, spec, inputs, f"verdicts on {at}")
-            step = Step(kind.step, params, inputs, f"score {at}", self.texts.family_runtime())
-            return self.plan.add(self.cost.small(step))
-        runtime = self.texts.family_runtime()
-        if told := kind.told(spec):
-            runtime["eval"] = told
-        if files := self._outside(name, kind.outside(spec)):
-            params["files"], runtime[OUTSIDE] = files, str(self.loaded.file.resolve().parent)
-        step = Step(kind.step, params, inputs, f"score {at}", runtime)
-        return self.plan.add(self.cost.read(step, read_tokens, self._size(cell.replicate)[0]))
-
-    def _frame(self, cell: Cell, condition: str | None) -> str | None:
-        """The step that holds what stands around the cell's questions; None where nothing does, as around those of a bar."""
-        if condition is None:
-            return None
-        variants = variants_in(self.loaded, cell.arm, condition)
-        specs = {v: self.texts.spec(v, cell.replicate) for v in variants}
-        return self.frames.step(cell.arm, condition, self.texts.names(cell.replicate), specs, self.texts.family_runtime())
-
-    def _judging(self, name: str) -> list[Judging]:
-        """What language models are asked about an eval's answers, its texts read."""
-        if name not in self._judges:
-            spec = self.study.evals[name]
-
-            def read(key: str, given: str, most_bytes: int) -> str:
-                try:
-                    if not is_text_name(given) and not given.endswith(".jsonl"):
-                        return given
-                    return read_user_text(inside(given, self.loaded.file.resolve().parent, "text file"), most_bytes, "shorten it")
-                except UserError as error:
-                    raise self.loaded.problem(error, "evals", name, key) from error
-
-            try:
-                self._judges[name] = EVALS[spec.kind].judging(spec, read)
-            except InputFileError:
-                raise
-            except UserError as error:
-                raise self.loaded.problem(error, "evals", name) from error
-        return self._judges[name]
-
-    def _judge(self, judging: Judging, cell: Cell, name: str, spec: EvalConfig, inputs: dict[str, str], label: str) -> str:
-        """The step in which a language model judges one model's answers."""
-        settings = self.study.generators[judging.generator]
-        asked = {role: inputs[role] for role in ("samples", "items")}
-        if judging.spec:
-            asked["spec"] = self.texts.spec(judging.spec, cell.replicate)
-        params = {"kind": spec.kind, **judging.params, "generator": settings.identity()}
-        told = {
-            "name": judging.generator, "study": self.study.study, "study_usd": self.study.gates.max_usd,
-            "settings": settings.model_dump(mode="json"),
-        }  # fmt: skip
-        questions = self._questions(name)
-        requests = math.ceil(questions * judging.requests) + int(judging.params.get("injections", 0))
-        answer = judging.prompt_characters / CHARACTERS_PER_TOKEN + getattr(spec, "max_tokens", 0)
-        step = Step("judge", params, asked, label, {"access": self.plan.access, "generator": told})
-        return self.plan.add(replace(step, cost=cost_of(each(requests, answer, judging.reply_tokens), settings)))
-
-    def _questions(self, name: str) -> int:
-        """How many questions an eval asks of a model, every order for itself."""
-        items = self.family.items(self.study.evals[name].items)[: self.loaded.item_limit]
-        return sum(2 if item.ordered else 1 for item in items)
-
-    def _outside(self, name: str, files: list[str]) -> dict[str, str]:
-        """Files beside the study that an eval takes, with their SHA-256."""
-        found = {}
-        for number, file in enumerate(files):
-            try:
-                found[file] = file_sha256(inside(file, self.loaded.file.resolve().parent, "file"))
-            except UserError as error:
-                raise self.loaded.problem(error, "evals", name, "files", number) from error
-        return found
-
-    def _sample(self, cell: Cell, name: str, params: dict[str, Any], inputs: dict[str, str], label: str, tokens: float) -> str:
-        """The step that draws a model's answers in words; how they are read is no part of it."""
-        asked = {key: value for key, value in params.items() if key != "version"}
-        step = Step("sample", asked, dict(inputs), label, self.texts.family_runtime())
-        return self.plan.add(self.cost.read(step, tokens, self._size(cell.replicate)[0]))
-
-    def _tokens_of(self, spec: EvalConfig) -> float:
-        return EVALS[spec.kind].read_tokens(spec, self.family.items_text(spec.items) if spec.items else "")
 
     def _probes(self, variant: str, replicate: Replicate, model: str, data: dict[str, str]) -> None:
         """The probes of one midtrained model: its own held-out documents and control text, before and after."""

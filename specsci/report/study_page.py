@@ -13,8 +13,8 @@ from specsci.report import audit_tables
 from specsci.report.ablation import Ablation, ablation, chosen_study
 from specsci.report.claims import claim_tables
 from specsci.report.html import page
-from specsci.report.lineage_graph import lineage_svg
 from specsci.report.judge_table import corrected_table, judge_table
+from specsci.report.lineage_graph import lineage_svg
 from specsci.report.plots import draw
 from specsci.report.readout_table import readout_table
 from specsci.report.svg import inline_style, inline_svg

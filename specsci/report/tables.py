@@ -19,7 +19,7 @@ from specsci.stats.efficiency import EXACT
 
 FEW_REPLICATES = 4
 """Up to so many, a table says what its t intervals assume."""
-UNSHOWN = ("near_normal",)
+UNSHOWN = ("near_normal", "one_readout")
 """Flags that hold for nearly every row: they are in the database and in JSON, and no table repeats them."""
 
 
@@ -132,6 +132,9 @@ def _contrasts(content: Ablation) -> Table:
         )
     methods = sorted({r["method"] for r in content.contrasts if r["estimate"] is not None})
     table.note = f"Method: {'; '.join(methods) or 'none'}. p-values corrected over their family ({content.correction})."
+    taken = {r["eval"]: f["text"] for r in content.contrasts for f in r["flags"] if f["code"] == "one_readout"}
+    if taken:
+        table.note += f" Of several readouts one is taken: {'; '.join(f'{name}: {said}' for name, said in taken.items())}."
     if any(r["family"] != "main" for r in content.contrasts):
         table.note += " In [brackets]: a family beside the main one."
     return table

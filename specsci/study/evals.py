@@ -120,6 +120,7 @@ class EvalKind(ABC):
         readouts: the names that its rows have as `readout`, the one that contrasts take first.
         step: the kind of step that scores; `score` calls `score` below.
         sampled: whether the model's answers are drawn in a step of their own, by `sample`; `score` then reads them, and asks no model.
+        sample_step: of one that is `sampled`, the kind of step that draws; it calls `sample` below.
         asks: the sort of items that it can ask: `choices` with two options, open `questions`, or both.
         expresses: what of a harness condition it can put around a question; names of `specsci.study.harness`.
         version: bumped by hand when the code changes what it computes; the bump asks every model again.
@@ -131,6 +132,7 @@ class EvalKind(ABC):
     readouts: ClassVar[tuple[str, ...]]
     step: ClassVar[str] = "score"
     sampled: ClassVar[bool] = False
+    sample_step: ClassVar[str] = "sample"
     asks: ClassVar[frozenset[str]] = frozenset({"choices"})
     expresses: ClassVar[frozenset[str]] = frozenset()
     version: ClassVar[int] = 1
@@ -151,6 +153,10 @@ class EvalKind(ABC):
     def generators(self, config: Any) -> dict[str, str]:
         """Language models that the scoring asks: the eval's key to the name in `generators`."""
         return {}
+
+    def requests(self, config: Any) -> tuple[int, float, float]:
+        """Of a kind whose sampling asks a generator: about how many requests of a model, and the tokens of each, in and out."""
+        return 0, 0.0, 0.0
 
     def judging(self, config: Any, read: Read) -> list[Judging]:
         """The steps in which language models judge a model's answers; raises UserError where a text of the study is not usable."""
@@ -201,6 +207,7 @@ BUILT_IN = (
     "specsci.evals.forced_choice.kind:KIND",
     "specsci.evals.generated_choice.kind:KIND",
     "specsci.evals.judged.kind:KIND",
+    "specsci.evals.agents.kind:KIND",
     "specsci.evals.command.kind:KIND",
 )
 EVALS: Registry[EvalKind] = Registry("specsci.evals", "eval kind", BUILT_IN, lambda kind: kind.name, EvalKind)

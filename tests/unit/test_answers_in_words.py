@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from specsci.core.reasoning import split_reasoning
 from specsci.evals.generated_choice.kind import KIND, _scored
 from specsci.evals.generated_choice.parse import lenient, strict
-from specsci.core.reasoning import split_reasoning
 from specsci.specs.items import Item
 from specsci.study.evals import of_kind, readout_of
 

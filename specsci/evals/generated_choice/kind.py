@@ -10,9 +10,9 @@ from pydantic import Field
 from typing_extensions import override
 
 from specsci.core.context import StepContext
+from specsci.core.reasoning import split_reasoning
 from specsci.evals.estimates import item_tokens
 from specsci.evals.generated_choice.parse import PARSERS, READOUTS
-from specsci.core.reasoning import split_reasoning
 from specsci.evals.samples import read_samples
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item

@@ -13,9 +13,9 @@ from typing import Any
 
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import StepFailed
+from specsci.core.reasoning import split_reasoning
 from specsci.evals.judged.rows import write_judgements
 from specsci.evals.judged.verdict import Scale, Unparsed, injected, messages, score_of, spec_rubric
-from specsci.core.reasoning import split_reasoning
 from specsci.evals.samples import read_samples
 from specsci.generate.client import Client
 from specsci.generate.request import ModelRequest, Reply
@@ -80,7 +80,7 @@ def _tasks(context: StepContext, scale: Scale) -> Iterator[Task]:
     rubrics = {RUBRIC: params["rubric"]} if params.get("rubric") else {}
     if "spec" in context.inputs:
         rubrics[SPEC] = spec_rubric(_spec(context), scale)
-    answers = [row for row in read_samples(context.inputs["samples"]) if (shown := shown_answer(row))]
+    answers = [row for row in read_samples(context.inputs["samples"]) if shown_answer(row)]
     chosen = _chosen(answers, params["share"]) if "share" in params else answers
     for readout, rubric in rubrics.items():
         main = [_task(row, questions, readout, rubric) for row in chosen]
