@@ -46,6 +46,8 @@ FROZEN = {
     "results contrast": "--study --eval --weights --family --budget --scale --denominator --method --margin --looks --spending --paired/--unpaired --store --format",
     "results grid": "--study --eval --budget --scale --denominator --store --format",
     "results retire": "STEP|EVAL:STUDY/EVAL --reason --by --store --json",
+    "results grade": "FILE --study --eval --by --store",
+    "results sheet": "FILE --study --eval --rows --store",
     "results import": "FILE --study --title --replace --store --json",
     "results export": "DIR --study --store --access --declassify --json",
     "results rebuild": "--store --json",

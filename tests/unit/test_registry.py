@@ -62,7 +62,7 @@ def test_forgetting_loads_again(monkeypatch) -> None:
 def test_the_kinds_in_the_tree_and_what_they_say() -> None:
     assert [k.name for k in KINDS] == [
         "tokenizer", "base", "spec", "items", "pool", "outline", "written", "queries", "answers", "corpus", "conversations", "claims", "context_items", "audit", "midtrain", "align", "heldout",
-        "control", "probe", "frame", "sample", "score", "bar",
+        "control", "probe", "frame", "sample", "agent", "judge", "score", "bar",
     ]  # fmt: skip
     assert names(lambda k: k.trains) == ("midtrain", "align") and trains("align") and not trains("gone")
     actions: list[Any] = [k.load_action() for k in KINDS]
