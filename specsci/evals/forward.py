@@ -1,6 +1,6 @@
 """Log-probabilities of continuations: what a causal model says of given tokens after given tokens.
 
-A prompt that several continuations share is run once and its cache serves them all, in models where that gives what a
+What several continuations share is run once and its cache serves them all (see `shared_prefixes`), in models where that gives what a
 whole forward pass gives; it is proved once for every architecture. In others every continuation is run as a whole.
 """
 
@@ -12,8 +12,12 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
+from specsci.evals.shared_prefixes import LEAST_STEM_TOKENS, read_shared
+
 Row = TypeVar("Row")
 BATCH_TOKENS = 16_384
+CPU_BATCH_TOKENS, LARGE_HIDDEN = 2_048, 512
+"""On a CPU, of models of this hidden size and more."""
 BATCH_LOGITS = 2**27
 """The most logits of one batch: half a GiB in fp32, which a large vocabulary reaches first."""
 SAME_NATS = {torch.float32: 1e-4}
@@ -56,7 +60,7 @@ def log_probabilities(model: Any, options: list[Any], pad_token_id: int) -> dict
     phrases = [o for o in options if len(o.ids) - o.start != 1]
     scores = _read_words(model, words, pad_token_id)
     if phrases and shares_cache(model, pad_token_id):
-        scores.update(_read_phrases(model, phrases, pad_token_id))
+        scores.update(read_shared(model, phrases, pad_token_id, shared_limit(model)))
     else:
         scores.update(read_whole(model, phrases, pad_token_id))
     return scores
@@ -98,18 +102,34 @@ def _prove_sharing(model: Any, pad: int) -> bool:
     room = sample.longest - 4
     if room < 2:
         return False
-    prompts = [tuple(sample.row(min(length, room), length)) for length in (7, 12, room)]
+    begin, stem = tuple(sample.row(3, 70)), tuple(sample.row(LEAST_STEM_TOKENS + 2, 80))  # prompts that share all three levels, and some that do not
+    alike = [begin + stem + tuple(sample.row(length, 60 + length)) for length in (2, 5)]
+    prompts = [*alike, *(begin + tuple(sample.row(length, length)) for length in (1, 12)), tuple(sample.row(room, room))]
+    prompts = [prompt[:room] for prompt in prompts if len(prompt) > 1]
+    sets = [prompts[:-1], prompts]
     tails = [tuple(sample.row(length, 90 + length)) for length in (2, 3, 4)]
-    options = [_Option(prompt + tail, len(prompt)) for prompt in prompts for tail in tails]
-    whole = read_whole(model, options, pad)
     try:
-        shared = _read_phrases(model, options, pad)
+        for some in sets:
+            if not _alike(model, [_Option(prompt + tail, len(prompt)) for prompt in dict.fromkeys(some) for tail in tails], pad):
+                return False
     except torch.OutOfMemoryError:
         raise
     except Exception:  # noqa: BLE001 - each architecture fails in its own way where its cache cannot be shared
         return False
+    return True
+
+
+def _alike(model: Any, options: list[Any], pad: int) -> bool:
+    """Whether options read over shared caches have the log-probabilities that whole passes give."""
+    whole, shared = read_whole(model, options, pad), read_shared(model, options, pad, shared_limit(model))
     same = SAME_NATS.get(next(model.parameters()).dtype, SAME_NATS_REDUCED)
     return all(abs(shared[o] - whole[o]) <= same * max(1.0, abs(whole[o]) / 10) for o in options)
+
+
+def shared_limit(model: Any) -> int:
+    """Tokens of one batch over shared caches: on a CPU so few that what is worked on stays near it."""
+    small = next(model.parameters()).device.type == "cpu" and model.config.get_text_config().hidden_size >= LARGE_HIDDEN
+    return min(batch_limit(model), CPU_BATCH_TOKENS) if small else batch_limit(model)
 
 
 def _read_words(model: Any, options: list[Any], pad_token_id: int) -> dict[Any, float]:
@@ -146,63 +166,6 @@ def _run_words(
         logp = torch.log_softmax(logits[row, len(prefix) - 1], dim=-1)
         for option in by_prompt[prefix]:
             out[option] = float(logp[option.ids[-1]])
-    return out
-
-
-def _read_phrases(model: Any, options: list[Any], pad_token_id: int) -> dict[Any, float]:
-    """Log-probabilities of options of several tokens: a prompt is run once, and its cache serves all its options."""
-    by_prompt: dict[tuple[int, ...], list[Any]] = {}
-    for option in options:
-        by_prompt.setdefault(option.ids[: option.start], []).append(option)
-    scores: dict[Any, float] = {}
-    batch: list[tuple[int, ...]] = []
-    limit = batch_limit(model)
-    for prompt in sorted(by_prompt, key=len):
-        wide = [o for p in (*batch, prompt) for o in by_prompt[p]]
-        tokens = max(len(prompt) * (len(batch) + 1), max(len(o.ids) - o.start for o in wide) * len(wide))
-        if batch and tokens > limit:
-            scores.update(_run_phrases(model, batch, by_prompt, pad_token_id))
-            batch = []
-        batch.append(prompt)
-    if batch:
-        scores.update(_run_phrases(model, batch, by_prompt, pad_token_id))
-    return scores
-
-
-@torch.no_grad()
-def _run_phrases(
-    model: Any, batch: list[tuple[int, ...]], by_prompt: dict[tuple[int, ...], list[Any]], pad: int
-) -> dict[Any, float]:
-    """One batch: prompts padded on the left, so that their ends meet, then the options' tokens over the cache."""
-    device = next(model.parameters()).device
-    prompt_ids, prompt_mask = padded(batch, pad, left=True)
-    positions = (prompt_mask.cumsum(1) - 1).clamp(min=0)
-    first = model(
-        input_ids=prompt_ids.to(device),
-        attention_mask=prompt_mask.to(device),
-        position_ids=positions.to(device),
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    starts = torch.log_softmax(first.logits[:, -1].float().cpu(), dim=-1)
-    rows = [(row, option) for row, prompt in enumerate(batch) for option in by_prompt[prompt]]
-    owners = torch.tensor([row for row, _ in rows])
-    ids, mask = padded([option.ids[option.start : -1] for _, option in rows], pad)
-    cache = first.past_key_values
-    cache.batch_select_indices(owners.to(device))
-    lengths = torch.tensor([len(batch[row]) for row, _ in rows])[:, None]
-    second = model(
-        input_ids=ids.to(device),
-        attention_mask=torch.cat([prompt_mask[owners], mask], 1).to(device),
-        position_ids=(lengths + torch.arange(ids.shape[1])).to(device),
-        past_key_values=cache,
-        use_cache=True,
-    )
-    out = {}
-    for number, (row, option) in enumerate(rows):
-        tail = option.ids[option.start :]
-        logp = torch.log_softmax(second.logits[number, : len(tail) - 1].float().cpu(), dim=-1)
-        out[option] = float(starts[row, tail[0]]) + float(logp.gather(1, torch.tensor(tail[1:])[:, None]).sum())
     return out
 
 

@@ -97,7 +97,7 @@ def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manife
             [
                 name, spec.role, ", ".join(how) or "imported", str(items.get(name, NOTHING)), str(c["m"]) if c else "0",
                 tokens(int(c["a"])) if c else "0", tokens(int(c["d"])) if c else "0",
-                rate(agreed[name]) if name in agreed else NOTHING, digests.get(spec.items or "", NOTHING)[:12],
+                rate(agreed[name]) if agreed.get(name) is not None else NOTHING, digests.get(spec.items or "", NOTHING)[:12],
             ]
         )  # fmt: skip
     table.note = "An answer is the option that the model finds more probable; answers that are not valid are never counted as either."

@@ -32,7 +32,7 @@ FROM sample_rows s JOIN cells c ON c.samples_digest = s.step_digest;
 
 -- What judges said of models' answers, and of the texts that tell how far a judge can be trusted (see `judgements`).
 CREATE VIEW verdicts AS
-SELECT c.study, c.arm, c.harness, c.subject, c.aft_tokens, c.base_model, c.seed, c.eval, j.*, j.step_digest = c.second_digest AS second
+SELECT c.study, c.arm, c.harness, c.subject, c.aft_tokens, c.base_model, c.seed, c.eval, j.*, coalesce(j.step_digest = c.second_digest, false) AS second
 FROM judgements j JOIN cells c ON j.step_digest IN (c.judgements_digest, c.second_digest);
 
 -- Counted once, so that no table or contrast goes over every answer again.

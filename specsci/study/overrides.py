@@ -120,6 +120,9 @@ def limited(data: dict[str, Any], limit: int) -> dict[str, Any]:
     if isinstance(align, dict) and isinstance(align.get("budgets_tokens"), list) and (one := _update_tokens(align)):
         budgets = {b: (n + 1) * one for n, b in enumerate(align["budgets_tokens"]) if isinstance(b, int)}
         align["budgets_tokens"] = [budgets.get(b, b) for b in align["budgets_tokens"]]
+        for spec in out["evals"].values() if isinstance(out.get("evals"), dict) else ():
+            if isinstance(spec, dict) and isinstance(spec.get("budgets_tokens"), list):
+                spec["budgets_tokens"] = [budgets.get(b, b) if isinstance(b, int) else b for b in spec["budgets_tokens"]]
         for contrast in out.get("contrasts") or []:
             if isinstance(contrast, dict) and (asked := contrast.get("budget_tokens")):
                 several = isinstance(asked, list)

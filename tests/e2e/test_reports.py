@@ -27,7 +27,9 @@ def test_a_figure_is_drawn_in_every_format(finished_tiny: harness.Finished, tmp_
         content = ablation(db)
     with pytest.raises(UserError, match="no corpus of this study was examined"):
         draw("texts", content)
-    for name in (name for name in PLOTS if name != "texts"):
+    with pytest.raises(UserError, match="is not asked under several harness conditions"):
+        draw("harness", content)
+    for name in (name for name in PLOTS if name not in ("texts", "harness")):
         figure = draw(name, content)
         for kind, magic in begins.items():
             save(figure, tmp_path / f"{name}.{kind}")
