@@ -103,8 +103,9 @@ def _prove_sharing(model: Any, pad: int) -> bool:
     if room < 2:
         return False
     begin, stem = tuple(sample.row(3, 70)), tuple(sample.row(LEAST_STEM_TOKENS + 2, 80))  # prompts that share all three levels, and some that do not
-    alike = [begin + stem + tuple(sample.row(length, 60 + length)) for length in (2, 5)]
-    prompts = [*alike, *(begin + tuple(sample.row(length, length)) for length in (1, 12)), tuple(sample.row(room, room))]
+    cluster = tuple(sample.row(LEAST_STEM_TOKENS + 1, 75))
+    alike = [begin + cluster + stem + tuple(sample.row(length, 60 + length)) for length in (2, 5)]
+    prompts = [*alike, begin + cluster + tuple(sample.row(6, 65)), *(begin + tuple(sample.row(length, length)) for length in (1, 12)), tuple(sample.row(room, room))]
     prompts = [prompt[:room] for prompt in prompts if len(prompt) > 1]
     sets = [prompts[:-1], prompts]
     tails = [tuple(sample.row(length, 90 + length)) for length in (2, 3, 4)]

@@ -1,8 +1,9 @@
-"""Continuations that share beginnings: what all prompts begin with is run once, what some share is run once for those.
+"""Continuations that share beginnings: what several prompts begin with is run once for all of them.
 
-Three levels over one cache: the beginning of all prompts (a system prompt, a spec), the stem of prompts that are alike (an item in both
-orders), the rest of each prompt; and behind it the options. Positions are given and padding is masked, so that gaps in the cache are
-nothing. Whether an architecture allows that is proved by `specsci.evals.forward.shares_cache`.
+Four levels over one cache: the beginning of all prompts (a system prompt, a spec), that of prompts about one thing (items of a cluster),
+the stem of prompts that are nearly alike (an item in both orders), the rest of each prompt; and behind it the options. Positions are
+given and padding is masked, so that gaps in the cache are nothing. Whether an architecture allows that is proved by
+`specsci.evals.forward.shares_cache`.
 """
 
 from __future__ import annotations
@@ -14,17 +15,32 @@ from typing import Any
 
 import torch
 
-LEAST_STEM_TOKENS = 8
-"""Below so many shared tokens behind the beginning of all, prompts are no group."""
+LEAST_STEM_TOKENS, LEAST_SHARE = 8, 0.5
+"""Below so many shared tokens behind the beginning of all, and below this share of a prompt, prompts are no group."""
+MOST_GROUPS = 16
 Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Prompts that share a stem behind the common beginning; every prompt has at least one token behind it."""
+    """Prompts that share a stem; every prompt has at least one token behind it. `begin` is where the stem begins."""
 
+    begin: int
     stem: Ids
     prompts: tuple[Ids, ...]
+
+    @property
+    def end(self) -> int:
+        """Where the rest of each prompt begins."""
+        return self.begin + len(self.stem)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Groups whose stems begin alike: `stem` stands behind the common beginning, each group's own behind it."""
+
+    stem: Ids
+    groups: tuple[Group, ...]
 
 
 def shared(first: Sequence[int], second: Sequence[int]) -> int:
@@ -32,24 +48,31 @@ def shared(first: Sequence[int], second: Sequence[int]) -> int:
     return next((n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
 
 
-def grouped(prompts: Sequence[Ids]) -> tuple[Ids, list[Group]]:
-    """The common beginning of prompts, and groups of those that share more."""
+def clustered(prompts: Sequence[Ids]) -> tuple[Ids, list[Cluster]]:
+    """The common beginning of prompts, and clusters of groups of those that share more."""
     ordered = sorted(prompts)
-    shortest = min(map(len, ordered))
-    common = min(shared(ordered[0], ordered[-1]), shortest - 1)
-    groups: list[list[Ids]] = []
-    stems: list[int] = []
+    common = min(shared(ordered[0], ordered[-1]), min(map(len, ordered)) - 1)
+    groups: list[tuple[int, list[Ids]]] = []  # where the stem ends, and the prompts
     for prompt in ordered:
         if groups:
-            alike = min(shared(groups[-1][0], prompt), stems[-1], len(prompt) - 1)
-            if alike - common >= LEAST_STEM_TOKENS:
-                groups[-1].append(prompt)
-                stems[-1] = alike
+            end, members = groups[-1]
+            alike = min(shared(members[0], prompt), end, len(prompt) - 1)
+            if alike - common >= max(LEAST_STEM_TOKENS, LEAST_SHARE * (len(prompt) - common)):
+                groups[-1] = (alike, [*members, prompt])
                 continue
-        groups.append([prompt])
-        stems.append(len(prompt) - 1)
-    made = [Group(members[0][common:length], tuple(members)) for members, length in zip(groups, stems, strict=True)]
-    return ordered[0][:common], made
+        groups.append((len(prompt) - 1, [prompt]))
+    clusters: list[tuple[int, list[tuple[int, list[Ids]]]]] = []
+    for end, members in groups:
+        if clusters:
+            upto, inside = clusters[-1]
+            alike = min(shared(inside[0][1][0], members[0]), upto, end)
+            if alike - common >= LEAST_STEM_TOKENS:
+                clusters[-1] = (alike, [*inside, (end, members)])
+                continue
+        clusters.append((end, [(end, members)]))
+    return ordered[0][:common], [
+        Cluster(inside[0][1][0][common:upto], tuple(Group(upto, m[0][upto:end], tuple(m)) for end, m in inside)) for upto, inside in clusters
+    ]
 
 
 def read_shared(model: Any, options: Sequence[Any], pad: int, limit: int) -> dict[Any, float]:
@@ -61,27 +84,28 @@ def read_shared(model: Any, options: Sequence[Any], pad: int, limit: int) -> dic
     by_prompt: dict[Ids, list[Any]] = {}
     for option in options:
         by_prompt.setdefault(option.ids[: option.start], []).append(option)
-    common, groups = grouped(list(by_prompt))
+    common, clusters = clustered(list(by_prompt))
     beginning = _beginning(model, common)
     scores: dict[Any, float] = {}
-    for batch in _batches(groups, by_prompt, len(common), limit):
+    for batch in _batches(clusters, by_prompt, len(common), limit):
         scores.update(_run(model, common, beginning, batch, by_prompt, pad))
     return scores
 
 
-def _batches(groups: list[Group], by_prompt: dict[Ids, list[Any]], common: int, limit: int) -> list[list[Group]]:
-    """Groups of like length in batches whose widest level holds at most `limit` tokens."""
-    out: list[list[Group]] = []
+def _batches(clusters: list[Cluster], by_prompt: dict[Ids, list[Any]], common: int, limit: int) -> list[list[Cluster]]:
+    """Clusters of like length in batches whose widest level holds at most `limit` tokens; a large cluster is cut."""
+    out: list[list[Cluster]] = []
     longest = rows = 0
-    for group in sorted(groups, key=lambda g: max(map(len, g.prompts))):
-        wide = sum(len(by_prompt[p]) for p in group.prompts)
-        long = max(len(o.ids) for p in group.prompts for o in by_prompt[p])
-        if out and max(longest, long, common) * (rows + wide) <= limit:
-            out[-1].append(group)
-            longest, rows = max(longest, long), rows + wide
+    pieces = [Cluster(c.stem, c.groups[n : n + MOST_GROUPS]) for c in clusters for n in range(0, len(c.groups), MOST_GROUPS)]
+    for cluster in sorted(pieces, key=lambda c: max(len(p) for g in c.groups for p in g.prompts)):
+        options = [o for g in cluster.groups for p in g.prompts for o in by_prompt[p]]
+        long = max(len(o.ids) for o in options)
+        if out and max(longest, long, common) * (rows + len(options)) <= limit:
+            out[-1].append(cluster)
+            longest, rows = max(longest, long), rows + len(options)
         else:
-            out.append([group])
-            longest, rows = long, wide
+            out.append([cluster])
+            longest, rows = long, len(options)
     return out
 
 
@@ -95,28 +119,25 @@ def _beginning(model: Any, common: Ids) -> Any:
 
 
 @torch.no_grad()
-def _run(model: Any, common: Ids, beginning: Any, batch: list[Group], by_prompt: dict[Ids, list[Any]], pad: int) -> dict[Any, float]:
+def _run(
+    model: Any, common: Ids, beginning: Any, batch: list[Cluster], by_prompt: dict[Ids, list[Any]], pad: int
+) -> dict[Any, float]:
     device = next(model.parameters()).device
     cache = copy.deepcopy(beginning)
     if cache is not None:
         cache.batch_repeat_interleave(len(batch))
     mask = torch.ones((len(batch), len(common)), dtype=torch.long)
-    position = torch.full((len(batch), 1), len(common))
-    if any(group.stem for group in batch):
-        cache, mask, _ = _step(model, [g.stem for g in batch], cache, mask, position, pad, device, left=False)
-    prompts = [(number, prompt) for number, group in enumerate(batch) for prompt in group.prompts]
-    owners = torch.tensor([number for number, _ in prompts])
-    begins = [len(common) + len(batch[number].stem) for number, _ in prompts]
-    if cache is not None:
-        cache.batch_select_indices(owners.to(device))
-    tails = [prompt[begin:] for (_, prompt), begin in zip(prompts, begins, strict=True)]
-    cache, mask, logits = _step(model, tails, cache, mask[owners], torch.tensor(begins)[:, None], pad, device, left=True)
+    levels = _Levels(model, cache, mask, pad, device)
+    levels.run([c.stem for c in batch], [len(common)] * len(batch), range(len(batch)))
+    groups = [(number, group) for number, cluster in enumerate(batch) for group in cluster.groups]
+    levels.run([g.stem for _, g in groups], [g.begin for _, g in groups], [number for number, _ in groups])
+    prompts = [(number, group, prompt) for number, (_, group) in enumerate(groups) for prompt in group.prompts]
+    tails = [prompt[group.end :] for _, group, prompt in prompts]
+    logits = levels.run(tails, [group.end for _, group, _ in prompts], [number for number, _, _ in prompts], left=True)
     starts = torch.log_softmax(logits[:, -1].float().cpu(), dim=-1)
-    rows = [(row, option) for row, (_, prompt) in enumerate(prompts) for option in by_prompt[prompt]]
-    owners = torch.tensor([row for row, _ in rows])
-    cache.batch_select_indices(owners.to(device))
-    ends = torch.tensor([[len(prompts[row][1])] for row, _ in rows])
-    _, _, logits = _step(model, [o.ids[o.start : -1] for _, o in rows], cache, mask[owners], ends, pad, device, left=False, keep=0)
+    rows = [(row, option) for row, (_, _, prompt) in enumerate(prompts) for option in by_prompt[prompt]]
+    after = [len(prompts[row][2]) for row, _ in rows]
+    logits = levels.run([o.ids[o.start : -1] for _, o in rows], after, [row for row, _ in rows], keep=0)
     out = {}
     for number, (row, option) in enumerate(rows):
         tail = option.ids[option.start :]
@@ -125,23 +146,38 @@ def _run(model: Any, common: Ids, beginning: Any, batch: list[Group], by_prompt:
     return out
 
 
-def _step(
-    model: Any, rows: list[Ids], cache: Any, mask: torch.Tensor, position: torch.Tensor, pad: int, device: Any, *, left: bool, keep: int = 1
-) -> tuple[Any, torch.Tensor, torch.Tensor]:
-    """Run some tokens of every row over its cache; returns cache, mask and logits.
+@dataclass
+class _Levels:
+    """A cache that grows level by level, each level's rows going on from rows of the one before."""
 
-    Args:
-        mask: of what the cache holds, shape (rows, cached).
-        position: of each row's first token, shape (rows, 1).
-        keep: the last positions whose logits are made; 0 for all.
-    """
-    from specsci.evals.forward import padded
+    model: Any
+    cache: Any
+    mask: torch.Tensor
+    """Of what the cache holds, shape (rows, cached)."""
+    pad: int
+    device: Any
 
-    ids, own = padded(rows, pad, left=left)
-    whole = torch.cat([mask, own], 1)
-    positions = position + (own.cumsum(1) - 1).clamp(min=0)
-    out = model(
-        input_ids=ids.to(device), attention_mask=whole.to(device), position_ids=positions.to(device), past_key_values=cache, use_cache=True,
-        logits_to_keep=keep,
-    )  # fmt: skip
-    return out.past_key_values, whole, out.logits
+    def run(self, rows: list[Ids], begins: list[int], owners: Sequence[int], *, left: bool = False, keep: int = 1) -> torch.Tensor:
+        """Run each row's tokens behind those of its owner; returns logits of the last `keep` positions, of all for 0.
+
+        Args:
+            begins: the position of each row's first token.
+        """
+        from specsci.evals.forward import padded
+
+        index = torch.tensor(list(owners))
+        if self.cache is not None and list(owners) != list(range(len(self.mask))):
+            self.cache.batch_select_indices(index.to(self.device))
+        self.mask = self.mask[index]
+        if not any(rows):
+            return torch.empty(0)
+        ids, own = padded(rows, self.pad, left=left)
+        self.mask = torch.cat([self.mask, own], 1)
+        positions = torch.tensor(begins)[:, None] + (own.cumsum(1) - 1).clamp(min=0)
+        out = self.model(
+            input_ids=ids.to(self.device), attention_mask=self.mask.to(self.device), position_ids=positions.to(self.device),
+            past_key_values=self.cache, use_cache=True, logits_to_keep=keep,
+        )  # fmt: skip
+        self.cache = out.past_key_values
+        logits: torch.Tensor = out.logits
+        return logits
