@@ -7,6 +7,7 @@ replicate at any of the contrast's budgets is not judged.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,15 @@ def control_flags(manifest: Manifest, rates: Rates, outcome: str, arms: list[str
     return flags
 
 
+def truncation_flags(rates: Rates, name: str, cells: Iterable[tuple[str, int]]) -> list[Flag]:
+    """A flag where more than MAX_TRUNCATED of a subject's answers were cut off: longer answers are then left out, unevenly."""
+    cut = {f"{of} at {b:,} tokens" if b else of: share for of, b in dict.fromkeys(cells) if (share := rates.truncated_share(of, name, b)) > MAX_TRUNCATED}
+    if not cut:
+        return []
+    said = ", ".join(f"{of} {share:.1%}" for of, share in cut.items())
+    return [Flag("truncated", "warning", f"answers were cut off at their token limit ({said}): raise max_tokens")]
+
+
 def _subjects(manifest: Manifest, control: str, arms: list[str], budgets: list[int]) -> dict[str, list[int]]:
     """The subjects of a control that named arms rest on, each with its budgets."""
     under = manifest.conditions_of(control)
@@ -77,6 +87,8 @@ def pairs_of(manifest: Manifest) -> list[Pair]:
     return [(r.base_model, r.seed) for r in manifest.replicates]
 
 
+MAX_TRUNCATED = 0.02
+"""The largest share of answers that may be cut off at their token limit without a flag."""
 Columns = dict[int, dict[Pair, float | None]]
 """Budget to replicate to the rate of right answers: NaN where none is valid, None where nothing was scored."""
 

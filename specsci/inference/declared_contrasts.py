@@ -13,7 +13,7 @@ from specsci.core.levels import subject_of
 from specsci.database.manifest import Manifest
 from specsci.database.manifest_parts import Contrast
 from specsci.inference.contrast_spec import ContrastSpec
-from specsci.inference.controls import budgets_of, control_flags
+from specsci.inference.controls import budgets_of, control_flags, truncation_flags
 from specsci.inference.design import read_design
 from specsci.inference.doubts import doubts, turned
 from specsci.inference.estimate import equivalence, estimate
@@ -68,6 +68,7 @@ def contrast_row(
         flags.append(Flag(equal.code, "note", str(equal)))
     flags += turned(design, spec, found)
     flags += control_flags(manifest, rates, contrast.eval, list(weights), contrast.budgets)
+    flags += truncation_flags(rates, contrast.eval, design.cell_list)
     told = manifest.readout_of(contrast.eval)
     flags += judge_flags(judge_cards(db, manifest.study, contrast.eval, binary=told.outcome == "binary"), told.readout)
     tuned = contrast.tuned_to_target or manifest.tuned_to_target

@@ -39,11 +39,7 @@ def denominator_flags(
     """
     if all_valid(totals):
         return []
-    flags: list[Flag] = []
-    shares = [valid / attempted for _, valid, attempted in totals.values()]
-    if max(shares) - min(shares) > VALID_APART:
-        said = ", ".join(f"{a} {s:.3f}" for a, s in zip(totals, shares, strict=True))
-        flags.append(Flag("valid_shares_differ", "warning", f"the share of valid answers differs between arms ({said})"))
+    flags = shares_differ(totals)
     if turned is not None and turned.estimate * result.estimate < 0:
         said = f"the sign flips with the denominator ({other(denominator)}: {turned.estimate:+.3f})"
         flags.append(Flag("denominator_flips_sign", "warning", said))
@@ -56,6 +52,15 @@ def denominator_flags(
         said = f"answers that are not valid could turn the sign (worst cases {low:+.3f} to {high:+.3f} on the rate scale)"
         flags.append(Flag("invalid_could_turn", "warning", said))
     return flags
+
+
+def shares_differ(totals: Totals) -> list[Flag]:
+    """A flag where the arms' shares of valid answers are further apart than VALID_APART."""
+    shares = {arm: valid / attempted for arm, (_, valid, attempted) in totals.items() if attempted}
+    if not shares or max(shares.values()) - min(shares.values()) <= VALID_APART:
+        return []
+    said = ", ".join(f"{arm} {share:.3f}" for arm, share in shares.items())
+    return [Flag("valid_shares_differ", "warning", f"the share of valid answers differs between arms ({said})")]
 
 
 def worst_case(totals: Totals, weights: dict[str, float]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import numpy as np
 from specsci.core.errors import UserError
 from specsci.core.findings import Flag, Severity
 from specsci.inference.contrast_spec import ContrastSpec
-from specsci.inference.denominator import all_valid, denominator_flags, other
+from specsci.inference.denominator import all_valid, denominator_flags, other, shares_differ
 from specsci.inference.design import Design, Table
 from specsci.inference.estimate import Estimate, cluster_counts, estimate, is_saturated, on_scale, table_of
 from specsci.stats.intervals import NO_SPREAD
@@ -57,8 +57,10 @@ def doubts(design: Design, spec: ContrastSpec, found: Estimate) -> list[Flag]:
 def turned(design: Design, spec: ContrastSpec, found: Estimate) -> list[Flag]:
     """What answers that are not valid could do: the same contrast with the other denominator."""
     totals = found.design.totals()
-    if all_valid(totals) or design.outcome != "binary":
+    if all_valid(totals):
         return []
+    if design.outcome != "binary":
+        return shares_differ(totals)
     try:
         again = estimate(design, replace(spec, denominator=other(spec.denominator))).result
     except UserError:

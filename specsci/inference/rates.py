@@ -33,7 +33,7 @@ class Rates:
     def __init__(self, db: duckdb.DuckDBPyConnection, study: str) -> None:
         rows = db.execute(
             "SELECT subject, eval, aft_tokens, base_model, seed, aligned, valid, attempted, "
-            "CASE WHEN outcome = 'binary' THEN rate_valid ELSE mean_value END, rate_attempted, items, readout, chosen "
+            "CASE WHEN outcome = 'binary' THEN rate_valid ELSE mean_value END, rate_attempted, items, readout, chosen, truncated "
             "FROM rates WHERE study = ?",
             [study],
         ).fetchall()
@@ -41,6 +41,11 @@ class Rates:
         """(eval, readout) to (subject, AFT tokens) to the rates of valid answers by replicate; None where none is valid."""
         for r in rows:
             self.readings.setdefault((r[1], r[11]), {}).setdefault((r[0], r[2]), {})[r[3], r[4]] = r[8]
+        self.truncated: dict[RateKey, int] = {}
+        """Answers that were cut off at their token limit."""
+        for r in rows:
+            if r[12]:
+                self.truncated[r[0], r[1], r[2]] = self.truncated.get((r[0], r[1], r[2]), 0) + (r[13] or 0)
         rows = [r[:11] for r in rows if r[12]]
         self.unit = unit_of({r[3] for r in rows})
         self.clusters: list[Any] = sorted({self.cluster_of((r[3], r[4])) for r in rows})
@@ -63,6 +68,11 @@ class Rates:
     def cluster_of(self, pair: Pair) -> Any:
         """The cluster of a replicate: its base model or its seed, as the study's unit is."""
         return pair[0] if self.unit == "base_model" else pair[1]
+
+    def truncated_share(self, arm: str, name: str, budget: int) -> float:
+        """The share of an arm's answers that were cut off at their token limit."""
+        attempted = self.counts.get((arm, name, budget), (0, 0, 0))[2]
+        return self.truncated.get((arm, name, budget), 0) / attempted if attempted else 0.0
 
     def column(self, arm: str, name: str, budget: int) -> np.ndarray:
         """Rates of valid answers by cluster; NaN where a cluster has none."""

@@ -6,7 +6,7 @@ import duckdb
 
 from specsci.core.findings import Flag
 from specsci.database.manifest import study_manifest
-from specsci.inference.controls import control_flags
+from specsci.inference.controls import control_flags, truncation_flags
 from specsci.inference.corpora import distinct_shares
 from specsci.inference.judges import judge_cards, judge_flags
 from specsci.inference.rates import Rates
@@ -26,9 +26,9 @@ def study_flags(
     manifest = study_manifest(db, study)
     if manifest is None or (name in manifest.evals and manifest.evals[name].role != "outcome"):
         return []
-    flags: list[Flag] = []
+    rates = Rates(db, study)
+    flags: list[Flag] = truncation_flags(rates, name, cells)
     if {e.role for e in manifest.evals.values()} & {"competence", "capability"}:
-        rates = Rates(db, study)
         for arm in dict.fromkeys(arm for arm, _ in cells):
             flags += control_flags(manifest, rates, name, [arm], [budget for a, budget in cells if a == arm])
     told = manifest.readout_of(name)

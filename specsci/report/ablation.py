@@ -32,6 +32,7 @@ class RateCell:
     valid: int
     attempted: int
     per_replicate: dict[str, float]
+    truncated: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def _outcome(
             made = rate_interval(shown[known], own[known]) if binary and known.any() else mean_interval(shown[known])
             interval = made if known.any() else NO_VALID
             values = {str(c): float(v) for c, v in zip(rates.clusters, shown, strict=True) if not np.isnan(v)}
-            cells[arm, budget] = RateCell(interval, aligned, valid, attempted, values)
+            cells[arm, budget] = RateCell(interval, aligned, valid, attempted, values, rates.truncated.get((of, name, budget), 0))
     return cells
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from specsci.core.findings import sentence
 from specsci.core.terminal_text import visible
+from specsci.inference.controls import MAX_TRUNCATED
 from specsci.report.ablation import Ablation, Control
 from specsci.report.harness_table import harness_tables
 from specsci.report.table import NOTHING, STAR, Table, rate, shown_mean, shown_rate, tokens
@@ -67,6 +68,8 @@ def _rates(content: Ablation, name: str) -> Table:
             )
         if any(c.interval.n > 1 and (c.interval.low <= 0 or c.interval.high >= 1) for c in cells.values()):
             table.note += " Intervals that reach 0 or 1 are cut there and may be too short."
+        if cut := sorted({a for (a, _), c in cells.items() if c.truncated > MAX_TRUNCATED * c.attempted}):
+            table.note += f" More than {MAX_TRUNCATED:.0%} of the answers were cut off at their token limit: {', '.join(cut)}."
         if any(STAR in cell for row in table.rows for cell in row):
             table.note += f" {STAR} No spread between replicates: Wilson interval of one replicate's items."
     return table

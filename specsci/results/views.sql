@@ -39,7 +39,7 @@ FROM judgements j JOIN cells c ON j.step_digest IN (c.judgements_digest, c.secon
 CREATE TABLE answer_counts AS
 SELECT step_digest, readout,
        count(*) FILTER (aligned) AS aligned, count(*) FILTER (state = 'ok') AS valid, count(*) AS attempted,
-       count(DISTINCT item_id) AS items, sum(value) FILTER (state = 'ok') AS value_sum
+       count(DISTINCT item_id) AS items, sum(value) FILTER (state = 'ok') AS value_sum, count(*) FILTER (state = 'truncated') AS truncated
 FROM score_rows GROUP BY ALL;
 
 CREATE TABLE item_counts AS
@@ -58,12 +58,13 @@ FROM (
          sum(n.attempted)::BIGINT AS attempted,
          max(n.items)::BIGINT AS items,
          sum(n.value_sum) / nullif(sum(n.valid), 0) AS mean_value,
-         e.outcome, n.readout = e.readout AS chosen
+         e.outcome, n.readout = e.readout AS chosen, sum(n.truncated)::BIGINT AS truncated
   FROM answer_counts n JOIN cells c USING (step_digest) JOIN evals e USING (study, eval)
   GROUP BY ALL
   UNION ALL
   SELECT c.study, c.arm, c.harness, c.subject, c.aft_tokens, c.seed, c.eval, 'imported' AS readout, c.base_model, c.msm_spec,
-         r.aligned, r.valid, r.attempted, NULL AS items, NULL AS mean_value, 'binary' AS outcome, true AS chosen
+         r.aligned, r.valid, r.attempted, NULL AS items, NULL AS mean_value, 'binary' AS outcome, true AS chosen,
+         NULL AS truncated
   FROM count_rows r JOIN cells c USING (step_digest)) n;
 
 -- Agreement of the two option orders, per model, eval and readout: position bias at a glance.

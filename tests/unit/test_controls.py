@@ -37,7 +37,7 @@ def rates_of(values: dict[tuple[str, str, int], list[COUNTED]]) -> Rates:
     db.execute(
         "CREATE TABLE rates (study VARCHAR, subject VARCHAR, eval VARCHAR, aft_tokens BIGINT, base_model VARCHAR, seed INTEGER, "
         "aligned BIGINT, valid BIGINT, attempted BIGINT, rate_valid DOUBLE, rate_attempted DOUBLE, items BIGINT, "
-        "mean_value DOUBLE DEFAULT NULL, outcome VARCHAR DEFAULT 'binary', chosen BOOLEAN DEFAULT true, readout VARCHAR DEFAULT 'logprob')"
+        "mean_value DOUBLE DEFAULT NULL, outcome VARCHAR DEFAULT 'binary', chosen BOOLEAN DEFAULT true, readout VARCHAR DEFAULT 'logprob', truncated BIGINT DEFAULT 0)"
     )
     db.execute("CREATE TABLE item_counts (study VARCHAR, eval VARCHAR, items BIGINT)")
     for cell in CELLS:
@@ -48,7 +48,7 @@ def rates_of(values: dict[tuple[str, str, int], list[COUNTED]]) -> Rates:
                     aligned, valid = counts
                     shown = [aligned, valid, 100, aligned / valid if valid else None, aligned / 100]
                     db.execute(
-                        "INSERT INTO rates VALUES ('s', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 100, NULL, 'binary', true, 'logprob')",
+                        "INSERT INTO rates VALUES ('s', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 100, NULL, 'binary', true, 'logprob', 0)",
                         [*key, base, seed, *shown],
                     )
     return Rates(db, "s")

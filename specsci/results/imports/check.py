@@ -23,7 +23,7 @@ OPTIONAL = {
 }  # fmt: skip
 FORMER = {**COUNTS, **{f"rate_{old}": f"rate_{new}" for old, new in COUNTS.items()}}
 """Columns under the names that files written for earlier versions give them."""
-DERIVED = ("study", "readout", "items", "rate_valid", "rate_attempted", "mean_value", "outcome", "chosen", "subject")
+DERIVED = ("study", "readout", "items", "rate_valid", "rate_attempted", "mean_value", "outcome", "chosen", "subject", "truncated")
 """Columns of an exported `rates.parquet` that follow from the others; they are not read."""
 KINDS: dict[str, type] = {**REQUIRED, **OPTIONAL}
 STATES = ("ok", "unparsed", "refused", "error", "truncated", "not_expressible")
