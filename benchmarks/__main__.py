@@ -27,8 +27,8 @@ NAMES = (
     "train_throughput",
     "study_wall",
 )
-LONG = ("real_model", "real_model_full", "real_model_ablation", "gpu_training", "coverage")
-"""Measured only when asked for by name: many minutes each, or a GPU."""
+LONG = ("forced_choice", "real_model", "real_model_full", "real_model_ablation", "gpu_training", "coverage")
+"""Measured only when asked for by name: many minutes each, a model's folder, or a GPU."""
 REAL = {
     "real_model": ("cheese_dissociation.yaml", "smollm2"),
     "real_model_full": ("cheese_dissociation.yaml", "smollm2_full"),
