@@ -94,10 +94,10 @@ def _small(model: Path) -> Path:
 def _compared(model: Path, items: list[Any]) -> tuple[float, float, float, int, int]:
     """Seconds of ours and of the peer, the largest difference in nats, options, and the peer's batch size."""
     import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from specsci.evals.forced_choice.readout import prepare, read_out
     from specsci.models.hf import pad_id
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(model)

@@ -20,6 +20,7 @@ from specsci.cli.common import (
     store_option,
     store_path,
 )
+from specsci.cli.results_import import import_
 from specsci.cli.statistics import agreement, contrast, grid
 
 
@@ -28,7 +29,7 @@ def results() -> None:
     """Query, compare, import, export and rebuild results.duckdb."""
 
 
-for command in (contrast, grid, agreement, claim, retire):
+for command in (contrast, grid, agreement, claim, retire, import_):
     results.add_command(command)
 
 
@@ -56,41 +57,6 @@ def sql(query: str | None, file: Path | None, store_dir: Path | None, format_: s
         return
     table = Table(f"{len(rows)} rows", names, [["" if v is None else str(v) for v in row] for row in rows])
     print_tables([table], format_, titled=False)
-
-
-@results.command("import")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--study", required=True, help="Name that the results get in the database.")
-@click.option("--title", default="", help="Title of the study in tables.")
-@click.option("--replace", is_flag=True, help="Replace an import of this name from another file.")
-@store_option
-@json_option
-def import_(file: Path, study: str, title: str, replace: bool, store_dir: Path | None, as_json: bool) -> None:
-    """Take results made elsewhere into the database, from a CSV or Parquet FILE.
-
-    \b
-    One row per arm, seed and eval, or one per answer:
-      arm, seed, eval, aligned, valid, attempted   always
-      item_id, cluster_id, state, sample           for single answers
-      base_model, msm_spec, aft_spec, aft_tokens   where they differ
-    Lines that begin with # may stand above the header; below it # is a character of a name.
-    """  # noqa: D301 - click reads the backspace in it
-    from specsci.database.stamp import DATABASE
-    from specsci.results.build import left_out
-    from specsci.results.imports import check_name, keep, read_given
-
-    check_name(study)
-    given = read_given(file)  # before the store: what is refused leaves no trace of it
-    store = open_store(store_dir)
-    done = keep(store, given, study, title=title, replace=replace)
-    path = store.root / DATABASE
-    say_left_out(left_out(store.root))
-    if as_json:
-        emit({**done.__dict__, "database": str(path)})
-    else:
-        click.echo(
-            f"imported {done.rows:,} rows ({done.answers:,} answers in {done.cells:,} cells) as '{study}' into {path}"
-        )
 
 
 @results.command()

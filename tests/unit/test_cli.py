@@ -48,7 +48,7 @@ FROZEN = {
     "results retire": "STEP|EVAL:STUDY/EVAL --reason --by --store --json",
     "results grade": "FILE --study --eval --by --store",
     "results sheet": "FILE --study --eval --rows --store",
-    "results import": "FILE --study --title --replace --store --json",
+    "results import": "FILE... --study --title --replace --aligned --score --threshold --eval --model --condition --store --json",
     "results export": "DIR --study --store --access --declassify --json",
     "results rebuild": "--store --json",
     "results sql": "QUERY --file --store --format",

@@ -56,6 +56,8 @@ class Given:
     level: Literal["counts", "answers"]
     sampled: bool = False
     """Whether a column numbers the samples of an item."""
+    read_as: str = ""
+    """How the rows were made of a log; empty for a table."""
 
     def column(self, name: str) -> np.ndarray:
         """A column as integers that are equal where its values are."""
@@ -68,7 +70,20 @@ def read_given(file: Path) -> Given:
     Raises:
         InputFileError: what is wrong in the file, with line and column.
     """
-    sheet = _in_todays_names(read_sheet(file, (*KINDS, *FORMER)))
+    return checked(read_sheet(file, (*KINDS, *FORMER)), name=file.name)
+
+
+def checked(sheet: Sheet, *, name: str = "", read_as: str = "") -> Given:
+    """A sheet's rows, checked by every rule.
+
+    Args:
+        name: the file's name; the sheet's own where it is not given.
+        read_as: how the rows were made of a log, for the import's record.
+
+    Raises:
+        InputFileError: what is wrong, with line and column.
+    """
+    sheet = _in_todays_names(sheet)
     problems = Problems(sheet)
     _check_columns(sheet)
     if not sheet.rows:
@@ -77,7 +92,7 @@ def read_given(file: Path) -> Given:
     numbers, absent = _numbers(sheet, problems)
     names, texts = _names(sheet, problems)
     level: Literal["counts", "answers"] = "answers" if "item_id" in sheet.columns else "counts"
-    given = Given(file.name, sheet.sha256, sheet.rows, numbers, names, texts, level, "sample" in sheet.columns)
+    given = Given(name or sheet.file, sheet.sha256, sheet.rows, numbers, names, texts, level, "sample" in sheet.columns, read_as)
     _check_counts(given, problems, absent)
     if given.level == "answers":
         _check_states(given, problems)

@@ -58,6 +58,7 @@ class Logged:
     approval: bool
     status: str
     samples: tuple[LoggedSample, ...]
+    created: str = ""
 
 
 def read_log(path: Path) -> Logged:
@@ -84,8 +85,9 @@ def read_log(path: Path) -> Logged:
         seen.add((sample.sample_id, sample.epoch))
     spec = log.eval
     return Logged(
-        spec.task, str(spec.task_version), dict(spec.task_args or {}), str(spec.model), bool(spec.config.approval), log.status, samples
-    )
+        spec.task, str(spec.task_version), dict(spec.task_args or {}), str(spec.model), bool(spec.config.approval), log.status, samples,
+        str(spec.created),
+    )  # fmt: skip
 
 
 def _samples(log: Any) -> Iterator[LoggedSample]:
