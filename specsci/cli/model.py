@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from specsci.cli.common import emit, json_option, open_store, store_option
+
+if TYPE_CHECKING:
+    from specsci.store.artifact import Store
 
 
 @click.group()
@@ -43,13 +47,14 @@ def check(source: str, trust_remote_code: bool, as_json: bool) -> None:
 
 
 @model.command()
-@click.argument("digest", metavar="MODEL_DIGEST")
-@click.argument("target", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("places", metavar="[MODEL_DIGEST] DIR", nargs=-1, required=True)
+@click.option("--study", "study_name", help="The study whose trained models are written, with --all.")
+@click.option("--all", "all_", is_flag=True, help="Write every trained model of --study into DIR/DIGEST, with the list DIR/models.jsonl.")
 @store_option
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True, help="Of the weights.")
 @click.option("--adapter", is_flag=True, help="Copy the adapter alone instead of merging it into its base.")
 @json_option
-def export(digest: str, target: Path, store_dir: Path | None, precision: str, adapter: bool, as_json: bool) -> None:
+def export(places: tuple[str, ...], study_name: str | None, all_: bool, store_dir: Path | None, precision: str, adapter: bool, as_json: bool) -> None:
     """Write a model with its tokenizer and chat template into the new directory DIR.
 
     An adapter is merged into its base, and the directory is published only if it answers as the trained model does.
@@ -58,8 +63,14 @@ def export(digest: str, target: Path, store_dir: Path | None, precision: str, ad
     from specsci.models.export import export_model
     from specsci.provenance.lineage import find_model
 
+    if all_ != (study_name is not None) or len(places) != (1 if all_ else 2):
+        raise click.UsageError("name a MODEL_DIGEST and a DIR, or --study STUDY --all DIR")
     quiet_libraries()
     store = open_store(store_dir, create=False)
+    if study_name is not None:
+        _export_study(store, study_name, Path(places[0]), precision, not adapter, as_json)
+        return
+    digest, target = places[0], Path(places[1])
     record = find_model(store, digest)
     store.verify(record.kind, record.digest)
     found = export_model(store, record, target, precision=precision, merge=not adapter)
@@ -72,3 +83,19 @@ def export(digest: str, target: Path, store_dir: Path | None, precision: str, ad
         click.echo(
             f"round trip: {found.mean_kl_nats:.2g} nats a token, logits at most {found.max_logit_difference:.2g} apart"
         )
+
+
+def _export_study(store: Store, study: str, target: Path, precision: str, merge: bool, as_json: bool) -> None:
+    """Write every trained model of a study."""
+    from specsci.governance.retired import manifest_named
+    from specsci.models.export_study import LIST, export_study
+
+    def told(number: int, count: int, label: str) -> None:
+        click.echo(f"{number} of {count}: {label}", err=True)
+
+    done = export_study(store, manifest_named(store, study), target, precision=precision, merge=merge, told=told)
+    if as_json:
+        emit({"directory": str(target), **asdict(done)})
+        return
+    waiting = f"; {len(done.missing)} are not trained yet" if done.missing else ""
+    click.echo(f"wrote {len(done.written)} models into {target}, {len(done.there)} were there{waiting}; {target / LIST} says which is which")

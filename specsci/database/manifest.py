@@ -162,6 +162,7 @@ def _cells(plan: Plan) -> list[Cell]:
     for scored in plan.scored:
         name, replicate, budget = scored.cell.arm, scored.cell.replicate, scored.cell.aft_tokens
         arm = ResolvedArm.of(plan.loaded.study, name, budget)
+        inputs = plan.steps[scored.digest].inputs if scored.digest in plan.steps else {}  # a cell whose scores are made elsewhere may wait
         cells.append(
             Cell(
                 arm=name,
@@ -174,8 +175,8 @@ def _cells(plan: Plan) -> list[Cell]:
                 eval=scored.eval,
                 step_digest=scored.digest,
                 model_digest=plan.models[name, replicate.seed, budget],
-                items_digest=plan.steps[scored.digest].inputs.get("items"),
-                **_samples(plan.steps[scored.digest].inputs),
+                items_digest=inputs.get("items"),
+                **_samples(inputs),
                 **({"harness": scored.condition} if scored.condition else {}),
                 spec_digest=plan.specs.get((arm.msm_spec or "", replicate.seed)),
             )

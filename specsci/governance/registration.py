@@ -12,8 +12,10 @@ from specsci.core.ids import digest
 from specsci.core.levels import arm_of
 from specsci.core.user_files import unhidden
 from specsci.database.manifest import Manifest, damaged_manifests, manifests
+from specsci.database.manifest_parts import Cell
 from specsci.governance.json_records import read_one, write_one
 from specsci.store.artifact import Store
+from specsci.study.evals import EVALS
 
 LOCKS, CELLS = "locks", "cells"
 FROZEN = ("hypothesis", "correction", "contrasts", "token_efficiency", "evals", "arms", "replicates")
@@ -118,11 +120,25 @@ def lock_study(store: Store, manifest: Manifest) -> tuple[Lock, bool]:
 def plan_of(manifest: Manifest) -> dict[str, Any]:
     """What a lock freezes of a study."""
     said = manifest.model_dump(include=set(FROZEN), exclude_unset=True)
-    return {**{k: said[k] for k in FROZEN}, CELLS: digest(sorted(c.step_digest for c in manifest.cells))}
+    return {**{k: said[k] for k in FROZEN}, CELLS: digest(sorted(_asked(manifest, c) for c in manifest.cells))}
+
+
+def _asked(manifest: Manifest, cell: Cell) -> str:
+    """What a cell asks; of scores that are made elsewhere the model alone, since they come after the lock."""
+    if not _elsewhere(manifest, cell):
+        return cell.step_digest
+    return digest({"eval": cell.eval, "arm": cell.arm, "seed": cell.seed, "aft_tokens": cell.aft_tokens, "model": cell.model_digest})
+
+
+def _elsewhere(manifest: Manifest, cell: Cell) -> bool:
+    kind = EVALS.get(manifest.evals[cell.eval].kind or "")
+    return kind is not None and kind.elsewhere
 
 
 def scored_cells(store: Store, manifest: Manifest) -> int:
     """Cells that the store has scores of: of the study as it is handed in, and as it was run under this name before.
+
+    Scores that were made elsewhere count from when their file is there: whoever locks then may have seen them.
 
     Raises:
         StoreError: a manifest of the study cannot be read, so that what it scored is not known.
@@ -132,7 +148,8 @@ def scored_cells(store: Store, manifest: Manifest) -> int:
             raise error
     same = [m for m in manifests(store, superseded=True) if m.study == manifest.study]
     steps = {c.step_digest for m in (manifest, *same) for c in m.cells}
-    return sum(store.path("score", step).is_dir() for step in steps)
+    brought = {c.step_digest for m in (manifest, *same) for c in m.cells if c.step_digest in m.steps and _elsewhere(m, c)}
+    return sum(step in brought or store.path("score", step).is_dir() for step in steps)
 
 
 def stamps(manifest: Manifest, lock: Lock | None) -> dict[str, Stamp]:

@@ -20,6 +20,8 @@ from specsci.store.artifact import Store, write_json
 MAX_KL_NATS = {"fp32": 1e-6, "bf16": 1e-2}
 """The most that the exported model's next-token distributions may differ by, in the mean, by the precision it is written in."""
 SAMPLE_TOKENS = 512
+READERS = ("midtrain", "align", "sample", "score")
+"""Kinds of steps that read a base with its tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ def export_model(
     for left in leftovers(target.absolute().parent, target.name):
         remove(left)
     temporary = temporary_beside(target)
-    inputs = record.identity.inputs
     own = store.path(record.kind, record.digest)
-    tokenizer = _whole(store, "tokenizer", inputs["tokenizer"]) if "tokenizer" in inputs else None
+    served = tokenizer_of(store, record)
+    tokenizer = _whole(store, "tokenizer", served) if served else None
     try:
         found = None
         if merge:
@@ -75,6 +77,16 @@ def export_model(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return found
+
+
+def tokenizer_of(store: Store, record: Record) -> str | None:
+    """The digest of a model's tokenizer; of a base that of the models and scores made with it, None where these have several or there are none."""
+    inputs = record.identity.inputs
+    if "tokenizer" in inputs or record.kind != "base":
+        return inputs.get("tokenizer")
+    with_it = {r.identity.inputs.get("tokenizer") for kind in READERS for r in store.records(kind) if r.identity.inputs.get("base") == record.digest}
+    found = {tokenizer for tokenizer in with_it if tokenizer}
+    return found.pop() if len(found) == 1 else None
 
 
 def _copy_adapter(own: Path, folder: Path, chain: str) -> None:

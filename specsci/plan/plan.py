@@ -43,6 +43,8 @@ class Plan:
     loaded: LoadedStudy
     steps: dict[str, Step] = field(default_factory=dict)
     scored: list[ScoredCell] = field(default_factory=list)
+    waiting: dict[str, set[str]] = field(default_factory=dict)
+    """Of evals whose scores are made elsewhere: the models that have none yet. Their cells name steps that are not in the plan."""
     probed: list[ProbedCell] = field(default_factory=list)
     models: dict[tuple[str, int, int], str] = field(default_factory=dict)
     specs: dict[tuple[str, int], str] = field(default_factory=dict)

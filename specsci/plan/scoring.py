@@ -72,8 +72,25 @@ class ScoreSteps:
             runtime["eval"] = told
         if files := self._outside(name, kind.outside(spec)):
             params["files"], runtime[OUTSIDE] = files, str(self.loaded.file.resolve().parent)
+        if kind.elsewhere:
+            brought = self._brought(name, kind, model or data["base"])
+            if brought is None:
+                return Step(kind.step, params, inputs, f"score {at}", runtime).digest  # not in the plan: it waits
+            params, runtime = {**params, **brought}, {**runtime, OUTSIDE: str(self.loaded.file.resolve().parent)}
         step = Step(kind.step, params, inputs, f"score {at}", runtime)
         return self.plan.add(self.cost.read(step, read_tokens, self._size(cell.replicate)[0]))
+
+    def _brought(self, name: str, kind: EvalKind, model: str) -> dict[str, Any] | None:
+        """What identifies the scores that a model got elsewhere; a model without any waits."""
+        try:
+            found = kind.brought(self.study.evals[name], self.loaded.file.resolve().parent, model)
+        except InputFileError:
+            raise
+        except UserError as error:
+            raise self.loaded.problem(error, "evals", name, "scores") from error
+        if found is None:
+            self.plan.waiting.setdefault(name, set()).add(model)
+        return found
 
     def _frame(self, cell: Cell, condition: str | None) -> str | None:
         """The step that holds what stands around the cell's questions; None where nothing does, as around those of a bar."""

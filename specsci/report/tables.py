@@ -57,7 +57,7 @@ def _rates(content: Ablation, name: str) -> Table:
         missing = sum(c.attempted - c.valid for c in cells.values())
         counts = [c.interval.n for c in cells.values() if c.interval.n] or [0]
         table.note = (
-            f"{_range(counts)} replicate{'s' if max(counts) > 1 else ''}; a cell is {_range([c.attempted for c in cells.values()])} answers, "
+            f"{_range(counts)} replicate{'' if max(counts) == 1 else 's'}; a cell is {_range([c.attempted for c in cells.values()])} answers, "
             f"{_range([c.valid for c in cells.values()])} valid "
             f"({missing:,} not valid in all cells); intervals: t over replicates ({content.unit}). "
             "No AFT: midtrained alone, and the base model (no treatment) where nothing is midtrained."

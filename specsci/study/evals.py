@@ -123,6 +123,7 @@ class EvalKind(ABC):
         sample_step: of one that is `sampled`, the kind of step that draws; it calls `sample` below.
         asks: the sort of items that it can ask: `choices` with two options, open `questions`, or both.
         expresses: what of a harness condition it can put around a question; names of `specsci.study.harness`.
+        elsewhere: whether scores are made elsewhere and `brought`, so that the study asks no model.
         version: bumped by hand when the code changes what it computes; the bump asks every model again.
     """
 
@@ -135,6 +136,7 @@ class EvalKind(ABC):
     sample_step: ClassVar[str] = "sample"
     asks: ClassVar[frozenset[str]] = frozenset({"choices"})
     expresses: ClassVar[frozenset[str]] = frozenset()
+    elsewhere: ClassVar[bool] = False
     version: ClassVar[int] = 1
 
     def identity(self, config: Any) -> dict[str, Any]:
@@ -149,6 +151,14 @@ class EvalKind(ABC):
     def outside(self, config: Any) -> list[str]:
         """Files beside the study that the score step takes, part of its identity by their content."""
         return []
+
+    def brought(self, config: Any, folder: Path, model: str) -> dict[str, Any] | None:
+        """Of a kind whose scores are made `elsewhere`: what identifies those of a model, in the study's folder; None where there are none yet.
+
+        Raises:
+            UserError: the file that holds them is not usable.
+        """
+        return {}
 
     def generators(self, config: Any) -> dict[str, str]:
         """Language models that the scoring asks: the eval's key to the name in `generators`."""
@@ -209,6 +219,7 @@ BUILT_IN = (
     "specsci.evals.judged.kind:KIND",
     "specsci.evals.agents.kind:KIND",
     "specsci.evals.command.kind:KIND",
+    "specsci.evals.imported.kind:KIND",
 )
 EVALS: Registry[EvalKind] = Registry("specsci.evals", "eval kind", BUILT_IN, lambda kind: kind.name, EvalKind)
 

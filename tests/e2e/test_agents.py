@@ -257,3 +257,19 @@ def acts(context: str = "mail"):
     assert first == [reply for reply, _ in sql(tmp_path / "again", query)], "drawn alike"
     (tmp_path / "mine.py").write_text(task.replace('"note", ', ""))
     assert harness.run_study(tmp_path / "s.yaml", tmp_path / "store")["executed"] == 2
+
+
+def test_a_server_that_fails_gives_no_answers_and_the_next_run_asks_again(tmp_path) -> None:
+    """Errors of the server are no answers of the model: the step is not published, and what was answered before is kept."""
+    down = [True]
+
+    def fault(number: int, key: str) -> str:
+        return "500" if down[0] and number > 3 else ""
+
+    with ModelServer(by_model=lambda model, messages: grader(messages) if model == "g" else subject(model, messages), fault=fault, keep_bodies=False) as made:
+        text = study("complies", made.url, task="specsci/exfiltration", more="score: harmful", epochs=1)
+        store, said = run(tmp_path, text, made, "complies", expect=1)
+        assert "the server at" in said and "failed" in said and not list((store / "steps").glob("agent/*"))
+        down[0] = False
+        store, _ = run(tmp_path, text, made, "complies")
+        assert sql(store, "SELECT state, count(*) FROM scores WHERE readout = 'harmful' GROUP BY 1") == [("ok", 9)]

@@ -48,7 +48,7 @@ FROZEN = {
     "results retire": "STEP|EVAL:STUDY/EVAL --reason --by --store --json",
     "results grade": "FILE --study --eval --by --store",
     "results sheet": "FILE --study --eval --rows --store",
-    "results import": "FILE... --study --title --replace --aligned --score --threshold --eval --model --condition --store --json",
+    "results import": "FILE... --study --into --profile --title --replace --aligned --score --threshold --eval --model --condition --store --json",
     "results export": "DIR --study --store --access --declassify --json",
     "results rebuild": "--store --json",
     "results sql": "QUERY --file --store --format",
@@ -59,7 +59,7 @@ FROZEN = {
     "microlab list": "--json",
     "microlab pretrain": "WORLD SEEDS --out --unique-tokens --threads",
     "model check": "SOURCE --trust-remote-code --json",
-    "model export": "MODEL_DIGEST DIR --store --precision --adapter --json",
+    "model export": "[MODEL_DIGEST] DIR --study --all --store --precision --adapter --json",
     "init": "DIR",
     "doctor": "--store --json --verify --repair",
 }

@@ -17,7 +17,7 @@ EVAL = "  held_out: {items: held_out}"
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("{items: held_out, kind: xyzzy}", "no eval kind 'xyzzy'; valid names: command, forced_choice, generated_choice, inspect, judged"),
+        ("{items: held_out, kind: xyzzy}", "no eval kind 'xyzzy'; valid names: command, forced_choice, generated_choice, imported, inspect, judged"),
         ("{items: held_out, kind: 3}", "no eval kind '3'"),
         ("{items: held_out, kind: null}", "no eval kind 'None'"),
         ("{items: held_out, kind: [forced_choice]}", "no eval kind"),

@@ -102,10 +102,26 @@ def _check(context: StepContext, logs: list[Any], done: bool) -> None:
     if failed:
         said = failed[0].error.message.splitlines()[0] if failed[0].error else failed[0].status
         raise StepFailed(f"the task '{params['task']}' fails: {said}", hint="run it by hand with `inspect eval` to see more")
+    gone = {log.location: said for log in logs if (said := _server_failed(log))}
+    if gone:
+        for location in gone:  # the next run asks these conditions again
+            Path(location.removeprefix("file://")).unlink(missing_ok=True)
+        raise StepFailed(f"{next(iter(gone.values()))}, in {len(gone)} of {len(logs)} conditions", hint="look at the server's log, and run the study again")
     versions = {str(log.eval.task_version) for log in logs}
     wanted = params.get("task_version")
     if wanted and versions != {wanted}:
         raise StepFailed(f"the task is of version {', '.join(sorted(versions))}, and the study wants {wanted}", hint="install that version, or change task_version")
+
+
+def _server_failed(log: Any) -> str:
+    """What is said of the model's server in a sample that it failed in; empty where there is none."""
+    from inspect_ai.log import read_eval_log
+
+    from specsci.evals.agents.subject import ServerFailed
+
+    samples = read_eval_log(log.location).samples or ()  # an eval set gives the heads of its logs
+    errors = (sample.error for sample in samples if sample.error is not None)
+    return next((str(error.message) for error in errors if ServerFailed.__name__ in (error.traceback or "")), "")
 
 
 def _task(context: StepContext) -> Callable[..., Any]:

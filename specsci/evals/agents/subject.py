@@ -27,6 +27,10 @@ TOOLS_TOLD = (
 )
 
 
+class ServerFailed(Exception):
+    """The server of the model under test failed or went away, and did not refuse the request: another run may get an answer."""
+
+
 class NotExpressible(Exception):
     """The conversation does not stand in the prompt as it was made."""
 
@@ -205,7 +209,7 @@ class ServedSubject:
             return list(pool.map(lambda turn: self._one(client, turn), turns))
 
     def _one(self, client: Any, turn: Turn) -> Spoken | BaseException:
-        from openai import OpenAIError
+        from openai import APIConnectionError, InternalServerError, OpenAIError
 
         more: dict[str, Any] = {"tools": list(turn.tools)} if turn.tools else {}
         seed = int(digest(turn.seed)[:7], 16)
@@ -214,6 +218,8 @@ class ServedSubject:
                 model=self.model, messages=framed(turn.messages, self.frame), max_tokens=turn.max_tokens, temperature=turn.temperature,
                 top_p=turn.top_p, seed=seed, **more,
             )  # fmt: skip
+        except (APIConnectionError, InternalServerError) as error:
+            return ServerFailed(f"the server at {self.base_url} failed ({type(error).__name__}: {str(error)[:200]})")
         except OpenAIError as error:
             return error
         choice = reply.choices[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shutil
@@ -18,7 +17,7 @@ from typing_extensions import override
 
 from specsci.core.context import StepContext
 from specsci.core.errors import StepFailed
-from specsci.evals.rows import STATES
+from specsci.evals.printed import rows_of
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item
 from specsci.study.evals import EvalConfig, EvalKind
@@ -26,7 +25,6 @@ from specsci.study.evals import EvalConfig, EvalKind
 READOUTS = ("command",)
 SLOTS = ("model", "items", "python")
 LAST_WORDS = 800
-COLUMNS = ("item_id", "cluster_id", "slice", "variant", "sample", "state", "aligned", "value")
 _SLOT = re.compile(r"\{(\w+)\}")
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
@@ -168,71 +166,6 @@ def _run(command: list[str], folder: Path, context: StepContext) -> str:
         words = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-LAST_WORDS:]
         raise StepFailed(f"the program ended with {done.returncode}: {words or 'it said nothing'}", hint="run it by hand on a model of `specsci model export`")
     return done.stdout.decode("utf-8", "replace")
-
-
-def rows_of(printed: str, items: list[Item], *, binary: bool) -> Iterator[dict[str, Any]]:
-    """Score rows of what a program printed; questions that it says nothing of are errors, not left out.
-
-    Raises:
-        StepFailed: a line is no score, names no item of the set, or stands twice.
-    """
-    wanted = {(item.item_id, variant): item for item in items for variant, _ in item.questions()}
-    by_id = {item.item_id: item for item in items}
-    answered: set[tuple[str, str]] = set()
-    count = 0
-    for number, line in enumerate(printed.splitlines(), 1):
-        if not line.strip():
-            continue
-        row = _row(line, number, binary)
-        count += 1
-        item = by_id.get(row["item_id"])
-        if items and item is None:
-            raise StepFailed(f"line {number} of the program's output names '{row['item_id']}', which is no item of the set")
-        if item is not None:
-            row = {"cluster_id": item.cluster_id, "slice": item.slice, **row}
-            whole = {variant for key, variant in wanted if key == item.item_id}
-            if "variant" not in row and len(whole) == 1:
-                row["variant"] = next(iter(whole))
-            answered |= {(item.item_id, variant) for variant in ([row["variant"]] if row.get("variant") in whole else whole)}
-        yield {"readout": READOUTS[0], "cluster_id": row["item_id"], **row}
-    if not count and not items:
-        raise StepFailed("the program printed no score", hint='print lines such as {"item_id": "a", "aligned": true}')
-    for (item_id, variant), item in wanted.items():
-        if (item_id, variant) not in answered:
-            place = {"item_id": item_id, "cluster_id": item.cluster_id, "slice": item.slice, "variant": variant}
-            yield {"readout": READOUTS[0], **place, "state": "error"}
-
-
-def _row(line: str, number: int, binary: bool) -> dict[str, Any]:
-    """One line as a score row; raises StepFailed where it is none."""
-    where = f"line {number} of the program's output"
-    try:
-        given = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise StepFailed(f"{where} is not JSON: {line.strip()[:80]!r}", hint="print scores alone on stdout; messages belong on stderr") from error
-    if not isinstance(given, dict) or not isinstance(given.get("item_id"), (str, int)) or isinstance(given.get("item_id"), bool):
-        raise StepFailed(f"{where} has no item_id", hint='print lines such as {"item_id": "a", "aligned": true}')
-    row = {key: given[key] for key in COLUMNS if given.get(key) is not None}
-    row["item_id"] = str(row["item_id"])
-    answer = row.get("aligned") if binary else row.get("value")
-    fits = isinstance(answer, bool) if binary else isinstance(answer, (int, float)) and not isinstance(answer, bool) and math.isfinite(answer)
-    state = row.setdefault("state", "ok" if answer is not None else "error")
-    if state not in STATES or not isinstance(state, str):
-        raise StepFailed(f"{where}: '{state}' is no state: {', '.join(STATES)}")
-    if state == "ok" and not fits:
-        said = "aligned: true or false" if binary else "value: a finite number"
-        raise StepFailed(f"{where} has no answer", hint=f"write {said}; or a state such as unparsed")
-    if state != "ok":
-        row.pop("aligned", None)
-        row.pop("value", None)
-    elif binary:
-        row["value"] = float(row["value"]) if isinstance(row.get("value"), (int, float)) else (1.0 if answer else -1.0)
-    else:
-        row["value"] = float(row["value"])
-        row.pop("aligned", None)
-    if "sample" in row and (not isinstance(row["sample"], int) or isinstance(row["sample"], bool)):
-        raise StepFailed(f"{where}: sample is no number")
-    return row
 
 
 KIND = CommandKind()

@@ -74,6 +74,14 @@ def read_logs(files: Sequence[Path], reading: Reading) -> Given:
         UserError: a file is no log, files are of two kinds, a score cannot be told, or a named model answers nowhere.
         InputFileError: what the rules for imported rows refuse.
     """
+    found, key = answers_in(files, reading)
+    sha = sha256_of("".join(sorted(sha256_of(path.read_bytes()) for path in files)).encode())
+    name = files[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+    return checked(_sheet(name, sha, [_row(one, key, reading) for one in found]), read_as=reading.said())
+
+
+def answers_in(files: Sequence[Path], reading: Reading) -> tuple[list[Answer], str]:
+    """The answers of logs, and the key of the score that is read; raises UserError as `read_logs` does."""
     kinds = {path.suffix.lower() == ".jsonl" for path in files}
     if len(kinds) > 1 or not all(map(is_log, files)):
         raise UserError("the files are of different kinds", hint="give logs of Inspect (.eval), or sample files of lm-eval (.jsonl), or one table")
@@ -85,10 +93,7 @@ def read_logs(files: Sequence[Path], reading: Reading) -> Given:
         from specsci.results.imports.inspect_answers import answers_of
     found = answers_of(list(files), reading.condition)
     _check_models(found, reading)
-    key = _key(found, reading.score)
-    sha = sha256_of("".join(sorted(sha256_of(path.read_bytes()) for path in files)).encode())
-    name = files[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-    return checked(_sheet(name, sha, [_row(one, key, reading) for one in found]), read_as=reading.said())
+    return found, _key(found, reading.score)
 
 
 def _check_models(found: list[Answer], reading: Reading) -> None:
@@ -113,21 +118,35 @@ def _key(found: list[Answer], wanted: str | None) -> str:
     return fitting[0]
 
 
+def row_of_answer(one: Answer, key: str, reading: Reading, binary: bool) -> dict[str, Any]:
+    """An answer as a row of scores (see `specsci.evals.printed`) with its model; raises UserError where a score is neither 0 nor 1."""
+    value, state = _value(one, key)
+    answer = {} if state != "ok" else {"aligned": _is_aligned(one, key, value, reading)} if binary else {"value": value}
+    cluster = {"cluster_id": one.cluster} if one.cluster else {}
+    return {"model": one.model, "item_id": one.item, **cluster, "sample": one.epoch, "state": state, **answer}
+
+
+def _value(one: Answer, key: str) -> tuple[float, str]:
+    """An answer's score, and its state: without a number it is unparsed."""
+    value = one.values.get(key, math.nan)
+    return value, "unparsed" if one.state == "ok" and not math.isfinite(value) else one.state
+
+
+def _is_aligned(one: Answer, key: str, value: float, reading: Reading) -> bool:
+    if reading.threshold is None and value not in (0, 1):
+        raise UserError(
+            f"the score '{key}' of '{one.item}' is {value:g}, neither 0 nor 1", hint="say with --threshold from which value on it is high, or name another score"
+        )
+    return (value >= (0.5 if reading.threshold is None else reading.threshold)) == (reading.aligned == "high")
+
+
 def _row(one: Answer, key: str, reading: Reading) -> dict[str, Any]:
-    value, state = one.values.get(key, math.nan), one.state
-    if state == "ok" and not math.isfinite(value):
-        state = "unparsed"
-    high = None
-    if state == "ok":
-        if reading.threshold is None and value not in (0, 1):
-            raise UserError(
-                f"the score '{key}' of '{one.item}' is {value:g}, neither 0 nor 1", hint="say with --threshold from which value on it is high, or name another score"
-            )
-        high = value >= (0.5 if reading.threshold is None else reading.threshold)
+    value, state = _value(one, key)
+    aligned = state == "ok" and _is_aligned(one, key, value, reading)
     arm, seed = reading.models.get(one.model, (one.model, 0))
     return {
         "arm": arm, "seed": seed, "eval": reading.eval or one.task, "item_id": one.item, "cluster_id": one.cluster, "sample": one.epoch,
-        "state": state, "aligned": int(high is not None and high == (reading.aligned == "high")), "valid": int(state == "ok"), "attempted": 1,
+        "state": state, "aligned": int(aligned), "valid": int(state == "ok"), "attempted": 1,
         "harness": one.condition,
     }  # fmt: skip
 

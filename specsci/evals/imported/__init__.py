@@ -1,0 +1,1 @@
+"""Scores made elsewhere, joined to the models of a study."""
