@@ -20,6 +20,7 @@ from specsci.sources.registry import source_of
 from specsci.sources.source import BaseFacts
 from specsci.specs.variants import units_of
 from specsci.study.arms import Cell, cells, is_asked
+from specsci.study.evals import EVALS
 from specsci.study.load import LoadedStudy
 from specsci.study.schema import IT_MIX, Replicate
 
@@ -75,6 +76,9 @@ class _Builder:
     ) -> str:
         """A step that scores the base, or a `model`, outside of the design's cells; with `items` in place of the eval's own."""
         spec = self.study.evals[name]
+        if EVALS[spec.kind].elsewhere:
+            error = UserError("a bar asks a model, and the scores of this eval are made elsewhere", hint="name another eval for the bar")
+            raise self.loaded.problem(error, "evals", name)
         cell = Cell("base" if model is None else "midtrained", replicate, 0)
         given = {**data, **({f"items.{spec.items}": items} if items else {})}
         return self.scores.score(cell, name, model, given)

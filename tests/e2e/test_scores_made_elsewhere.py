@@ -133,3 +133,9 @@ def test_an_eval_of_another_kind_takes_no_scores(ran: Path, tmp_path: Path) -> N
     (tmp_path / "f.jsonl").write_text('{"model": "x", "item_id": "a", "aligned": true}\n')
     code, out, err = harness.run("results", "import", tmp_path / "f.jsonl", "--into", ran / "s.yaml", "--eval", "held_out", cwd=ran)
     assert code == 2 and "takes no scores made elsewhere" in out + err
+
+
+def test_a_bar_asks_no_model_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(STUDY)
+    code, out, err = harness.run("study", "check", tmp_path / "s.yaml", "--set", "gates.base_must_misbehave={eval: harm, misaligned: 0.3}")
+    assert code == 2 and "a bar asks a model" in out + err, out + err
