@@ -136,6 +136,6 @@ def test_an_eval_of_another_kind_takes_no_scores(ran: Path, tmp_path: Path) -> N
 
 
 def test_a_bar_asks_no_model_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text(STUDY)
+    (tmp_path / "s.yaml").write_text(STUDY.replace("scores: harm.jsonl", "scores: harm.jsonl, items: held_out"))
     code, out, err = harness.run("study", "check", tmp_path / "s.yaml", "--set", "gates.base_must_misbehave={eval: harm, misaligned: 0.3}")
     assert code == 2 and "a bar asks a model" in out + err, out + err
