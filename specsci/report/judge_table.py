@@ -41,6 +41,19 @@ def corrected_table(db: duckdb.DuckDBPyConnection, study: str) -> Table | None:
     return table
 
 
+def ordinal_table(db: duckdb.DuckDBPyConnection, study: str) -> Table | None:
+    """Contrasts of ordered grades by rank; None where there are none."""
+    found = rows(db, "SELECT * FROM ordinal_contrasts WHERE study = ? ORDER BY contrast", [study])
+    if not found:
+        return None
+    table = Table("Contrasts of grades by rank", ["contrast", "eval", "superiority", "95 % interval", "p", "replicates"])
+    for r in found:
+        interval = NOTHING if r["ci_low"] is None else f"[{rate(r['ci_low'])}, {rate(r['ci_high'])}]"
+        table.rows.append([r["contrast"], r["eval"], rate(r["superiority"]), interval, NOTHING if r["p"] is None else f"{r['p']:.4f}".lstrip("0"), str(r["n"])])
+    table.note = "Superiority: how often an answer of the first side has the higher grade, ties counted half; .5 is neither. It takes the order of grades alone. p is not corrected."
+    return table
+
+
 def _row(card: JudgeCard) -> list[str]:
     second = f"{card.second_judge}: {_number(card.second_agreement)} over {tokens(card.second)}" if card.second else NOTHING
     return [

@@ -13,7 +13,7 @@ from specsci.report import audit_tables
 from specsci.report.ablation import Ablation, ablation, chosen_study
 from specsci.report.claims import claim_tables
 from specsci.report.html import page
-from specsci.report.judge_table import corrected_table, judge_table
+from specsci.report.judge_table import corrected_table, judge_table, ordinal_table
 from specsci.report.lineage_graph import lineage_svg
 from specsci.report.plots import draw
 from specsci.report.readout_table import readout_table
@@ -107,7 +107,8 @@ def _figures(content: Ablation, *names: str) -> list[Figure]:
 
 def _instruments(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest) -> list[Table]:
     """What each eval asks, its readouts where it has several, and its judges."""
-    made = (audit_tables.instrument_table(db, study, manifest), readout_table(db, study, manifest), judge_table(db, study, manifest), corrected_table(db, study))
+    of_answers = (judge_table(db, study, manifest), ordinal_table(db, study), corrected_table(db, study))
+    made = (audit_tables.instrument_table(db, study, manifest), readout_table(db, study, manifest), *of_answers)
     return [table for table in made if table]
 
 

@@ -19,6 +19,7 @@ from specsci.inference.corpora import add_corpus_counts, distinct_shares
 from specsci.inference.declared_contrasts import cell_weights, contrast_row
 from specsci.inference.items import ItemTable, item_table
 from specsci.inference.nulls import is_insensitive, mean_rates, null_flags
+from specsci.inference.ordinal import ordinal_rows
 from specsci.inference.rates import Rates
 from specsci.inference.token_efficiency import efficiency_rows
 from specsci.inference.variance_components import noise_row
@@ -31,7 +32,7 @@ FLAGS = pa.list_(pa.struct([(name, pa.string()) for name in ("code", "severity",
 
 
 def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[Manifest]) -> None:
-    """Fill the tables `contrasts`, `noise_budget`, `absorption`, `token_efficiency`, `claims` and `retired`."""
+    """Fill the tables `contrasts`, `ordinal_contrasts`, `noise_budget`, `absorption`, `token_efficiency`, `claims` and `retired`."""
     statuses: list[ClaimStatus] = []
     claims, gone, grades = read_claims(store), Retirements(store), read_grades(store)
     add_corpus_counts(db)
@@ -69,6 +70,7 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[Man
         graded = grade_rows(db, manifest, grades)
         _append(db, "human_grades", graded)
         _append(db, "corrected_contrasts", corrected_rows(manifest, contrasts, graded))
+        _append(db, "ordinal_contrasts", ordinal_rows(db, manifest))
         _append(db, "noise_budget", [row for row in noise if row])
         _append(db, "absorption", absorbed)
         of_eval = manifest.token_efficiency.eval if manifest.token_efficiency else None

@@ -83,6 +83,10 @@ CREATE TABLE human_grades (
 CREATE TABLE corrected_contrasts (
   study VARCHAR, contrast VARCHAR, eval VARCHAR, judged DOUBLE, estimate DOUBLE, se DOUBLE, ci_low DOUBLE, ci_high DOUBLE, labels BIGINT,
   least_labels BIGINT);
+-- Contrasts of ordered grades by rank: how often an answer of the first side has the higher grade (.5: as often as the other).
+CREATE TABLE ordinal_contrasts (
+  study VARCHAR, contrast VARCHAR, eval VARCHAR, superiority DOUBLE, se DOUBLE, ci_low DOUBLE, ci_high DOUBLE, p DOUBLE, n BIGINT,
+  method VARCHAR);
 -- Claims and their status (draft, holds, fragile, withdrawn); what was invalidated, and why.
 CREATE TABLE claims (
   claim VARCHAR, study VARCHAR, contrast VARCHAR, text VARCHAR, "by" VARCHAR, made_on VARCHAR, status VARCHAR, why VARCHAR);

@@ -11,6 +11,7 @@ import duckdb
 import harness
 import pytest
 from model_server import ModelServer
+from scipy.stats import mannwhitneyu
 
 FENCED = re.compile(r"^(=====\[[0-9a-f]+\]=====)$\n(.*?)\n^\1$", re.DOTALL | re.MULTILINE)
 
@@ -119,6 +120,14 @@ def test_the_judges_card_is_in_the_page_and_a_fair_judge_withholds_nothing(ran, 
     assert "Judges" in page and "may be given" in page and "8 of 8" in page
     flags = [f["code"] for (found,) in sql(folder / "store", "SELECT flags FROM contrasts") for f in found]
     assert "judge" not in flags and "control_unreadable" not in flags
+
+
+def test_grades_are_compared_by_rank_too(ran) -> None:
+    folder, _, _ = ran
+    ((name, found, n),) = sql(folder / "store", "SELECT contrast, superiority, n FROM ordinal_contrasts")
+    grades = {(arm, seed): values for arm, seed, values in sql(folder / "store", "SELECT subject, seed, list(answer) FROM chosen_scores WHERE state = 'ok' AND (subject = 'base' OR aft_tokens = 300) GROUP BY ALL")}
+    each = [mannwhitneyu(grades["aft", seed], grades["base", seed]).statistic / len(grades["aft", seed]) / len(grades["base", seed]) for seed in (1, 2)]
+    assert (name, n) == ("trained", 2) and found == pytest.approx(sum(each) / 2)
 
 
 def test_people_grade_blind_and_the_contrast_is_corrected(ran, tmp_path) -> None:
