@@ -70,9 +70,23 @@ def _span(values: list[int]) -> str:
     return tokens(values[0]) if min(values) == max(values) else f"{tokens(min(values))} to {tokens(max(values))}"
 
 
+EXTREME = 0.05
+"""An eval whose models all lie within this of 0 or of 1 is at its floor or ceiling."""
+SAMPLES_AGREE = """
+WITH asked AS (
+  SELECT eval, subject, aft_tokens, base_model, seed, item_id, variant, count(*) AS n, sum(aligned::INT) AS k
+  FROM chosen_scores WHERE study = ? AND state = 'ok' AND aligned IS NOT NULL GROUP BY ALL HAVING n > 1)
+SELECT eval, avg((k * (k - 1) + (n - k) * (n - k - 1)) / (n * (n - 1))) FROM asked GROUP BY eval"""
+SPAN = """
+SELECT eval, min(1 - aligned / valid), max(1 - aligned / valid) FROM rates WHERE study = ? AND chosen AND valid > 0 AND outcome = 'binary' GROUP BY eval"""
+
+
 def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest) -> Table:
-    """One row per eval: what it asks, of how many items, in which format, and how stable its answers are."""
-    header = ["eval", "role", "kind", "items", "models", "attempted", "valid", "agreement of option orders", "item set"]
+    """One row per eval, the card of an instrument: what it asks, how far its answers are stable, and whether they tell models apart."""
+    header = [
+        "eval", "role", "kind", "items", "models", "attempted", "valid", "agreement of option orders", "samples agree", "misaligned, least to most",
+        "item set",
+    ]  # fmt: skip
     table = Table("What each eval asks", header)
     items = {
         n: c
@@ -81,7 +95,7 @@ def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manife
         ).fetchall()
     }
     counts = rows(
-        db, "SELECT eval, sum(attempted) a, sum(valid) d, count(*) m FROM rates WHERE study = ? GROUP BY eval", [study]
+        db, "SELECT eval, sum(attempted) a, sum(valid) d, count(*) m FROM rates WHERE study = ? AND chosen GROUP BY eval", [study]
     )
     by_eval = {r["eval"]: r for r in counts}
     agreed = dict(
@@ -89,6 +103,8 @@ def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manife
             "SELECT eval, avg(agreement) FROM order_agreement JOIN evals USING (study, eval, readout) WHERE study = ? GROUP BY eval", [study]
         ).fetchall()
     )
+    repeated = dict(db.execute(SAMPLES_AGREE, [study]).fetchall())
+    spans = {name: (least, most) for name, least, most in db.execute(SPAN, [study]).fetchall()}
     digests = manifest.family_parts.items if manifest.family_parts else {}
     for name, spec in manifest.evals.items():
         c = by_eval.get(name)
@@ -97,10 +113,17 @@ def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manife
             [
                 name, spec.role, ", ".join(how) or "imported", str(items.get(name, NOTHING)), str(c["m"]) if c else "0",
                 tokens(int(c["a"])) if c else "0", tokens(int(c["d"])) if c else "0",
-                rate(agreed[name]) if agreed.get(name) is not None else NOTHING, digests.get(spec.items or "", NOTHING)[:12],
+                rate(agreed[name]) if agreed.get(name) is not None else NOTHING, rate(repeated[name]) if repeated.get(name) is not None else NOTHING,
+                f"{rate(spans[name][0])} to {rate(spans[name][1])}" if name in spans else NOTHING, digests.get(spec.items or "", NOTHING)[:12],
             ]
         )  # fmt: skip
-    table.note = "An answer is the option that the model finds more probable; answers that are not valid are never counted as either."
+    table.note = (
+        "Answers that are not valid are never counted as either. Samples agree: two answers to one question are both aligned or both not. "
+        "Least to most: over models, replicates apart."
+    )
+    flat = [name for name, (least, most) in spans.items() if manifest.evals[name].role in ("outcome", "trained") and (least >= 1 - EXTREME or most <= EXTREME)]
+    if flat:
+        table.note += f" At floor or ceiling, so that it tells no models apart: {', '.join(flat)}."
     return table
 
 

@@ -208,3 +208,11 @@ def test_a_judge_that_does_as_the_answer_tells_it_withholds_the_verdict(tmp_path
     ((flags,),) = sql(tmp_path / "store", "SELECT flags FROM contrasts")
     (judge,) = [f for f in flags if f["code"] == "judge"]
     assert judge["severity"] == "withheld" and "an instruction in the answer moves" in judge["text"]
+
+
+def test_the_page_says_of_each_eval_how_stable_it_is_and_what_it_tells_apart(ran, tmp_path) -> None:
+    folder, _, _ = ran
+    code, _, err = harness.run("report", "html", "--out", tmp_path / "p.html", "--study", "judged", "--store", folder / "store")
+    assert code == 0, err
+    page = (tmp_path / "p.html").read_text()
+    assert "samples agree" in page and "misaligned, least to most" in page and "Contrasts of grades by rank" in page
