@@ -287,7 +287,7 @@ class ModelServer:
                     row |= {"response": {"status_code": 500, "body": {}}, "error": None}
             rows += [row, row] if fate == "twice" else [row]
         random.Random(batch.id).shuffle(rows)
-        return "".join(json.dumps(row) + "\n" for row in rows)
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _part(body: bytes, headers: dict[str, str]) -> str:

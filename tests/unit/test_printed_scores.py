@@ -7,7 +7,8 @@ import json
 import pytest
 
 from specsci.core.errors import StepFailed
-from specsci.evals.command.kind import KIND, rows_of
+from specsci.evals.command.kind import KIND
+from specsci.evals.printed import rows_of
 from specsci.specs.items import Item
 from specsci.study.evals import of_kind
 
@@ -28,6 +29,11 @@ def test_answers_are_taken_and_questions_without_one_are_errors() -> None:
     ]
     assert found[1]["slice"] == "s"
     assert [r["state"] for r in rows()] == ["error"] * 3, "a program that says nothing has answered nothing"
+
+
+def test_a_line_ends_at_a_line_feed_alone() -> None:
+    line = json.dumps({"item_id": "a\u2028\x85b", "aligned": True}, ensure_ascii=False)
+    assert [r["item_id"] for r in rows_of(f"{line}\r\n{line[:-1]}, \"sample\": 1}}\n", [], binary=True)] == ["a\u2028\x85b"] * 2
 
 
 def test_an_answer_to_an_item_as_a_whole_is_one_row() -> None:

@@ -174,7 +174,7 @@ def _known(text: str, config: Judged) -> list[dict[str, Any]]:
         UserError: a line is none.
     """
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:

@@ -38,6 +38,16 @@ def test_every_request_is_answered_and_paid_once(tmp_path, backend, mode):
     assert server.requests_paid == 60
 
 
+@pytest.mark.parametrize(("backend", "mode"), ROUTES)
+def test_a_reply_may_hold_any_line_separator(tmp_path, backend, mode):
+    """JSON has line and paragraph separators as they are; a batch's file is read by line feeds."""
+    said = "<content>one\u2028two\x85three\x0cfour</content>"
+    with ModelServer(answer=lambda messages: said) as server, client(tmp_path, server.url, backend, mode=mode) as asker:
+        found = asker.ask(questions(asker, 5))
+    assert [r.text for r in found.values()] == [said] * 5
+    assert server.requests_paid == 5
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("fault", ["429", "429-after", "500", "529", "cut", "malformed", "hang up"])
 def test_a_failing_call_is_made_again_and_paid_once(tmp_path, backend, fault):

@@ -104,7 +104,7 @@ class OpenAIServer(BatchServer):
                 continue
             with failures(self.sdk, self.key):
                 content = (await self.client.files.content(file_id)).text
-            for line in content.splitlines():
+            for line in content.split("\n"):  # not splitlines: replies may hold other line ends
                 if line.strip():
                     yield _result(line)
 
