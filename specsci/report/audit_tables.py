@@ -95,7 +95,7 @@ def instrument_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manife
         ).fetchall()
     }
     counts = rows(
-        db, "SELECT eval, sum(attempted) a, sum(valid) d, count(*) m FROM rates WHERE study = ? AND chosen GROUP BY eval", [study]
+        db, "SELECT eval, sum(attempted) a, sum(valid) d, count(DISTINCT (arm, aft_tokens, base_model, seed)) m FROM rates WHERE study = ? AND chosen GROUP BY eval", [study]
     )
     by_eval = {r["eval"]: r for r in counts}
     agreed = dict(
