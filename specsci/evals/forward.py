@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
-from specsci.evals.shared_prefixes import LEAST_STEM_TOKENS, read_shared
+from specsci.evals.shared_prefixes import LEAST_STEM_TOKENS, common_tokens, read_shared
 
 Row = TypeVar("Row")
 BATCH_TOKENS = 16_384
@@ -20,6 +20,8 @@ CPU_BATCH_TOKENS, LARGE_HIDDEN = 2_048, 512
 """On a CPU, of models of this hidden size and more."""
 BATCH_LOGITS = 2**27
 """The most logits of one batch: half a GiB in fp32, which a large vocabulary reaches first."""
+LONG_BEGINNING_TOKENS = 64
+"""From so many tokens that all prompts begin with alike, options of one token are read behind a shared beginning as well."""
 SAME_NATS = {torch.float32: 1e-4}
 """Up to which difference two ways of scoring count as one, by the precision of the logits; else `SAME_NATS_REDUCED`."""
 SAME_NATS_REDUCED = 0.05
@@ -58,6 +60,8 @@ def log_probabilities(model: Any, options: list[Any], pad_token_id: int) -> dict
     """
     words = [o for o in options if len(o.ids) - o.start == 1]
     phrases = [o for o in options if len(o.ids) - o.start != 1]
+    if common_tokens([o.ids[:-1] for o in words]) >= LONG_BEGINNING_TOKENS and shares_cache(model, pad_token_id):
+        words, phrases = [], options  # behind a spec in the prompt: it is run once for all
     scores = _read_words(model, words, pad_token_id)
     if phrases and shares_cache(model, pad_token_id):
         scores.update(read_shared(model, phrases, pad_token_id, shared_limit(model)))

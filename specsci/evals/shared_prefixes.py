@@ -48,6 +48,11 @@ def shared(first: Sequence[int], second: Sequence[int]) -> int:
     return next((n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
 
 
+def common_tokens(prompts: Sequence[Ids]) -> int:
+    """How many tokens all prompts begin with alike; 0 for none."""
+    return shared(min(prompts), max(prompts)) if prompts else 0
+
+
 def clustered(prompts: Sequence[Ids]) -> tuple[Ids, list[Cluster]]:
     """The common beginning of prompts, and clusters of groups of those that share more."""
     ordered = sorted(prompts)
@@ -141,8 +146,10 @@ def _run(
     out = {}
     for number, (row, option) in enumerate(rows):
         tail = option.ids[option.start :]
-        logp = torch.log_softmax(logits[number, : len(tail) - 1].float().cpu(), dim=-1)
-        out[option] = float(starts[row, tail[0]]) + float(logp.gather(1, torch.tensor(tail[1:])[:, None]).sum())
+        out[option] = float(starts[row, tail[0]])
+        if len(tail) > 1:
+            logp = torch.log_softmax(logits[number, : len(tail) - 1].float().cpu(), dim=-1)
+            out[option] += float(logp.gather(1, torch.tensor(tail[1:])[:, None]).sum())
     return out
 
 

@@ -11,7 +11,7 @@ import torch
 from tiny import save_tiny_chat
 from transformers import AutoModelForCausalLM
 
-from specsci.evals.forward import read_whole, shares_cache
+from specsci.evals.forward import LONG_BEGINNING_TOKENS, log_probabilities, read_whole, shares_cache
 from specsci.evals.shared_prefixes import clustered, read_shared
 
 
@@ -90,3 +90,21 @@ def test_a_beginning_is_run_once_and_items_in_both_orders_share_their_scenario(m
     read_shared(model, options, 0, 10_000)
     handle.remove()
     assert sum(seen) < 0.5 * sum(len(o.ids) for o in options[::2]), seen
+
+
+def test_options_of_one_token_behind_a_long_beginning_are_read_over_it(model) -> None:
+    """A spec in the prompt is run once, and mixed lengths of options are the same as alone."""
+    draws = random.Random(4)
+    spec = tuple(draws.randrange(4, 60) for _ in range(LONG_BEGINNING_TOKENS + 6))
+    asked = [spec + tuple(draws.randrange(4, 60) for _ in range(8)) for _ in range(6)]
+    words = [Option((*p, tail), len(p)) for p in asked for tail in (7, 9)]
+    mixed = [*words, *(Option((*p, 8, 9), len(p)) for p in asked[:2])]
+    whole, seen = read_whole(model, mixed, 0), []
+    assert shares_cache(model, 0)
+    handle = model.get_input_embeddings().register_forward_hook(lambda module, given, out: seen.append(given[0].numel()))
+    found = log_probabilities(model, words, 0)
+    handle.remove()
+    assert max(abs(found[o] - whole[o]) for o in words) < 1e-3
+    assert sum(seen) < 0.5 * sum(len(p) for p in asked), seen
+    again = log_probabilities(model, mixed, 0)
+    assert max(abs(again[o] - whole[o]) for o in mixed) < 1e-3
