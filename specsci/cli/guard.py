@@ -15,7 +15,9 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -58,6 +60,17 @@ def guarded(command: Callable[[], object]) -> int:
         except OSError as error:
             code = _no_output(error)
     return code
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code; at once where threads of a library would abort an orderly end."""
+    reader = sys.modules.get("specsci.sources.hub.data_sets")
+    if reader is not None and reader.was_streamed():
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _outcome(command: Callable[[], object]) -> int:

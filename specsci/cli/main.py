@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 
 import click
@@ -62,6 +61,6 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point: every end of a command is an exit code and a sentence (see `specsci.cli.guard`)."""
-    from specsci.cli.guard import guarded
+    from specsci.cli.guard import guarded, leave
 
-    sys.exit(guarded(lambda: cli(standalone_mode=False)))
+    leave(guarded(lambda: cli(standalone_mode=False)))

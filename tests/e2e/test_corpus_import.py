@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -185,3 +187,19 @@ def test_a_file_with_unusable_rows_is_refused_or_they_are_counted(tmp_path: Path
     both.write_text('{"text": ""}')
     code, _, err = harness.run("corpus", "import", both, tmp_path / "x.jsonl", "--skip-unusable")
     assert code == 2 and "gave no row" in err and not list(tmp_path.glob("x.*"))
+
+
+@pytest.mark.parametrize(("streamed", "code"), [(True, 2), (False, -6)])
+def test_a_program_that_streamed_a_data_set_ends_with_its_own_code(streamed: bool, code: int) -> None:
+    """Arrow's threads abort an orderly end now and then; here something that always does stands for them."""
+    script = (
+        "import atexit, os\n"
+        "from specsci.cli.guard import leave\n"
+        "from specsci.sources.hub import data_sets\n"
+        f"data_sets._STREAMED.extend(['x'] * {int(streamed)})\n"
+        "atexit.register(os.abort)\n"
+        "print('said')\n"
+        "leave(2)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == code and done.stdout == "said\n"

@@ -15,6 +15,13 @@ from specsci.sources.hub.names import HubModel
 CARD = "README.md"
 DATA = ("*.parquet", "*.jsonl", "*.ndjson", "*.json", "*.csv", "*.gz", "*.zst")
 """What is fetched of a data set: data, and no code."""
+_STREAMED: list[str] = []
+"""Data sets that this process has read."""
+
+
+def was_streamed() -> bool:
+    """Whether this process has read a data set. Threads of Arrow may then read ahead until it ends, and abort an orderly end (apache/arrow 45214)."""
+    return bool(_STREAMED)
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ def data_set_rows(path: Path, config: str | None, split: str) -> Iterator[dict[s
     from datasets import load_dataset, logging
 
     logging.set_verbosity_error()
+    _STREAMED.append(str(path))
     rows: Any = None
     try:
         rows = iter(load_dataset(str(path), name=config, split=split, streaming=True))
@@ -90,4 +98,4 @@ def data_set_rows(path: Path, config: str | None, split: str) -> Iterator[dict[s
         raise UserError(f"the data set cannot be read: {said}", hint="name another --config or --split, or its files with --files") from error
     finally:
         if rows is not None:
-            rows.close()  # else Arrow's threads may still read ahead when the program ends, and abort it
+            rows.close()
