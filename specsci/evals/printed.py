@@ -63,7 +63,14 @@ def row_of(line: str, where: str, binary: bool) -> dict[str, Any]:
     if not isinstance(given, dict) or not isinstance(given.get("item_id"), (str, int)) or isinstance(given.get("item_id"), bool):
         raise StepFailed(f"{where} has no item_id", hint='a line is such as {"item_id": "a", "aligned": true}')
     row = {key: given[key] for key in COLUMNS if given.get(key) is not None}
-    row["item_id"] = str(row["item_id"])
+    for key in ("item_id", "cluster_id", "slice", "variant"):
+        if isinstance(row.get(key), int) and not isinstance(row[key], bool):
+            row[key] = str(row[key])
+        if key in row and not isinstance(row[key], str):
+            raise StepFailed(f"{where}: {key} is no text")
+    wanted, other = ("aligned", "value") if binary else ("value", "aligned")
+    if "state" not in row and wanted not in given and other in row:
+        raise StepFailed(f"{where} has '{other}', and the eval's outcome is {'binary' if binary else 'rate'}", hint=f"write `{wanted}`, or change `outcome`")
     answer = row.get("aligned") if binary else row.get("value")
     fits = isinstance(answer, bool) if binary else isinstance(answer, (int, float)) and not isinstance(answer, bool) and math.isfinite(answer)
     state = row.setdefault("state", "ok" if answer is not None else "error")
@@ -76,6 +83,8 @@ def row_of(line: str, where: str, binary: bool) -> dict[str, Any]:
         row.pop("aligned", None)
         row.pop("value", None)
     elif binary:
+        if isinstance(row.get("value"), float) and not math.isfinite(row["value"]):
+            raise StepFailed(f"{where}: value is no finite number")
         row["value"] = float(row["value"]) if isinstance(row.get("value"), (int, float)) else (1.0 if answer else -1.0)
     else:
         row["value"] = float(row["value"])

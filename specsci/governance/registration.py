@@ -124,10 +124,13 @@ def plan_of(manifest: Manifest) -> dict[str, Any]:
 
 
 def _asked(manifest: Manifest, cell: Cell) -> str:
-    """What a cell asks; of scores that are made elsewhere the model alone, since they come after the lock."""
+    """What a cell asks; of scores that are made elsewhere the model and the items alone, since they come after the lock."""
     if not _elsewhere(manifest, cell):
         return cell.step_digest
-    return digest({"eval": cell.eval, "arm": cell.arm, "seed": cell.seed, "aft_tokens": cell.aft_tokens, "model": cell.model_digest})
+    asked = manifest.evals[cell.eval].items or ""
+    items = manifest.family_parts.items.get(asked) if manifest.family_parts else None
+    place = {"eval": cell.eval, "arm": cell.arm, "seed": cell.seed, "aft_tokens": cell.aft_tokens, "model": cell.model_digest}
+    return digest({**place, "harness": cell.harness, "items": items or asked})
 
 
 def _elsewhere(manifest: Manifest, cell: Cell) -> bool:

@@ -13,6 +13,7 @@ from specsci.core.files import write_whole
 from specsci.core.record import Record
 from specsci.database.manifest import Manifest
 from specsci.models.export import export_model
+from specsci.models.hf import ADAPTER
 from specsci.provenance.lineage import models
 from specsci.sources.files import CARD
 from specsci.store.artifact import Store
@@ -46,7 +47,11 @@ def export_study(
     missing = tuple(d for d in places if d not in records)
     if not records:
         raise UserError(f"no model of '{manifest.study}' is trained yet", hint="run the study first")
-    there = tuple(d for d in records if _is_there(target / d, d))
+    if not merge:  # a base, and weights that were all trained, are no adapters
+        records = {d: r for d, r in records.items() if (store.path(r.kind, d) / ADAPTER).is_dir()}
+        if not records:
+            raise UserError(f"no model of '{manifest.study}' is an adapter", hint="export without --adapter")
+    there = tuple(d for d in records if _is_there(target / d, d, precision if merge else ""))
     left = [r for d, r in records.items() if d not in there]
     target.mkdir(parents=True, exist_ok=True)
     for number, record in enumerate(left, 1):
@@ -69,13 +74,16 @@ def _places(manifest: Manifest) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _is_there(folder: Path, digest: str) -> bool:
+def _is_there(folder: Path, digest: str, precision: str) -> bool:
     if not folder.exists():
         return False
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         card = None
+    if isinstance(card, dict) and card.get("model") == digest and card.get("precision") != precision:
+        said = f"in {card['precision']}" if card.get("precision") else "as an adapter"
+        raise UserError(f"{folder} holds the model {said}", hint="name another directory")
     if not isinstance(card, dict) or card.get("model") != digest:
         raise UserError(f"{folder} is there and is no export of that model", hint="name another directory")
     return True

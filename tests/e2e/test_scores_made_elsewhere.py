@@ -10,6 +10,9 @@ import harness
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from specsci.database.manifest import read_manifest
+from specsci.governance.registration import plan_of
+
 STUDY = harness.SMALL.replace(
     "  held_out: {items: held_out}\n", "  held_out: {items: held_out}\n  harm: {kind: imported, scores: harm.jsonl}\n"
 ).replace(
@@ -139,3 +142,50 @@ def test_a_bar_asks_no_model_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(STUDY.replace("scores: harm.jsonl", "scores: harm.jsonl, items: held_out"))
     code, out, err = harness.run("study", "check", tmp_path / "s.yaml", "--set", "gates.base_must_misbehave={eval: harm, misaligned: 0.3}")
     assert code == 2 and "a bar asks a model" in out + err, out + err
+
+
+def test_all_samples_of_an_item_are_replaced_together(ran: Path, tmp_path: Path) -> None:
+    """Samples are numbered from 0 by some and from 1 by others, and left out by many."""
+    (tmp_path / "s.yaml").write_text(STUDY)
+    digest = listed(ran)[0]["model"]
+
+    def given(*rows: dict) -> list[dict]:
+        (tmp_path / "f.jsonl").write_text("".join(json.dumps({"model": digest, "item_id": "a", **row}) + "\n" for row in rows))
+        code, out, err = harness.run("results", "import", tmp_path / "f.jsonl", "--into", tmp_path / "s.yaml", "--eval", "harm", cwd=tmp_path)
+        assert code == 0, out + err
+        return [json.loads(line) for line in (tmp_path / "harm.jsonl").read_text().splitlines()]
+
+    assert len(given({"aligned": True})) == 1
+    assert [r["sample"] for r in given({"aligned": False, "sample": 1}, {"aligned": True, "sample": 2})] == [1, 2]
+    assert [r["aligned"] for r in given({"aligned": False, "sample": 0})] == [False]
+    assert len(given({"item_id": "b", "aligned": True})) == 2
+    assert len(given({"aligned": True, "variant": "aligned_first"})) == 3, "another order of the options is another question"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"value": 0.8}, "has 'value', and the eval's outcome is binary"),
+        ({"aligned": True, "variant": ["x"]}, "variant is no text"),
+        ({"aligned": True, "cluster_id": 3}, ""),
+    ],
+)
+def test_the_wrong_column_and_odd_types_are_told(ran: Path, tmp_path: Path, row: dict, said: str) -> None:
+    (tmp_path / "s.yaml").write_text(STUDY)
+    (tmp_path / "f.jsonl").write_text(json.dumps({"model": listed(ran)[0]["model"], "item_id": "a", **row}) + "\n")
+    code, out, err = harness.run("results", "import", tmp_path / "f.jsonl", "--into", tmp_path / "s.yaml", "--eval", "harm", cwd=tmp_path)
+    assert (code, said in out + err) == (2 if said else 0, True), out + err
+
+
+def test_a_lock_freezes_the_items_that_are_asked_elsewhere(ran: Path) -> None:
+    manifest = read_manifest(ran / "store" / "studies" / "small.json")
+    assert manifest is not None and manifest.family_parts is not None
+    asked = manifest.model_copy(update={"evals": {**manifest.evals, "harm": manifest.evals["harm"].model_copy(update={"items": "held_out"})}})
+    other = asked.model_copy(update={"family_parts": manifest.family_parts.model_copy(update={"items": {"held_out": "another"}})})
+    assert plan_of(asked)["cells"] != plan_of(other)["cells"]
+
+
+def test_other_weights_than_those_that_are_there_are_refused(ran: Path) -> None:
+    for more in (["--precision", "bf16"], ["--adapter"]):
+        code, out, err = harness.run("model", "export", "--study", "small", "--all", "out", "--store", ran / "store", *more, cwd=ran)
+        assert code == 2 and ("holds the model in fp32" in out + err or "is an adapter" in out + err), out + err

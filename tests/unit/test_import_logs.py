@@ -192,3 +192,34 @@ def test_options_of_logs_are_refused_for_tables(tmp_path: Path) -> None:
     assert done.exit_code == 2 and "--aligned is for logs" in done.output
     both = run(tmp_path, tmp_path / "t.csv", lm_eval(tmp_path / "out", [sample(0, 1.0)]), "--aligned", "high")
     assert both.exit_code == 2 and "different kinds" in both.output
+
+
+def rewritten(log: Path, target: Path, **changes: Any) -> Path:
+    """A log with its samples changed: `uuid` for all, `harmful` as the score of all, `model` of the log, `eval_id`."""
+    from inspect_ai.log import read_eval_log, write_eval_log
+
+    read = read_eval_log(str(log))
+    for sample in read.samples:
+        sample.uuid = changes.get("uuid", sample.uuid)
+        for score in (sample.scores or {}).values():
+            score.value = {**score.value, "harmful": changes.get("harmful", score.value["harmful"])}
+    read.eval.model = changes.get("model", read.eval.model)
+    read.eval.eval_id = changes.get("eval_id", read.eval.eval_id)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_eval_log(read, str(target))
+    return target
+
+
+def test_a_copy_that_was_scored_anew_stands_whatever_the_order_of_the_files(runs: dict[str, Path], tmp_path: Path) -> None:
+    copied = tmp_path / "x.eval"
+    copied.write_bytes(runs["first"].read_bytes())
+    anew = rewritten(runs["first"], tmp_path / "x-scored.eval", harmful=1.0)
+    for files in ((copied, anew), (anew, copied)):
+        assert run(tmp_path, *files, "--aligned", "low", "--score", "harmful", "--replace").exit_code == 0
+        assert rows(tmp_path, "SELECT sum(aligned), sum(valid) FROM rates") == [(0, 4)], "and what had no number has one now"
+
+
+def test_samples_without_uuids_are_told_apart_by_their_log(runs: dict[str, Path], tmp_path: Path) -> None:
+    files = [rewritten(runs["first"], tmp_path / f"{name}.eval", uuid=None, model=name, eval_id=name) for name in ("one", "two")]
+    assert run(tmp_path, *files, "--aligned", "low", "--score", "harmful").exit_code == 0
+    assert rows(tmp_path, "SELECT arm, attempted FROM rates ORDER BY 1") == [("one", 7), ("two", 7)]

@@ -19,6 +19,8 @@ from specsci.results.imports.answers import Reading, answers_in, is_log, row_of_
 from specsci.results.sheet import Sheet, read_sheet
 
 FEWEST_DIGITS = 12
+Key = tuple[str, str, str, int]
+"""Model, item, variant, sample."""
 _HEX = re.compile(rf"[0-9a-f]{{{FEWEST_DIGITS},}}")
 _TRUE, _FALSE = ("true", "1", "yes", "TRUE", "True", "1.0"), ("false", "0", "no", "FALSE", "False", "0.0")
 
@@ -34,7 +36,7 @@ class Joined:
 
 
 def join(plan: Plan, name: str, files: Sequence[Path], reading: Reading | None) -> Joined:
-    """Join the scores of files to a study's eval of kind `imported`; an answer that is there already is replaced.
+    """Join the scores of files to a study's eval of kind `imported`; the answers of a model to an item replace those that it has.
 
     Args:
         reading: how the scores of logs become answers; None where the files are tables or JSON Lines of scores.
@@ -51,9 +53,9 @@ def join(plan: Plan, name: str, files: Sequence[Path], reading: Reading | None) 
     scores, binary = str(getattr(spec, "scores", "")), getattr(spec, "outcome", "") == "binary"
     models = sorted({s for (arm, seed, tokens), s in plan.models.items()})
     asked = {item.item_id for item in plan.loaded.family.items(spec.items)} if spec.items else set()
-    found: dict[tuple[str, str, Any, Any], dict[str, Any]] = {}
+    found: dict[Key, dict[str, Any]] = {}
     problems: list[Problem] = []
-    for path, line, given in _given(files, reading, binary):
+    for path, line, given in _given(files, reading, binary, asked=bool(asked)):
         model = _model_of(str(given.get(MODEL) or ""), models)
         if model is None:
             said = f"'{str(given.get(MODEL) or '')[:80]}' names no model of the study" if given.get(MODEL) else "the row names no model"
@@ -67,7 +69,9 @@ def join(plan: Plan, name: str, files: Sequence[Path], reading: Reading | None) 
         if asked and row["item_id"] not in asked:
             problems.append(Problem(path, line, 1, f"'{row['item_id']}' is no item of {spec.items}", nearest(row["item_id"], asked)))
             continue
-        key = (model, row["item_id"], row.get("variant"), row.get("sample"))
+        if asked:
+            row.pop("cluster_id", None)  # the item set says it
+        key = _key(model, row)
         if key in found:
             problems.append(Problem(path, line, 1, f"'{row['item_id']}' of this model is given twice", "number the samples of an item in `sample`"))
         found[key] = {MODEL: model, **row}
@@ -75,13 +79,19 @@ def join(plan: Plan, name: str, files: Sequence[Path], reading: Reading | None) 
     if not found:
         raise UserError("the files hold no scores", hint="give files that do")
     target = plan.loaded.file.resolve().parent / scores
-    merged = {**_kept(target), **found}
+    anew = {key[:-1] for key in found}  # all samples of an item are replaced together
+    merged = {**{key: row for key, row in _kept(target).items() if key[:-1] not in anew}, **found}
     lines = [json.dumps(row, ensure_ascii=False) for row in merged.values()]
     write_whole(target, lambda part: part.write_text("\n".join(lines) + "\n", encoding="utf-8"))
     return Joined(scores, len(found), len({key[0] for key in merged} & set(models)), len(models))
 
 
-def _kept(target: Path) -> dict[tuple[str, str, Any, Any], dict[str, Any]]:
+def _key(model: str, row: dict[str, Any]) -> Key:
+    """What tells answers apart; without a variant or a sample it is the only one."""
+    return model, str(row.get("item_id")), str(row.get("variant") or "single"), int(row.get("sample") or 0)
+
+
+def _kept(target: Path) -> dict[Key, dict[str, Any]]:
     """What the eval's file has."""
     if not target.exists():
         return {}
@@ -89,7 +99,7 @@ def _kept(target: Path) -> dict[tuple[str, str, Any, Any], dict[str, Any]]:
     for model, lines in scores_by_model(target).items():
         for line in lines.split("\n"):
             row = {MODEL: model, **json.loads(line)}
-            kept[model, str(row.get("item_id")), row.get("variant"), row.get("sample")] = row
+            kept[_key(model, row)] = row
     return kept
 
 
@@ -99,14 +109,14 @@ def _model_of(text: str, models: Sequence[str]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _given(files: Sequence[Path], reading: Reading | None, binary: bool) -> Iterable[tuple[str, int, dict[str, Any]]]:
+def _given(files: Sequence[Path], reading: Reading | None, binary: bool, *, asked: bool) -> Iterable[tuple[str, int, dict[str, Any]]]:
     """File, line and columns of every score."""
     if reading is not None:
         if not binary and reading.aligned == "low":
             raise UserError("the eval's outcome is a rate, of which higher is more aligned", hint="give scores of which that holds, or outcome: binary and --threshold")
         if reading.models or reading.condition or reading.eval:
             raise UserError("--model, --condition and the task's name are for studies of their own", hint="with --into a log's model is told by the digest in its name")
-        answers, key = answers_in(files, reading)
+        answers, key = answers_in(files, reading, every_argument=not asked)
         for number, answer in enumerate(answers, 1):
             yield files[0].name, number, row_of_answer(answer, key, reading, binary)
         return

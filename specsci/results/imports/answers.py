@@ -80,8 +80,13 @@ def read_logs(files: Sequence[Path], reading: Reading) -> Given:
     return checked(_sheet(name, sha, [_row(one, key, reading) for one in found]), read_as=reading.said())
 
 
-def answers_in(files: Sequence[Path], reading: Reading) -> tuple[list[Answer], str]:
-    """The answers of logs, and the key of the score that is read; raises UserError as `read_logs` does."""
+def answers_in(files: Sequence[Path], reading: Reading, *, every_argument: bool = False) -> tuple[list[Answer], str]:
+    """The answers of logs, and the key of the score that is read; raises UserError as `read_logs` does.
+
+    Args:
+        every_argument: whether items are named by all arguments of their task, and not by those alone in which the logs differ; then an
+            item has one name whichever logs are read together.
+    """
     kinds = {path.suffix.lower() == ".jsonl" for path in files}
     if len(kinds) > 1 or not all(map(is_log, files)):
         raise UserError("the files are of different kinds", hint="give logs of Inspect (.eval), or sample files of lm-eval (.jsonl), or one table")
@@ -89,9 +94,12 @@ def answers_in(files: Sequence[Path], reading: Reading) -> tuple[list[Answer], s
         raise UserError("a file is given twice", hint="give each once")
     if kinds == {True}:
         from specsci.results.imports.lm_eval import answers_of
+
+        found = answers_of(list(files), reading.condition)
     else:
-        from specsci.results.imports.inspect_answers import answers_of
-    found = answers_of(list(files), reading.condition)
+        from specsci.results.imports import inspect_answers
+
+        found = inspect_answers.answers_of(list(files), reading.condition, every_argument=every_argument)
     _check_models(found, reading)
     return found, _key(found, reading.score)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,13 @@ APPROVAL = "approval"
 """A task argument that every log has: whether its calls were approved, where the task has no argument of this name."""
 
 
-def answers_of(files: list[Path], condition: str | None) -> list[Answer]:
-    """The answers of logs, oldest log first.
+def answers_of(files: list[Path], condition: str | None, *, every_argument: bool = False) -> list[Answer]:
+    """The answers of logs, oldest log first; `every_argument` as `answers_in` has it.
 
     Raises:
         UserError: a file is no finished log, logs are of different versions of a task, or two answer one sample.
     """
-    logs = sorted(((read_log(path), path.name) for path in files), key=lambda found: (found[0].created, found[1]))
+    logs = sorted(((read_log(path), path.name) for path in files), key=_age)
     _check_versions(logs)
     differing = _differing([log for log, _ in logs], condition)
     by_uuid: dict[str, tuple[tuple[Any, ...], LoggedSample, str]] = {}
@@ -28,10 +30,13 @@ def answers_of(files: list[Path], condition: str | None) -> list[Answer]:
         arguments = _arguments(log)
         if condition and condition not in arguments:
             raise UserError(f"'{name}' has no task argument '{condition}'", hint=nearest(condition, arguments) or f"it has {', '.join(sorted(arguments)) or 'none'}")
-        told = ", ".join(f"{key}={arguments.get(key)}" for key in differing[log.task])
+        named = sorted(log.task_args) if every_argument else differing[log.task]
+        told = ", ".join(f"{key}={arguments.get(key)}" for key in named)
         for sample in log.samples:
             place = (log.model, log.task, sample.sample_id, told, sample.epoch, str(arguments[condition]) if condition else None)
-            by_uuid[sample.uuid] = (place, sample, name)
+            same = by_uuid.get(sample.uuid)
+            scores = {**(same[1].values if same else {}), **sample.values}  # scored anew: other scorers' scores stay
+            by_uuid[sample.uuid] = (place, replace(sample, values=scores), name)
     places: dict[tuple[Any, ...], tuple[LoggedSample, str]] = {}
     for place, sample, name in by_uuid.values():
         before = places.get(place)
@@ -42,6 +47,16 @@ def answers_of(files: list[Path], condition: str | None) -> list[Answer]:
             )
         places[place] = (sample, name)  # what failed before was tried again
     return [_answer(place, sample) for place, (sample, _) in places.items()]
+
+
+def _age(found: tuple[Logged, str]) -> tuple[float, int, str]:
+    """Older logs first; of a log and its copy that was scored anew (`X-scored.eval`) the copy is the later one."""
+    log, name = found
+    try:
+        created = datetime.fromisoformat(log.created).timestamp()
+    except ValueError:
+        created = 0.0
+    return created, len(name), name
 
 
 def _answer(place: tuple[Any, ...], sample: LoggedSample) -> Answer:

@@ -98,7 +98,7 @@ def _samples(log: Any) -> Iterator[LoggedSample]:
         reply, reasoning = _taken_apart(said[-1]) if said else ("", "")
         usage = list((sample.model_usage or {}).values())
         yield LoggedSample(
-            uuid=str(sample.uuid or f"{sample.id}/{sample.epoch}"),
+            uuid=str(sample.uuid or f"{log.eval.eval_id}/{sample.id}/{sample.epoch}"),
             sample_id=str(sample.id),
             condition=str((sample.metadata or {}).get("condition_id") or sample.id),
             epoch=int(sample.epoch),
@@ -141,7 +141,13 @@ def _number(value: Any) -> float:
     """A score as a number; NaN where it is none."""
     if isinstance(value, bool | int | float):
         return float(value)
-    return YES.get(str(value).strip(), YES.get(str(value).strip().lower(), math.nan)) if isinstance(value, str) else math.nan
+    if not isinstance(value, str):
+        return math.nan
+    text = value.strip()
+    try:
+        return YES[text] if text in YES else YES[text.lower()] if text.lower() in YES else float(text)
+    except ValueError:
+        return math.nan
 
 
 def _taken_apart(message: Any) -> tuple[str, str]:
