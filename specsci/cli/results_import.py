@@ -82,9 +82,9 @@ def _join(into: str, profile: str | None, files: tuple[Path, ...], of_logs: dict
     name = of_logs["eval_name"]
     if name is None:
         raise click.UsageError("name the --eval of the study that gets the scores")
-    reading = _reading({**of_logs, "eval_name": None}) if of_logs["aligned"] is not None else None
-    if reading is None and any(path.suffix.lower() in (".eval", ".json") for path in files):
-        _reading(of_logs)
+    about_logs = {**of_logs, "eval_name": None}
+    are_logs = bool(_given_options(about_logs)) or any(path.suffix.lower() in (".eval", ".json") for path in files)
+    reading = _reading(about_logs) if are_logs else None  # else tables or JSON Lines of scores
     done = join(plan_of(into, profile), name, files, reading)
     if as_json:
         emit(done.__dict__)
@@ -98,7 +98,7 @@ def _given(files: tuple[Path, ...], of_logs: dict[str, Any]) -> Given:
     from specsci.results.imports import read_given
     from specsci.results.imports.answers import is_log, read_logs
 
-    said = [f"--{'eval' if name == 'eval_name' else name.removesuffix('s')}" for name, value in of_logs.items() if value not in (None, ())]
+    said = _given_options(of_logs)
     if not any(map(is_log, files)):
         if len(files) > 1:
             raise UserError("tables are imported one by one", hint="give each a --study of its own, or join them in one file")
@@ -106,6 +106,11 @@ def _given(files: tuple[Path, ...], of_logs: dict[str, Any]) -> Given:
             raise UserError(f"{', '.join(said)} is for logs, and '{files[0].name}' is a table", hint="a table says these things in its columns")
         return read_given(files[0])
     return read_logs(files, _reading(of_logs))
+
+
+def _given_options(of_logs: dict[str, Any]) -> list[str]:
+    """The options about logs that were given."""
+    return [f"--{'eval' if name == 'eval_name' else name.removesuffix('s')}" for name, value in of_logs.items() if value not in (None, ())]
 
 
 def _reading(of_logs: dict[str, Any]) -> Reading:

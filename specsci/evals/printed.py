@@ -34,7 +34,12 @@ def rows_of(
     for number, line in enumerate(printed.split("\n"), 1):  # not splitlines: JSON may hold other line ends
         if not line.strip():
             continue
-        row = row_of(line, f"line {number} of {source}", binary)
+        where = f"line {number} of {source}"
+        try:
+            given = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise StepFailed(f"{where} is not JSON: {line.strip()[:80]!r}", hint="scores alone, an object a line; a program's messages belong on stderr") from error
+        row = row_of(given, where, binary)
         count += 1
         item = by_id.get(row["item_id"])
         if items and item is None:
@@ -54,12 +59,8 @@ def rows_of(
             yield {"readout": readout, **place, "state": "error"}
 
 
-def row_of(line: str, where: str, binary: bool) -> dict[str, Any]:
-    """One line as a score row; raises StepFailed where it is none."""
-    try:
-        given = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise StepFailed(f"{where} is not JSON: {line.strip()[:80]!r}", hint="scores alone, an object a line; a program's messages belong on stderr") from error
+def row_of(given: Any, where: str, binary: bool) -> dict[str, Any]:
+    """What a line holds as a score row; raises StepFailed, whose text begins with `where`, if it is no score."""
     if not isinstance(given, dict) or not isinstance(given.get("item_id"), (str, int)) or isinstance(given.get("item_id"), bool):
         raise StepFailed(f"{where} has no item_id", hint='a line is such as {"item_id": "a", "aligned": true}')
     row = {key: given[key] for key in COLUMNS if given.get(key) is not None}

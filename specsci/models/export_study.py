@@ -75,17 +75,18 @@ def _places(manifest: Manifest) -> dict[str, list[dict[str, Any]]]:
 
 
 def _is_there(folder: Path, digest: str, precision: str) -> bool:
+    """Whether a directory is an export of a model in a precision (empty for an adapter); raises UserError where it is something else."""
     if not folder.exists():
         return False
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         card = None
-    if isinstance(card, dict) and card.get("model") == digest and card.get("precision") != precision:
-        said = f"in {card['precision']}" if card.get("precision") else "as an adapter"
-        raise UserError(f"{folder} holds the model {said}", hint="name another directory")
     if not isinstance(card, dict) or card.get("model") != digest:
         raise UserError(f"{folder} is there and is no export of that model", hint="name another directory")
+    if card.get("precision") != precision:
+        said = f"in {card['precision']}" if card.get("precision") else "as an adapter"
+        raise UserError(f"{folder} holds the model {said}", hint="name another directory")
     return True
 
 

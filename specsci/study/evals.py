@@ -145,8 +145,9 @@ class EvalKind(ABC):
         return {k: v for k, v in config.model_dump(mode="json").items() if k not in common}
 
     def outcome_of(self, config: Any) -> Outcome:
-        """What an answer of one eval is; a kind that leaves it to the study has it in its identity as `outcome`."""
-        return self.outcome
+        """What an answer of one eval is; a kind that leaves it to the study has a setting `outcome`, and has it in its identity."""
+        found: Outcome = getattr(config, "outcome", self.outcome)
+        return found
 
     def outside(self, config: Any) -> list[str]:
         """Files beside the study that the score step takes, part of its identity by their content."""

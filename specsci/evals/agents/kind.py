@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from specsci.core.context import StepContext
 from specsci.evals.agents.goals import CONDITIONS
-from specsci.study.evals import EvalConfig, EvalKind, Outcome
+from specsci.study.evals import EvalConfig, EvalKind
 from specsci.study.harness import AGENT, MONITORING, SPEC, SYSTEM
 
 LOGS = "logs"
@@ -109,10 +109,6 @@ class AgentKind(EvalKind):
         if config.task == MISALIGNMENT:
             return OF_MISALIGNMENT
         return tuple(dict.fromkeys((config.score or "score", *config.more_scores)))
-
-    @override
-    def outcome_of(self, config: Any) -> Outcome:
-        return "binary" if config.outcome == "binary" else "rate"
 
     @override
     def identity(self, config: Any) -> dict[str, Any]:

@@ -90,9 +90,10 @@ def spoken(reply: str, state: str, input_tokens: int, output_tokens: int, *, too
             call = json.loads(found[1])
             calls.append((str(call["name"]), dict(call.get("arguments") or {})))
         except (ValueError, KeyError, TypeError):
-            continue
+            continue  # what is no call stays a part of the text
+        text = text.replace(found[0], "", 1)
     if calls:
-        text = _CALL.sub("", text).strip()
+        text = text.strip()
     return Spoken(text, _TAGS.sub("", said.reasoning).strip(), tuple(calls), "truncated" if said.open else state, input_tokens, output_tokens, said.open)
 
 

@@ -76,10 +76,6 @@ class CommandKind(EvalKind):
         return False
 
     @override
-    def outcome_of(self, config: Any) -> Literal["binary", "rate"]:
-        return "binary" if config.outcome == "binary" else "rate"
-
-    @override
     def outside(self, config: Any) -> list[str]:
         return list(config.files)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -13,12 +12,11 @@ from specsci.core.context import StepContext
 from specsci.core.reasoning import split_reasoning
 from specsci.evals.estimates import item_tokens
 from specsci.evals.generated_choice.parse import PARSERS, READOUTS
+from specsci.evals.in_words import AnswersInWords
 from specsci.evals.samples import read_samples
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item
-from specsci.study.evals import EvalConfig, EvalKind
-from specsci.study.frame import Frame
-from specsci.study.harness import TEXT
+from specsci.study.evals import EvalConfig
 
 
 class GeneratedChoice(EvalConfig):
@@ -34,23 +32,16 @@ class GeneratedChoice(EvalConfig):
     top_p: float = Field(default=1.0, gt=0, le=1, description="The share of the probability that tokens are drawn from.")
 
 
-class GeneratedChoiceKind(EvalKind):
+class GeneratedChoiceKind(AnswersInWords):
     """Answers are sampled in a step of their own; reading them anew asks no model."""
 
     name = "generated_choice"
     config = GeneratedChoice
     readouts = READOUTS
-    sampled = True
-    expresses = TEXT
 
     @override
     def identity(self, config: Any) -> dict[str, Any]:
         return {}
-
-    @override
-    def sampling(self, config: Any) -> dict[str, Any]:
-        drawn = {"temperature": config.temperature, "top_p": config.top_p} if config.temperature else {"temperature": 0.0}
-        return {"samples": config.samples, "max_tokens": config.max_tokens, **drawn}
 
     @override
     def in_chats(self, settings: dict[str, Any]) -> bool:
@@ -60,21 +51,6 @@ class GeneratedChoiceKind(EvalKind):
         """Every item in two orders, read once and answered as often as samples are drawn."""
         questions = item_tokens(items_text)
         return float(config.samples * 2 * (sum(questions) + len(questions) * config.max_tokens))
-
-    @override
-    def longest_tokens(self, settings: dict[str, Any], items: Path, identity: dict[str, str], tokenizer: Any) -> int:
-        from specsci.evals.sampling import prompt_ids
-        from specsci.specs.items import read_items
-
-        asked = [question for item in read_items(items, identity) for _, question in item.questions()]
-        prompts = prompt_ids(asked, tokenizer, Frame.of(settings.get("frame")))
-        return max((len(p) for p in prompts if p is not None), default=0) + int(settings.get("max_tokens", 0))
-
-    @override
-    def sample(self, context: StepContext) -> Iterator[dict[str, Any]]:
-        from specsci.evals.sampling import answers, asked_of
-
-        yield from answers(context, asked_of(read_item_rows(context.inputs["items"]), context.params["samples"]))
 
     @override
     def score(self, context: StepContext) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from specsci.results.imports.answers import Reading, answers_in, is_log, row_of_
 from specsci.results.sheet import Sheet, read_sheet
 
 FEWEST_DIGITS = 12
-Key = tuple[str, str, str, int]
+Key = tuple[str, str, str, str]
 """Model, item, variant, sample."""
 _HEX = re.compile(rf"[0-9a-f]{{{FEWEST_DIGITS},}}")
 _TRUE, _FALSE = ("true", "1", "yes", "TRUE", "True", "1.0"), ("false", "0", "no", "FALSE", "False", "0.0")
@@ -51,7 +51,7 @@ def join(plan: Plan, name: str, files: Sequence[Path], reading: Reading | None) 
     if spec.kind != "imported":
         raise UserError(f"'{name}' is of kind {spec.kind} and takes no scores made elsewhere", hint=f"write evals: {{{name}: {{kind: imported, scores: {name}.jsonl}}}}")
     scores, binary = str(getattr(spec, "scores", "")), getattr(spec, "outcome", "") == "binary"
-    models = sorted({s for (arm, seed, tokens), s in plan.models.items()})
+    models = sorted(set(plan.models.values()))
     asked = {item.item_id for item in plan.loaded.family.items(spec.items)} if spec.items else set()
     found: dict[Key, dict[str, Any]] = {}
     problems: list[Problem] = []
@@ -62,7 +62,7 @@ def join(plan: Plan, name: str, files: Sequence[Path], reading: Reading | None) 
             problems.append(Problem(path, line, 1, said, "a model is named by its digest: `specsci model export --study` names directories so"))
             continue
         try:
-            row = row_of(json.dumps({k: v for k, v in given.items() if k != MODEL}), "it", binary)
+            row = row_of(given, "the row", binary)
         except StepFailed as error:
             problems.append(Problem(path, line, 1, error.what, error.hint))
             continue
@@ -88,7 +88,7 @@ def join(plan: Plan, name: str, files: Sequence[Path], reading: Reading | None) 
 
 def _key(model: str, row: dict[str, Any]) -> Key:
     """What tells answers apart; without a variant or a sample it is the only one."""
-    return model, str(row.get("item_id")), str(row.get("variant") or "single"), int(row.get("sample") or 0)
+    return model, str(row.get("item_id")), str(row.get("variant") or "single"), str(row.get("sample") or 0)
 
 
 def _kept(target: Path) -> dict[Key, dict[str, Any]]:
@@ -114,8 +114,8 @@ def _given(files: Sequence[Path], reading: Reading | None, binary: bool, *, aske
     if reading is not None:
         if not binary and reading.aligned == "low":
             raise UserError("the eval's outcome is a rate, of which higher is more aligned", hint="give scores of which that holds, or outcome: binary and --threshold")
-        if reading.models or reading.condition or reading.eval:
-            raise UserError("--model, --condition and the task's name are for studies of their own", hint="with --into a log's model is told by the digest in its name")
+        if reading.models or reading.condition:
+            raise UserError("--model and --condition are for studies of their own", hint="with --into a log's model is found by the digest in its name")
         answers, key = answers_in(files, reading, every_argument=not asked)
         for number, answer in enumerate(answers, 1):
             yield files[0].name, number, row_of_answer(answer, key, reading, binary)

@@ -61,10 +61,6 @@ class ImportedKind(EvalKind):
         return False
 
     @override
-    def outcome_of(self, config: Any) -> Literal["binary", "rate"]:
-        return "binary" if config.outcome == "binary" else "rate"
-
-    @override
     def told(self, config: Any) -> dict[str, Any]:
         return {"scores": config.scores}
 

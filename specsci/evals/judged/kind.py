@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -14,15 +13,14 @@ from specsci.core.context import StepContext
 from specsci.core.errors import UserError
 from specsci.core.ids import text_digest
 from specsci.evals.estimates import item_tokens
+from specsci.evals.in_words import AnswersInWords
 from specsci.evals.judged.ask import MAIN, RUBRIC, SPEC, shown_answer
 from specsci.evals.judged.rows import read_judgements
 from specsci.evals.judged.verdict import PROMPT, SPEC_RUBRIC, template
 from specsci.evals.samples import read_samples
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item
-from specsci.study.evals import EvalConfig, EvalKind, Judging, Outcome
-from specsci.study.frame import Frame
-from specsci.study.harness import TEXT
+from specsci.study.evals import EvalConfig, Judging, Outcome
 
 SECOND = "second_judge"
 MOST_RUBRIC_BYTES, MOST_KNOWN = 100_000, 500
@@ -81,15 +79,13 @@ class Judged(EvalConfig):
         return self
 
 
-class JudgedKind(EvalKind):
+class JudgedKind(AnswersInWords):
     """Answers, verdicts and scores are steps of their own: a new rubric samples nothing anew, a new reading judges nothing anew."""
 
     name = "judged"
     config = Judged
     outcome = "ordinal"
     readouts = (RUBRIC, SPEC, SECOND)
-    sampled = True
-    expresses = TEXT
     asks = frozenset({"questions", "choices"})
 
     @override
@@ -107,13 +103,8 @@ class JudgedKind(EvalKind):
 
     @override
     def sampling(self, config: Any) -> dict[str, Any]:
-        drawn = {"temperature": config.temperature, "top_p": config.top_p} if config.temperature else {"temperature": 0.0}
         ends = {"until": list(config.until)} if config.until else {}
-        return {"samples": config.samples, "max_tokens": config.max_tokens, "format": config.format, **ends, **drawn}
-
-    @override
-    def in_chats(self, settings: dict[str, Any]) -> bool:
-        return bool(settings.get("format", "chat") == "chat")
+        return {**super().sampling(config), "format": config.format, **ends}
 
     @override
     def generators(self, config: Any) -> dict[str, str]:
@@ -140,21 +131,6 @@ class JudgedKind(EvalKind):
         """Every question read once and answered as often as samples are drawn."""
         questions = item_tokens(items_text)
         return float(config.samples * (sum(questions) + len(questions) * config.max_tokens))
-
-    @override
-    def longest_tokens(self, settings: dict[str, Any], items: Path, identity: dict[str, str], tokenizer: Any) -> int:
-        from specsci.evals.sampling import prompt_ids
-        from specsci.specs.items import read_items
-
-        asked = [question for item in read_items(items, identity) for _, question in item.questions()]
-        prompts = prompt_ids(asked, tokenizer, Frame.of(settings.get("frame")), chat=self.in_chats(settings))
-        return max((len(p) for p in prompts if p is not None), default=0) + int(settings.get("max_tokens", 0))
-
-    @override
-    def sample(self, context: StepContext) -> Iterator[dict[str, Any]]:
-        from specsci.evals.sampling import answers, asked_of
-
-        yield from answers(context, asked_of(read_item_rows(context.inputs["items"]), context.params["samples"]))
 
     @override
     def score(self, context: StepContext) -> Iterator[dict[str, Any]]:

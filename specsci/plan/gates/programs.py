@@ -20,7 +20,7 @@ def programs(plan: Plan) -> list[Finding]:
             found.append(Finding("note", "programs", text, "read it first, if the study is not yours"))
         if name in plan.waiting:
             waiting, scored = plan.waiting[name], {s.digest for s in plan.scored if s.eval == name} & plan.steps.keys()
-            text = f"'{name}' waits for scores of {len(waiting)} models in {getattr(spec, 'scores', 'its file')}; {len(scored)} models have some"
+            text = f"'{name}' waits for scores of {len(waiting)} models in {getattr(spec, 'scores', 'its file')}; {len(scored)} have theirs"
             hint = "`specsci model export --study STUDY --all DIR` writes the models, `specsci results import FILE --into STUDY --eval NAME` takes scores"
             found.append(Finding("warn", "scores", text, hint))
         if spec.kind == "inspect" and isinstance(task, str):

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from specsci.core.errors import UserError, nearest
+from specsci.core.ids import file_sha256
 from specsci.results.imports.check import Given, checked
 from specsci.results.sheet import Column, Sheet, sha256_of
 
@@ -75,7 +76,7 @@ def read_logs(files: Sequence[Path], reading: Reading) -> Given:
         InputFileError: what the rules for imported rows refuse.
     """
     found, key = answers_in(files, reading)
-    sha = sha256_of("".join(sorted(sha256_of(path.read_bytes()) for path in files)).encode())
+    sha = sha256_of("".join(sorted(map(file_sha256, files))).encode())
     name = files[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
     return checked(_sheet(name, sha, [_row(one, key, reading) for one in found]), read_as=reading.said())
 

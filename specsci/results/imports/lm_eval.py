@@ -61,7 +61,7 @@ def _objects(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def _take(found: dict[tuple[str, str, str], Answer], path: Path, line: int, data: dict[str, Any], task: str, model: str) -> None:
-    """Put a line's scores to its document's answer; filters are parts of the scores' keys, as in lm-eval's own tables."""
+    """Add a line's scores to its document's answer; the filter's name is a part of each key, as in lm-eval's own tables."""
     item, filter_ = str(data["doc_id"]), str(data.get("filter") or "none")
     metrics = data.get("metrics") or [key for key in data if key not in KEPT]
     none = NO_ANSWER in _texts(data["filtered_resps"])
