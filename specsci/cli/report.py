@@ -10,8 +10,9 @@ from specsci.cli.common import open_store, store_option, store_path
 
 PARTS = {"tokens": ("Token efficiency",), "controls": ("Controls", "Absorption")}
 JSON_PARTS = {"tokens": ("token_efficiency",), "controls": ("controls", "absorption")}
+OTHERS = ("reasons", "side_effects")
 TABLES = (
-    "ablation", "tokens", "controls", "fig2", "fig3", "fig4", "fig4_open_qa", "fig5", "fig7", "fig8", "fig10", "fig12_13", "fig14", "fig15", "fig17",
+    "ablation", "tokens", "controls", *OTHERS, "fig2", "fig3", "fig4", "fig4_open_qa", "fig5", "fig7", "fig8", "fig10", "fig12_13", "fig14", "fig15", "fig17",
 )  # fmt: skip
 
 PLOTS = ("forest", "curves", "grid", "noise", "denominators", "texts", "harness")
@@ -24,17 +25,24 @@ def report() -> None:
 
 @report.command()
 @click.argument("name", type=click.Choice(TABLES))
-@click.option("--study", "study_name", help="Study in the results [ablation: the only one; fig*: the figure's counterpart].")
+@click.option(
+    "--study", "study_name", help="Study in the results [ablation, reasons: the only one; side_effects: all; fig*: the figure's counterpart]."
+)
 @store_option
 @click.option(
     "--format", "format_", type=click.Choice(["table", "json", "csv", "md", "latex"]), default="table", show_default=True
 )
 @click.option("--replicates/--no-replicates", default=True, help="Show every replicate's rates below.")
 def table(name: str, study_name: str | None, store_dir: Path | None, format_: str, replicates: bool) -> None:
-    """Print a table: `ablation` of a study, its `tokens` or `controls` alone, or a figure of the paper.
+    """Print a table: `ablation` of a study, its `tokens` or `controls` alone, `reasons` in answers, `side_effects`, or a figure of the paper.
+
+    `side_effects` shows every arm on every item set, over all studies of the store where none is named.
 
     Figures show the published numbers, and ours beside them where the store holds a study that asks the same.
     """
+    if name in OTHERS:
+        _other(name, study_name, store_dir, format_)
+        return
     if name not in ("ablation", *PARTS):
         _figure(name, study_name, store_dir, format_)
         return
@@ -54,6 +62,32 @@ def table(name: str, study_name: str | None, store_dir: Path | None, format_: st
         print_tables(tables, format_, preamble(content))
 
 
+def _other(name: str, study: str | None, store_dir: Path | None, format_: str) -> None:
+    """Tables that no ablation table holds."""
+    from dataclasses import asdict
+
+    from specsci.cli.common import emit
+    from specsci.core.errors import UserError
+    from specsci.database.connection import connect
+    from specsci.report.ablation import chosen_study, study_names
+    from specsci.report.reason_table import reason_tables
+    from specsci.report.side_effects import side_effects
+    from specsci.report.terminal import print_tables
+
+    with connect(store_path(store_dir)) as db:
+        if name == "reasons":
+            manifest = chosen_study(db, study)
+            tables = reason_tables(db, manifest.study, manifest)
+            if not tables:
+                raise UserError(f"'{manifest.study}' has no eval of reasons that is scored", hint="add one: {kind: reasons, of: EVAL, judge: GENERATOR}")
+        else:
+            tables = [side_effects(db, [chosen_study(db, study).study] if study else study_names(db))]
+    if format_ == "json":
+        emit([asdict(table) for table in tables])
+    else:
+        print_tables(tables, format_)
+
+
 def _figure(name: str, study: str | None, store_dir: Path | None, format_: str) -> None:
     """A figure of the paper; ours beside it where the store holds its counterpart."""
     from dataclasses import asdict
@@ -62,14 +96,15 @@ def _figure(name: str, study: str | None, store_dir: Path | None, format_: str) 
     from specsci.database.connection import connect
     from specsci.database.stamp import DATABASE
     from specsci.report.ablation import ablation, study_names
-    from specsci.report.paper_figures import FIGURES, figure_tables
+    from specsci.report.paper_figures import FIGURES, condition_rates, figure_tables
     from specsci.report.terminal import print_tables
 
-    ours, wanted, root = None, study or FIGURES[name].study, store_path(store_dir)
+    ours, conditions, wanted, root = None, None, study or FIGURES[name].study, store_path(store_dir)
     if study or (wanted and (root / DATABASE).is_file()):
         with connect(root) as db:
             ours = ablation(db, wanted) if study or wanted in study_names(db) else None
-    tables = figure_tables(name, ours)
+            conditions = condition_rates(db, wanted) if ours is not None else None
+    tables = figure_tables(name, ours, conditions)
     if format_ == "json":
         emit([asdict(table) for table in tables])
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from specsci.cli.common import emit, json_option, open_store, store_option, store_path
-from specsci.cli.spec_versions import acknowledge, approve, bump, fork, log, new, restore
+from specsci.cli.spec_versions import acknowledge, approve, bump, fork, log, new, recall, restore
 
 if TYPE_CHECKING:
     from specsci.specs.check import Counter_
@@ -29,7 +29,7 @@ def spec() -> None:
     """
 
 
-for command in (new, fork, bump, restore, approve, acknowledge, log):
+for command in (new, fork, recall, bump, restore, approve, acknowledge, log):
     spec.add_command(command)
 
 

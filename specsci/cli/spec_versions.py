@@ -49,6 +49,31 @@ def new(name: str) -> None:
 
 
 @click.command()
+@click.argument("variant", metavar="FAMILY:VARIANT")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+def recall(variant: str, file: Path | None) -> None:
+    """Write items that test whether a model knows what a variant says: its sentences, each with two endings. To FILE, or printed.
+
+    Put the file among the family's items, and ask it with `{items: NAME, role: recall, format: text}`.
+    """
+    from specsci.core.errors import UserError
+    from specsci.specs.recall import recall_items, recall_text
+    from specsci.specs.reference import resolve
+
+    found = resolve(variant)
+    if found.variant is None:
+        raise UserError("no variant is named", hint=f"write {found.family.name}:VARIANT")
+    items = recall_items(found.family, found.variant)
+    if file is None:
+        click.echo(recall_text(items), nl=False)
+        return
+    if file.exists():
+        raise UserError(f"'{file}' is there already", hint="name a new file; an item set that was asked is not written over")
+    file.write_text(recall_text(items), encoding="utf-8")
+    click.echo(f"{file}: {len(items)} items about {variant}")
+
+
+@click.command()
 @click.argument("family")
 @click.argument("version")
 @click.option("--reason", required=True, help="Why the text changed.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -124,7 +124,7 @@ def manifest_of(plan: Plan) -> Manifest:
             profile=loaded.profile,
             family=study.family_name,
             family_version=loaded.family.data.version,
-            family_parts=family_parts(loaded.family),
+            family_parts=family_parts(loaded.family, [e.items for e in study.evals.values()]),
             access=plan.access,
             file=loaded.file.name,
             correction=study.correction,
@@ -214,8 +214,8 @@ def _disclaimers(plan: Plan) -> list[str]:
     return list(dict.fromkeys([*(text for text in said if text), *gone]))
 
 
-def family_parts(family: Family) -> FamilyParts:
-    """What a study's results depend on of its family, each part with its digest."""
+def family_parts(family: Family, asked: Iterable[str] = ()) -> FamilyParts:
+    """What a study's results depend on of its family, each part with its digest; of other families the item sets that are `asked`."""
     return FamilyParts(
         variants={name: digest(family.variant_identity(name)) for name in family.data.variants},
         grammar=family.grammar_digest,
@@ -223,7 +223,7 @@ def family_parts(family: Family) -> FamilyParts:
             name: digest(demonstrations(family, c.variant, subrules=c.subrules).identity())
             for name, c in family.data.conversations.items()
         },
-        items={name: family.items_digest(name) for name in family.item_sets()},
+        items={name: family.items_digest(name) for name in dict.fromkeys([*family.item_sets(), *(n for n in asked if "/" in n)])},
     )
 
 

@@ -18,7 +18,7 @@ from specsci.database.manifest import manifests
 from specsci.store.artifact import Store
 
 DATABASE = "results.duckdb"
-FORMAT = 22
+FORMAT = 23
 """Bumped by hand when the database's tables or answers change."""
 WRITTEN = ("studies/*.json", "locks/*.json", "claims/*.json", "retired/*.json", "grades/*.json")
 """What the answers depend on beside the artefacts: manifests, and what people wrote."""

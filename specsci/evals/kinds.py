@@ -32,7 +32,7 @@ JUDGED = Rows(
     """r.item_id, r.cluster_id, r.variant, r.sample, r.readout, r.role, r.judge, r.state, r.score, r.expected, r.reason,
        r.request_digest""",
 )
-JUDGE = StepKind("judge", "specsci.evals.judged.ask:run_judge", rows=REQUESTS, more_rows=(JUDGED,), labelled=True, asks=True, of_eval=True)
+JUDGE = StepKind("judge", "specsci.evals.steps:run_judge", rows=REQUESTS, more_rows=(JUDGED,), labelled=True, asks=True, of_eval=True)
 FRAME = StepKind("frame", "specsci.evals.harness:run_frame", holds_texts=True, labelled=True)
 BAR = StepKind("bar", "specsci.evals.bar:run_bar")
 KINDS = (PROBE, FRAME, SAMPLE, AGENT, JUDGE, SCORE, BAR)

@@ -18,3 +18,8 @@ def run_score(context: StepContext) -> Facts:
 def run_sample(context: StepContext) -> Facts:
     """Draw a model's answers as its eval kind asks for them."""
     return dict(write_samples(context.out, EVALS[context.params["kind"]].sample(context)))
+
+
+def run_judge(context: StepContext) -> Facts:
+    """Have a language model judge one model's answers, as the eval kind asks for it."""
+    return EVALS[context.params["kind"]].judge(context)

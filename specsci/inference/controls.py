@@ -29,7 +29,7 @@ def budgets_of(manifest: Manifest, name: str, wanted: list[int]) -> list[int]:
 
 
 def control_flags(manifest: Manifest, rates: Rates, outcome: str, arms: list[str], budgets: list[int]) -> list[Flag]:
-    """Flags of a contrast on `outcome` from the study's competence and capability evals, arm by arm and budget by budget.
+    """Flags of a contrast on `outcome` from the study's competence, capability and guard evals, arm by arm and budget by budget.
 
     A competence control speaks for evals of its own kind, in the readout that the outcome takes. `arms` may name levels:
     `rules@4000`; a condition counts where the control is asked under it as well.
@@ -41,7 +41,7 @@ def control_flags(manifest: Manifest, rates: Rates, outcome: str, arms: list[str
         said = f"no format control asks as {outcome} does ({kind}): whether its questions are understood is not known"
         flags.append(Flag("no_format_control", "warning", said))
     for name, spec in manifest.evals.items():
-        if spec.role == "capability" or (spec.role == "competence" and spec.kind == kind):
+        if spec.role in PAID or (spec.role == "competence" and spec.kind == kind):
             for subject, levels in _subjects(manifest, name, arms, budgets).items():
                 flags += _checked(manifest, rates, outcome, name, subject, levels)
     return flags
@@ -70,7 +70,7 @@ def _subjects(manifest: Manifest, control: str, arms: list[str], budgets: list[i
 def _checked(manifest: Manifest, rates: Rates, outcome: str, name: str, of: str, levels: list[int]) -> list[Flag]:
     """What one control says of one subject."""
     pairs = pairs_of(manifest)
-    if manifest.evals[name].role == "capability":
+    if manifest.evals[name].role in PAID:
         return _capability(manifest, rates, name, of, {b: rates.by_replicate(of, name, b, pairs) for b in levels})
     taken, there = manifest.readout_of(outcome).readout, rates.readouts_of(name)
     if taken in there:
@@ -87,6 +87,8 @@ def pairs_of(manifest: Manifest) -> list[Pair]:
     return [(r.base_model, r.seed) for r in manifest.replicates]
 
 
+PAID = ("capability", "guard")
+"""Roles of the evals that tell what an arm paid for its behaviour: they are held against the base model (no treatment)."""
 MAX_TRUNCATED = 0.02
 """The largest share of answers that may be cut off at their token limit without a flag."""
 Columns = dict[int, dict[Pair, float | None]]
@@ -118,19 +120,20 @@ def _competence(manifest: Manifest, name: str, arm: str, columns: Columns) -> li
 
 def _capability(manifest: Manifest, rates: Rates, name: str, arm: str, columns: Columns) -> list[Flag]:
     """An arm that lost more than is allowed against the base model, as a mean over replicates, paid for its behaviour."""
+    role = manifest.evals[name].role
     bases = [a for a, spec in manifest.arms.items() if not spec.midtrain and not spec.align and not spec.prompt]
     if not bases:
-        return [Flag("capability_unknown", "warning", f"capability: no base model (no treatment) to compare {arm} with on {name}")]
+        return [Flag(f"{role}_unknown", "warning", f"{role}: no base model (no treatment) to compare {arm} with on {name}")]
     before = rates.by_replicate(bases[0], name, 0, pairs_of(manifest))
-    flags = _unreadable(f"the capability control {name} of {arm}", columns)
+    flags = _unreadable(f"the {role} control {name} of {arm}", columns)
     if arm != bases[0]:
-        flags += _unreadable(f"the capability control {name} of the base model (no treatment)", {0: before})
+        flags += _unreadable(f"the {role} control {name} of the base model (no treatment)", {0: before})
     if flags:
         return flags
     was, now = _mean(rates, before), min(_mean(rates, by_pair) for by_pair in columns.values())
     if was - now > manifest.evals[name].max_capability_loss:
-        said = f"capability: accuracy of {arm} on {name} is {now:.2f}, that of the base model (no treatment) {was:.2f}"
-        return [Flag("capability", "warning", said)]
+        said = f"{role}: accuracy of {arm} on {name} is {now:.2f}, that of the base model (no treatment) {was:.2f}"
+        return [Flag(role, "warning", said)]
     return []
 
 

@@ -23,11 +23,11 @@ WITH v AS (SELECT DISTINCT ON (judge, readout, role, request_digest) * FROM verd
 SELECT v.judge, v.readout, v.role, main.score AS first, v.score AS other, v.expected
 FROM v LEFT JOIN main USING (step_digest, readout, item_id, variant, sample) WHERE v.role <> 'main' ORDER BY ALL"""
 BY_SECOND = """
-WITH one AS (SELECT DISTINCT arm, subject, aft_tokens, base_model, seed, item_id, variant, sample, judge, score FROM verdicts
-             WHERE study = ? AND eval = ? AND state = 'ok' AND role = 'main' AND readout = 'rubric' AND NOT second),
-     two AS (SELECT DISTINCT subject, aft_tokens, base_model, seed, item_id, variant, sample, judge AS other_judge, score AS other FROM verdicts
+WITH one AS (SELECT DISTINCT arm, subject, aft_tokens, base_model, seed, item_id, variant, sample, readout, judge, score FROM verdicts
+             WHERE study = ? AND eval = ? AND state = 'ok' AND role = 'main' AND NOT second),
+     two AS (SELECT DISTINCT subject, aft_tokens, base_model, seed, item_id, variant, sample, readout, judge AS other_judge, score AS other FROM verdicts
              WHERE study = ? AND eval = ? AND state = 'ok' AND role = 'main' AND second)
-SELECT judge, other_judge, score, other FROM one JOIN two USING (subject, aft_tokens, base_model, seed, item_id, variant, sample) ORDER BY ALL"""
+SELECT judge, readout, other_judge, score, other FROM one JOIN two USING (subject, aft_tokens, base_model, seed, item_id, variant, sample, readout) ORDER BY ALL"""
 COUNTS = """
 SELECT judge, readout, count(*) AS asked, count(*) FILTER (state = 'ok') AS valid, count(DISTINCT score) AS grades
 FROM verdicts WHERE study = ? AND eval = ? AND role = 'main' AND NOT second GROUP BY ALL ORDER BY ALL"""
@@ -84,12 +84,13 @@ def judge_cards(db: duckdb.DuckDBPyConnection, study: str, name: str, *, binary:
         repeats = [(a, b) for role, a, b, _ in mine if role == "repeat" and a is not None]
         pushed = [(a, b, e) for role, a, b, e in mine if role == "injection" and a is not None and a != e]
         known = [(b, e) for role, _, b, e in mine if role == "known"]
-        both = [(a, b) for one, _, a, b in seconds if one == judge] if readout == "rubric" else []
+        of_second = [row[2:] for row in seconds if row[:2] == (judge, readout)]
+        both = [(a, b) for _, a, b in of_second]
         cards.append(
             JudgeCard(
                 name, judge, readout, asked, valid, grades,
                 repeated=len(repeats), flips=sum(a != b for a, b in repeats), agreement=_agreement(repeats, binary),
-                second_judge=next((other for one, other, *_ in seconds if one == judge), "") if both else "",
+                second_judge=of_second[0][0] if of_second else "",
                 second=len(both), second_agreement=_agreement(both, binary),
                 injected=len(pushed), moved=sum(abs(b - e) < abs(a - e) for a, b, e in pushed),
                 known=len(known), met=sum(abs(b - e) <= (0 if binary else 1) for b, e in known),
@@ -111,9 +112,13 @@ def _agreement(pairs: list[tuple[int, int]], binary: bool) -> float:
 
 
 def judge_flags(cards: list[JudgeCard], readout: str | None) -> list[Flag]:
-    """Flags of a contrast whose eval is judged: a judge that fails as an instrument withholds the verdict."""
+    """Flags of a contrast whose eval is judged: a judge that fails as an instrument withholds the verdict.
+
+    A readout that no judge gave itself rests on all that they gave.
+    """
+    mine = [card for card in cards if card.readout == readout] or cards
     return [
         Flag("judge", "withheld", f"withheld: the judge {card.judge} cannot be relied on: {'; '.join(card.faults)}")
-        for card in cards
-        if card.faults and readout in (None, card.readout)
+        for card in mine
+        if card.faults
     ]

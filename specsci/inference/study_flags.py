@@ -16,7 +16,7 @@ from specsci.plan.distinct import distinct_flags
 def study_flags(
     db: duckdb.DuckDBPyConnection, study: str, name: str, weights: dict[str, float], cells: list[tuple[str, int]]
 ) -> list[Flag]:
-    """Flags of the study's competence and capability evals, and of unequally repeated documents.
+    """Flags of the study's competence, capability and guard evals, and of unequally repeated documents.
 
     Args:
         name: the eval that is asked; a control is not compared with itself.
@@ -28,7 +28,7 @@ def study_flags(
         return []
     rates = Rates(db, study)
     flags: list[Flag] = truncation_flags(rates, name, cells)
-    if {e.role for e in manifest.evals.values()} & {"competence", "capability"}:
+    if {e.role for e in manifest.evals.values()} & {"competence", "capability", "guard"}:
         for arm in dict.fromkeys(arm for arm, _ in cells):
             flags += control_flags(manifest, rates, name, [arm], [budget for a, budget in cells if a == arm])
     told = manifest.readout_of(name)

@@ -61,7 +61,10 @@ def _use(plan: Plan, name: str) -> Use:
     identity = _names(plan, replicate) if replicate else {}
     files = {e.items: plan.loaded.family.items_file(e.items) for e in study.evals.values() if e.items}
     asked = tuple(
-        AskedItems(n + under, str(files[e.items].resolve()), file_sha256(files[e.items]), identity, e.kind, {**_settings(e), **frame})
+        AskedItems(
+            n + under, str(files[e.items].resolve()), file_sha256(files[e.items]), {**plan.loaded.family.names_of(e.items), **identity}, e.kind,
+            {**_settings(e), **frame},
+        )
         for n, e in study.evals.items()
         if e.items
         for under, frame in _frames(plan, e, identity).items()

@@ -62,9 +62,13 @@ class ScoreSteps:
             read_tokens += self._questions(name) * frame_tokens(self.plan.steps[frame].runtime["frame"])
         params = {**asked, **kind.identity(spec), **({"version": kind.version} if kind.version > 1 else {})}
         if kind.sampled:
-            inputs["samples"] = self._sample(cell, name, kind, asked, inputs, f"answers of {at}", read_tokens)
+            source = kind.answers_of(spec) or name  # the eval whose answers are read
+            drawn, answers_at = EVALS[self.study.evals[source].kind], at.replace(f" on {name}", f" on {source}", 1)
+            inputs["samples"] = self._sample(
+                cell, source, drawn, {**asked, "kind": drawn.name}, inputs, f"answers of {answers_at}", self._read_tokens[source]
+            )
             for judging in self._judging(name):
-                inputs[judging.role] = self._judge(judging, cell, name, spec, inputs, f"verdicts on {at}")
+                inputs[judging.role] = self._judge(judging, cell, name, source, inputs, f"verdicts on {at}")
             step = Step(kind.step, params, inputs, f"score {at}", self.texts.family_runtime())
             return self.plan.add(self.cost.small(step))
         runtime = self.texts.family_runtime()
@@ -121,17 +125,17 @@ class ScoreSteps:
                 raise self.loaded.problem(error, "evals", name) from error
         return self._judges[name]
 
-    def _judge(self, judging: Judging, cell: Cell, name: str, spec: EvalConfig, inputs: dict[str, str], label: str) -> str:
-        """The step in which a language model judges one model's answers."""
-        settings = self.study.generators[judging.generator]
-        asked = {role: inputs[role] for role in ("samples", "items")}
+    def _judge(self, judging: Judging, cell: Cell, name: str, source: str, inputs: dict[str, str], label: str) -> str:
+        """The step in which a language model judges one model's answers, those to the eval `source`."""
+        settings, spec, answered = self.study.generators[judging.generator], self.study.evals[name], self.study.evals[source]
+        asked: dict[str, str] = {role: inputs[role] for role in ("samples", "items") if role in inputs}
         if judging.spec:
             asked["spec"] = self.texts.spec(judging.spec, cell.replicate)
         params = {"kind": spec.kind, **judging.params, "generator": settings.identity()}
         told = self._told(judging.generator)
-        questions = self._questions(name)
+        questions = self._questions(name) * (EVALS[answered.kind].answers_to_each(answered) if source != name else 1)
         requests = math.ceil(questions * judging.requests) + int(judging.params.get("injections", 0))
-        answer = judging.prompt_characters / CHARACTERS_PER_TOKEN + getattr(spec, "max_tokens", 0)
+        answer = judging.prompt_characters / CHARACTERS_PER_TOKEN + getattr(answered, "max_tokens", 0)
         step = Step("judge", params, asked, label, {"access": self.plan.access, "generator": told})
         return self.plan.add(replace(step, cost=cost_of(each(requests, answer, judging.reply_tokens), settings)))
 

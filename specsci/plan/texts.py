@@ -86,7 +86,7 @@ class TextSteps:
 
     def _item_rows(self, name: str, replicate: Replicate) -> str:
         """A step that holds an item set with its persona placeholders filled in."""
-        params: dict[str, Any] = {"items": self._items[name], "identity": self.names(replicate)}
+        params: dict[str, Any] = {"items": self._items[name], "identity": {**self.family.names_of(name), **self.names(replicate)}}
         if self.loaded.item_limit is not None:
             params["limit"] = self.loaded.item_limit
         runtime = {**self.family_runtime(), "items_name": name}

@@ -14,6 +14,8 @@ from specsci.stats.judge_error import FEW_LABELS
 
 HEADER = ["eval", "judge", "readout", "valid of asked", "graded twice", "agrees with itself", "second judge", "injections that moved a grade", "known grades met", "verdicts"]
 
+MANY_READOUTS = 3
+
 
 def judge_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest) -> Table | None:
     """What is known of the judges; None where none was asked."""
@@ -24,7 +26,16 @@ def judge_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest) -
     ]
     if not cards:
         return None
-    return Table("Judges", HEADER, [_row(card) for card in cards], _note(cards))
+    shown = [card for card in cards if not _says_nothing(card, cards)]
+    note = _note(shown)
+    if left := len(cards) - len(shown):
+        note += f" Not shown: {left} readouts of evals with many in which every answer has the same grade."
+    return Table("Judges", HEADER, [_row(card) for card in shown], note)
+
+
+def _says_nothing(card: JudgeCard, cards: list[JudgeCard]) -> bool:
+    """Whether a readout among many of one eval has one grade for every answer, and no fault."""
+    return card.grades <= 1 and not card.faults and sum(other.eval == card.eval for other in cards) > MANY_READOUTS
 
 
 def corrected_table(db: duckdb.DuckDBPyConnection, study: str) -> Table | None:

@@ -17,6 +17,7 @@ from specsci.report.judge_table import corrected_table, judge_table, ordinal_tab
 from specsci.report.lineage_graph import lineage_svg
 from specsci.report.plots import draw
 from specsci.report.readout_table import readout_table
+from specsci.report.reason_table import reason_tables
 from specsci.report.svg import inline_style, inline_svg
 from specsci.report.table import Table
 from specsci.report.tables import noise_table, preamble, tables_of
@@ -109,7 +110,7 @@ def _instruments(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest) 
     """What each eval asks, its readouts where it has several, and its judges."""
     of_answers = (judge_table(db, study, manifest), ordinal_table(db, study), corrected_table(db, study))
     made = (audit_tables.instrument_table(db, study, manifest), readout_table(db, study, manifest), *of_answers)
-    return [table for table in made if table]
+    return [*(table for table in made if table), *reason_tables(db, study, manifest)]
 
 
 def _texts(db: duckdb.DuckDBPyConnection, study: str) -> list[Table]:

@@ -21,6 +21,7 @@ from specsci.inference.items import ItemTable, item_table
 from specsci.inference.nulls import is_insensitive, mean_rates, null_flags
 from specsci.inference.ordinal import ordinal_rows
 from specsci.inference.rates import Rates
+from specsci.inference.reasons import reason_rows
 from specsci.inference.token_efficiency import efficiency_rows
 from specsci.inference.variance_components import noise_row
 from specsci.plan.distinct import distinct_flags
@@ -32,7 +33,7 @@ FLAGS = pa.list_(pa.struct([(name, pa.string()) for name in ("code", "severity",
 
 
 def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[Manifest]) -> None:
-    """Fill the tables `contrasts`, `ordinal_contrasts`, `noise_budget`, `absorption`, `token_efficiency`, `claims` and `retired`."""
+    """Fill the tables `contrasts`, `ordinal_contrasts`, `reasons`, `noise_budget`, `absorption`, `token_efficiency`, `claims` and `retired`."""
     statuses: list[ClaimStatus] = []
     claims, gone, grades = read_claims(store), Retirements(store), read_grades(store)
     add_corpus_counts(db)
@@ -71,6 +72,7 @@ def add_answers(db: duckdb.DuckDBPyConnection, store: Store, manifests: list[Man
         _append(db, "human_grades", graded)
         _append(db, "corrected_contrasts", corrected_rows(manifest, contrasts, graded))
         _append(db, "ordinal_contrasts", ordinal_rows(db, manifest))
+        _append(db, "reasons", reason_rows(db, manifest))
         _append(db, "noise_budget", [row for row in noise if row])
         _append(db, "absorption", absorbed)
         of_eval = manifest.token_efficiency.eval if manifest.token_efficiency else None

@@ -83,6 +83,12 @@ CREATE TABLE human_grades (
 CREATE TABLE corrected_contrasts (
   study VARCHAR, contrast VARCHAR, eval VARCHAR, judged DOUBLE, estimate DOUBLE, se DOUBLE, ci_low DOUBLE, ci_high DOUBLE, labels BIGINT,
   least_labels BIGINT);
+-- How often answers give a reason, of evals of the kind `reasons`: `rate` is the mean over replicates of `found` in `valid` answers. Of
+-- reasons about a rule (`policy`), `floor` is the rate in answers of arms that never saw one, and `above` what lies above it.
+CREATE TABLE reasons (
+  study VARCHAR, eval VARCHAR, subject VARCHAR, arm VARCHAR, aft_tokens BIGINT, reason VARCHAR, side VARCHAR, policy BOOLEAN,
+  found BIGINT, valid BIGINT, rate DOUBLE, ci_low DOUBLE, ci_high DOUBLE,
+  floor DOUBLE, floor_found BIGINT, floor_valid BIGINT, above DOUBLE, above_low DOUBLE, above_high DOUBLE);
 -- Contrasts of ordered grades by rank: how often an answer of the first side has the higher grade (.5: as often as the other).
 CREATE TABLE ordinal_contrasts (
   study VARCHAR, contrast VARCHAR, eval VARCHAR, superiority DOUBLE, se DOUBLE, ci_low DOUBLE, ci_high DOUBLE, p DOUBLE, n BIGINT,

@@ -8,6 +8,7 @@ from typing import Any
 
 from specsci.core.errors import UserError, nearest
 from specsci.core.ids import digest, is_safe_name, text_digest
+from specsci.core.shipped import find_family
 from specsci.specs.grammar import Grammar, GrammarFile, read_text
 from specsci.specs.items import Item, items_text, parsed
 from specsci.specs.resolve import kept_fields, resolved_clauses
@@ -92,8 +93,27 @@ class Family:
         """Names of the item sets that are there; a file whose name is not a safe name is none."""
         return sorted(p.stem for p in (self.folder / "items").glob("*.jsonl") if is_safe_name(p.stem))
 
+    def _elsewhere(self, name: str) -> tuple[Family, str] | None:
+        """The family and the set of a name FAMILY/SET or FAMILY@1.0.0/SET; None for a name of this family."""
+        from specsci.specs.versions import load_version
+
+        place, slash, own = name.partition("/")
+        if not slash:
+            return None
+        other, _, version = place.partition("@")
+        if not is_safe_name(other) or "/" in own:
+            raise UserError(f"'{name}' is no item set", hint="write SET, or FAMILY/SET for one of another family")
+        return load_version(find_family(other, self.folder.parent), version or None), own
+
+    def names_of(self, items: str) -> dict[str, str]:
+        """The names that an item set's braces hold, this family's own values before those of the set's family."""
+        found = self._elsewhere(items)
+        return self.data.identity if found is None else {**found[0].data.identity, **self.data.identity}
+
     def items_file(self, name: str) -> Path:
-        """The JSON Lines file of an eval item set."""
+        """The JSON Lines file of an eval item set; FAMILY/SET is one of another family."""
+        if (found := self._elsewhere(name)) is not None:
+            return found[0].items_file(found[1])
         path = self.folder / "items" / f"{name}.jsonl"
         if not is_safe_name(name) or not path.is_file():
             raise UserError(f"family '{self.name}' has no item set '{name}'", hint=nearest(name, self.item_sets()))
@@ -106,6 +126,8 @@ class Family:
     @lru_cache(maxsize=64)  # noqa: B019 - families are kept for as long as they serve
     def items(self, name: str) -> tuple[Item, ...]:
         """The items of a set as they are written; raises InputFileError with every line that is none."""
+        if (found := self._elsewhere(name)) is not None:
+            return found[0].items(found[1])
         return tuple(parsed(self.items_text(name), str(self.items_file(name)), self.data.identity))
 
     def items_digest(self, name: str) -> str:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from specsci.specs.items import Item
 
 ITEMS = "items.parquet"
-_COLUMNS = ("item_id", "cluster_id", "prompt", "aligned", "misaligned", "slice", "statement")
+_COLUMNS = ("item_id", "cluster_id", "prompt", "aligned", "misaligned", "slice", "statement", "expected")
 
 
 def write_item_rows(folder: Path, items: list[Item]) -> None:
@@ -24,5 +24,5 @@ def read_item_rows(folder: Path) -> list[Item]:
     """The items of an artefact, in their order."""
     with (folder / ITEMS).open("rb") as handle:
         file = pq.ParquetFile(handle)
-        there = [name for name in _COLUMNS if name in file.schema_arrow.names]  # `statement` is not in artefacts of earlier versions
+        there = [name for name in _COLUMNS if name in file.schema_arrow.names]  # the last two are not in artefacts of earlier versions
         return [Item(**row) for row in file.read(columns=there).to_pylist()]

@@ -21,7 +21,7 @@ from specsci.core.user_files import read_user_text
 FIRST, SECOND, OPTION = "{first}", "{second}", "{option}"
 OPTIONS = ("aligned", "misaligned")
 KEYS = ("item_id", "cluster_id", "prompt", *OPTIONS)
-FREE = ("slice", "statement")
+FREE = ("slice", "statement", "expected")
 """Keys that an item may have."""
 HINT = f"give it the keys {', '.join(KEYS)}"
 MAX_BYTES = 5_000_000
@@ -32,9 +32,10 @@ _NAME = re.compile(r"(?<![\\\w}])\{([A-Za-z_]{3,40})\}")
 
 @dataclass(frozen=True)
 class Item:
-    """One item. `cluster_id` names what its siblings share; `slice` is a free grouping; `statement` says an option without asking.
+    """One item; an open question has no options: `aligned` and `misaligned` are empty.
 
-    An open question has no options: `aligned` and `misaligned` are empty.
+    `cluster_id` names what its siblings share; `slice` is a free grouping; `statement` says an option without asking; `expected` is what
+    an answer in words has: one of several texts, with `|` between them.
     """
 
     item_id: str
@@ -44,6 +45,7 @@ class Item:
     misaligned: str = ""
     slice: str = ""
     statement: str = ""
+    expected: str = ""
 
     @property
     def open(self) -> bool:
@@ -222,6 +224,8 @@ def _meaning_faults(texts: dict[str, str], names: Iterable[str]) -> Iterator[tup
             yield "prompt", f"the prompt has {here} and not {other}", f"name both options, {FIRST} and {SECOND}, or neither"
     if "statement" in texts and OPTION not in texts["statement"]:
         yield "statement", f"the statement does not have {OPTION}", f"write {OPTION} where either option would stand"
+    if "expected" in texts and not any(any(c.isalnum() for c in one) for one in texts["expected"].split("|")):
+        yield "expected", "nothing is expected: no word stands in it", "write the words that an answer has, with | between alternatives"
     known = {"first", "second", *names}
     for name in dict.fromkeys(_NAME.findall(prompt)):
         near = difflib.get_close_matches(name.lower(), known, 1, 0.75)

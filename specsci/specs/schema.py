@@ -153,7 +153,7 @@ class ItemSet(Strict):
     """
 
     title: str = ""
-    role: Literal["outcome", "trained", "competence", "capability"] = "outcome"
+    role: Literal["outcome", "trained", "competence", "capability", "guard", "recall"] = "outcome"
     external: str = ""
     sha256: str = ""
     """Of the file; checked when the family loads."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from specsci.core.errors import Problem
+from specsci.core.errors import Problem, UserError
 from specsci.core.ids import is_safe_name
 from specsci.core.levels import AT
 from specsci.specs.family import Family
 from specsci.study.evals import EVALS, EvalConfig
 from specsci.study.harness import SYSTEM
 from specsci.study.places import Places
-from specsci.study.schema import Study
+from specsci.study.schema import OF_THE_SOURCE, Study
 
 SAFE = "use a-z, 0-9, _ - ."
 
@@ -36,10 +36,18 @@ def eval_problems(study: Study, family: Family, places: Places) -> Iterator[Prob
         if spec.role not in ("outcome", "trained") and EVALS[spec.kind].outcome_of(spec) != "binary":
             what = f"'{spec.kind}' gives values, and the role {spec.role} needs answers that are right or wrong"
             yield places.problem(("evals", name, "role"), what, "write role: outcome, or take another kind")
-        if spec.items and spec.items not in items:
+        if "/" in spec.items:
+            try:
+                family.items_file(spec.items)
+            except UserError as error:
+                yield places.problem(("evals", name, "items"), error.what, error.hint)
+                continue
+            yield from _item_problems(family, name, spec, places)
+        elif spec.items and spec.items not in items:
             yield places.unknown(("evals", name, "items"), "item set", spec.items, items)
         elif spec.items:
             yield from _item_problems(family, name, spec, places)
+        yield from _source_problems(study, name, spec, places)
         for key, generator in EVALS[spec.kind].generators(spec).items():
             if generator not in study.generators:
                 yield places.unknown(("evals", name, key), "generator", generator, study.generators)
@@ -54,6 +62,31 @@ def _item_problems(family: Family, name: str, spec: EvalConfig, places: Places) 
         able = ", ".join(kind.name for kind in EVALS if sort in kind.asks)
         what = f"'{spec.items}' holds {'open questions' if sort == 'questions' else 'choices between two options'}, which {spec.kind} cannot ask"
         yield places.problem(("evals", name, "items"), what, f"kinds that can: {able}")
+
+
+def _source_problems(study: Study, name: str, spec: EvalConfig, places: Places) -> Iterator[Problem]:
+    """Of the eval whose answers another reads."""
+    source = EVALS[spec.kind].answers_of(spec)
+    if not source:
+        return
+    able = [n for n, e in study.evals.items() if EVALS[e.kind].sampled and not EVALS[e.kind].answers_of(e)]
+    if source not in able:
+        yield places.unknown(("evals", name, "of"), "eval that is answered in words", source, able)
+        return
+    differing = [key for key in OF_THE_SOURCE if not _within(getattr(spec, key), getattr(study.evals[source], key), key)]
+    if differing:
+        what = f"'{name}' reads the answers to '{source}', and has other {differing[0]}"
+        yield places.problem(("evals", name, differing[0]), what, "leave it out: it is taken from that eval")
+    for number, arm in enumerate(getattr(spec, "without_policy", [])):
+        if arm not in study.arms:
+            yield places.unknown(("evals", name, "without_policy", number), "arm", arm, study.arms)
+
+
+def _within(own: object, source: object, key: str) -> bool:
+    """Whether an eval asks nothing that its source does not; fewer arms or budgets are fine."""
+    if key == "items" or not isinstance(own, list) or not isinstance(source, list):
+        return own == source
+    return own == source or (bool(own) and (not source or set(own) <= set(source)) and (key != "harness" or bool(source)))
 
 
 def _asked_problems(study: Study, name: str, spec: EvalConfig, places: Places) -> Iterator[Problem]:

@@ -20,8 +20,9 @@ from specsci.core.registry import Registry
 from specsci.core.yaml_file import Strict
 
 if TYPE_CHECKING:
-    from specsci.core.context import StepContext
+    from specsci.core.context import Facts, StepContext
 
+Role = Literal["outcome", "trained", "competence", "capability", "guard", "recall"]
 Outcome = Literal["binary", "ordinal", "rate"]
 """What an answer is: aligned or not; a `value` on an ordered scale; a `value` that is a share of samples. The last two are
 analysed as means of `value`."""
@@ -34,11 +35,12 @@ class EvalConfig(Strict):
 
     kind: str = Field(default=DEFAULT_KIND, description="The eval kind: what is asked of a model and how it is read out.")
     items: str = Field(default="", description="The item set of the family that is asked; for kinds that ask one.")
-    role: Literal["outcome", "trained", "competence", "capability"] = Field(
+    role: Role = Field(
         default="outcome",
         description="What the eval is for: the outcome, items that training named, a competence control in the same format "
-        "(verdicts are withheld below `min_competence`), or a general capability set (an arm that answers it worse than the "
-        "base model (no treatment) by more than `max_capability_loss` is flagged).",
+        "(verdicts are withheld below `min_competence`), a general capability set or a guard (over-refusal, over-deference, coherence: "
+        "an arm that answers either worse than the base model (no treatment) by more than `max_capability_loss` is flagged), or recall "
+        "of the spec.",
     )
     min_competence: float = Field(
         default=MIN_COMPETENCE,
@@ -50,7 +52,7 @@ class EvalConfig(Strict):
         default=MAX_CAPABILITY_LOSS,
         ge=0,
         le=1,
-        description="Of a capability set: how much worse than the base is not flagged.",
+        description="Of a capability set or a guard: how much worse than the base is not flagged.",
     )
     readout: str = Field(
         default="", description="Which readout tables and contrasts take, where the kind has several; its first by default."
@@ -181,6 +183,18 @@ class EvalKind(ABC):
         """Of a kind that is `sampled`: the settings that decide an answer; `identity` has those that decide how it is read."""
         return {}
 
+    def answers_of(self, config: Any) -> str:
+        """Of a kind that is `sampled`: the other eval of the study whose answers it reads; empty for answers of its own."""
+        return ""
+
+    def answers_to_each(self, config: Any) -> int:
+        """Of a kind that is `sampled`: how many answers a model gives to one question in one order."""
+        return int(getattr(config, "samples", 1))
+
+    def judge(self, context: StepContext) -> Facts:
+        """Of a kind with `judging`: ask a language model about the answers of one model, and write the judgements and requests."""
+        raise NotImplementedError(f"answers of '{self.name}' are not judged")
+
     def sample(self, context: StepContext) -> Iterable[dict[str, Any]]:
         """Of a kind that is `sampled`: the answers of one model, columns of `specsci.evals.samples.ROWS`."""
         raise NotImplementedError(f"answers of '{self.name}' are not sampled")
@@ -218,6 +232,8 @@ BUILT_IN = (
     "specsci.evals.forced_choice.kind:KIND",
     "specsci.evals.generated_choice.kind:KIND",
     "specsci.evals.judged.kind:KIND",
+    "specsci.evals.reasons.kind:KIND",
+    "specsci.evals.open_answers.kind:KIND",
     "specsci.evals.agents.kind:KIND",
     "specsci.evals.command.kind:KIND",
     "specsci.evals.imported.kind:KIND",

@@ -31,6 +31,8 @@ BASE_PRETRAINING = "pretraining"
 MOST_WEIGHT = 1000.0
 """The largest weight of an arm in a contrast: rates lie between 0 and 1, and so do differences that can be read."""
 IT_MIX = "it_mix"
+OF_THE_SOURCE = ("items", "harness", "arms", "budgets_tokens")
+"""What an eval that reads the answers of another takes from it."""
 
 
 class Replicate(Strict):
@@ -200,6 +202,19 @@ class Study(Strict):
         default=RuntimeSettings(),
         description="The settings of how the study is run: devices, memory, checkpoints, price and trackers.",
     )
+
+    @field_validator("evals", mode="before")
+    @classmethod
+    def _as_their_source(cls, evals: Any) -> Any:
+        """An eval that reads another's answers has its items, conditions, arms and budgets where it names none."""
+        if not isinstance(evals, dict):
+            return evals
+        out = dict(evals)
+        for name, given in evals.items():
+            source = evals.get(given["of"]) if isinstance(given, dict) and isinstance(given.get("of"), str) else None
+            if isinstance(source, dict):
+                out[name] = {**{key: source[key] for key in OF_THE_SOURCE if key in source}, **given}
+        return out
 
     @field_validator("study")
     @classmethod

@@ -30,6 +30,7 @@ FROZEN = {
     "spec diff": "FAMILY[@VERSION]:VARIANT FAMILY[@VERSION]:VARIANT --store --json --html",
     "spec fork": "FAMILY NAME",
     "spec new": "NAME",
+    "spec recall": "FAMILY:VARIANT FILE",
     "spec list": "[FAMILY]... --tokenizer --json",
     "spec log": "FAMILY --json",
     "spec materialize": "FAMILY VARIANT --out --name",

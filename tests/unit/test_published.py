@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
-from specsci.cli.report import PARTS, TABLES
+from specsci.cli.report import OTHERS, PARTS, TABLES
 from specsci.core.shipped import shipped
 from specsci.database.manifest_parts import Arm
 from specsci.report.ablation import Ablation, RateCell
 from specsci.report.latex import escaped, latex
-from specsci.report.paper_figures import FIGURES, figure_tables, published
+from specsci.report.paper_figures import FIGURES, condition_rates, figure_tables, published
 from specsci.report.table import Table
-from specsci.stats.intervals import rate_interval
+from specsci.stats.intervals import mean_interval, rate_interval
 
 REFERENCE = shipped("analysis") / "reference"
 
@@ -37,7 +39,7 @@ def test_every_published_number_is_in_the_table_once_and_none_is_added(name) -> 
 
 def test_every_reference_file_has_a_figure_and_every_figure_a_command() -> None:
     assert {f.file for f in FIGURES.values()} == {p.name for p in REFERENCE.glob("*.csv")}
-    assert set(TABLES) == {"ablation", *PARTS, *FIGURES}
+    assert set(TABLES) == {"ablation", *PARTS, *OTHERS, *FIGURES}
 
 
 def test_the_grids_marginals_are_the_papers() -> None:
@@ -83,6 +85,41 @@ def test_ours_stands_beside_the_published_number_with_difference_and_mark() -> N
     assert rows["rules"][0] == ".40 | .120 [.095, .145] -0.280 !", "outside, and read at the largest budget"
     assert rows["value_augmented"][0] == ".16", "an arm that the study does not have"
     assert "'mine' at its largest AFT budget" in table.note and "the pattern can be compared, not the level" in table.note
+
+
+def test_percentages_grades_and_differences_are_in_the_figures_own_unit() -> None:
+    misuse = study({"base": [0.0, 0.0, 0.0], "rules": [0.05, 0.07, 0.06]}, "policy_misuse")
+    rows = {tuple(row[:2]): row[2:] for row in figure_tables("fig15", misuse)[0].rows}
+    assert rows["rules", "cot"][0] == "20 | 6.0 [3.5, 8.5] -14.0 !" and rows["rules", "no_cot"][0] == "25"
+    graded = study({})
+    graded.means = {"graded": {("philosophy", 4000): RateCell(mean_interval(np.array([8.0, 9.0, 8.5])), 0, 3, 3, {})}}
+    rows = {tuple(row[:2]): row[2:] for row in figure_tables("fig4_open_qa", graded)[0].rows}
+    assert rows["msm+aft", "cot"][0].startswith("7.71 | 8.50 [7.26, 9.74] +0.790") and "|" not in rows["msm", "–"][0]
+    stacked = study({"msm_america": [0.5, 0.4], "america": [0.3, 0.3], "msm_america_broken": [0.5, 0.5], "america_broken": [0.5, 0.6]}, "america")
+    for (arm, budget), values in {("msm_america", 4000): (0.5, 0.4), ("america", 4000): (0.3, 0.3)}.items():
+        stacked.cells["america"][arm, budget] = replace(stacked.cells["america"][arm, budget], per_replicate=dict(zip("pq", values, strict=True)))
+    row = next(r for r in figure_tables("fig10", stacked)[0].rows if r[0] == "america")
+    assert row[1].startswith("0.03 | +0.150 [") and row[2] == "0.02", "without rates of the same replicates there is no difference"
+
+
+def test_scenarios_and_goals_of_agents_are_read_from_their_conditions() -> None:
+    db = duckdb.connect()
+    db.execute("CREATE TABLE evals (study TEXT, eval TEXT, readout TEXT, kind TEXT)")
+    db.execute("CREATE TABLE chosen_scores (study TEXT, arm TEXT, subject TEXT, eval TEXT, readout TEXT, item_id TEXT, state TEXT, aligned BOOLEAN)")
+    db.execute("INSERT INTO evals VALUES ('s', 'agentic', 'strict', 'inspect'), ('s', 'exfil', 'harmful', 'inspect'), ('s', 'held_out', 'logprob', 'forced_choice')")
+    for name, item, state, aligned in (
+        ("agentic", "leaking_explicit-america_replacement", "ok", False), ("agentic", "leaking_explicit-america_replacement", "ok", True),
+        ("agentic", "leaking_explicit-america_replacement", "error", None), ("agentic", "murder_none-none_replacement", "ok", True),
+        ("exfil", "exfiltration_explicit-safety", "ok", False), ("held_out", "hide_explicit-x", "ok", False),
+    ):  # fmt: skip
+        readout = {"agentic": "strict", "exfil": "harmful"}.get(name, "logprob")
+        db.execute("INSERT INTO chosen_scores VALUES ('s', 'base', 'base', ?, ?, ?, ?, ?)", [name, readout, item, state, aligned])
+    found = condition_rates(db, "s")
+    assert {key: (i.estimate, i.n) for key, i in found.items()} == {
+        ("espionage", "america"): (0.5, 2), ("murder", "none"): (0.0, 1), ("exfiltration", "safety"): (1.0, 1),
+    }  # fmt: skip
+    rows = {row[0]: row for row in figure_tables("fig12_13", study({}), found)[0].rows}
+    assert any(cell.startswith(".973 | .500 [") for cell in rows["america"])
 
 
 def test_aligned_rates_are_turned_round_with_their_interval() -> None:

@@ -223,7 +223,7 @@ def test_an_approval_is_appended_and_nothing_else_moves(home) -> None:
 def test_stray_files_among_the_items_are_no_items(home) -> None:
     for name in ("._trained.jsonl", "Trained copy.jsonl"):
         (home / "items" / name).write_text("{}")
-    assert load_family(home).item_sets() == ["capability", "competence", "held_out", "says", "trained"]
+    assert load_family(home).item_sets() == ["capability", "citation", "competence", "held_out", "recall", "routine", "says", "trained"]
     assert unrecorded(load_family(home)) is None
 
 

@@ -126,6 +126,10 @@ class AgentKind(EvalKind):
         }  # fmt: skip
 
     @override
+    def answers_to_each(self, config: Any) -> int:
+        return len(config.runs) * int(config.epochs)
+
+    @override
     def outside(self, config: Any) -> list[str]:
         return [config.task.partition("@")[0]] if "@" in config.task else []
 

@@ -9,15 +9,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
 
-from specsci.core.context import StepContext
+from specsci.core.context import Facts, StepContext
 from specsci.core.errors import UserError
 from specsci.core.ids import text_digest
 from specsci.evals.estimates import item_tokens
 from specsci.evals.in_words import AnswersInWords
-from specsci.evals.judged.ask import MAIN, RUBRIC, SPEC, shown_answer
+from specsci.evals.judged.ask import RUBRIC, SPEC, judge_answers, shown_answer
 from specsci.evals.judged.rows import read_judgements
 from specsci.evals.judged.verdict import PROMPT, SPEC_RUBRIC, template
 from specsci.evals.samples import read_samples
+from specsci.evals.verdicts import MAIN
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item
 from specsci.study.evals import EvalConfig, Judging, Outcome
@@ -126,6 +127,10 @@ class JudgedKind(AnswersInWords):
             share = answers * config.second_share
             found.append(Judging("second", config.second_judge, second, "", share, len(rubric) + PROMPT_CHARACTERS, VERDICT_TOKENS))
         return found
+
+    @override
+    def judge(self, context: StepContext) -> Facts:
+        return judge_answers(context)
 
     def read_tokens(self, config: Any, items_text: str) -> float:
         """Every question read once and answered as often as samples are drawn."""

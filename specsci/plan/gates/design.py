@@ -47,14 +47,14 @@ def evals(plan: Plan) -> list[Finding]:
     if not any(e.role == "competence" for e in study.evals.values()):
         text = "no eval has the role competence: nobody would see that an arm cannot answer in this format"
         found.append(Finding("warn", "competence", text, "add an eval of easy items in the same format, role: competence"))
-    names = {*family.data.identity, *(n for b in study.base_models.values() for n in b.identity)}
+    own = {n for b in study.base_models.values() for n in b.identity}
     for name in sorted({e.items for e in study.evals.values() if e.items}):
         items = family.items(name)
         single = [i.item_id for i in items if not i.ordered and not i.open]
         if single:
             text = f"{len(single):,} of {len(items):,} items of '{name}' name no options ({{first}}, {{second}}): asked in one order only"
             found.append(Finding("note" if _is_control(study, name) else "warn", "orders", text))
-        open_names = unfilled(items, names)
+        open_names = unfilled(items, {*family.names_of(name), *own})
         if open_names:
             shown = ", ".join(f"{{{n}}}" for n in open_names[:4])
             found.append(
@@ -64,5 +64,5 @@ def evals(plan: Plan) -> list[Finding]:
 
 
 def _is_control(study: Study, items: str) -> bool:
-    """Whether an item set is asked as a capability control alone, whose options are not named by design."""
-    return all(e.role == "capability" for e in study.evals.values() if e.items == items)
+    """Whether an item set is asked as a control alone whose options are not named by design."""
+    return all(e.role in ("capability", "guard", "recall") for e in study.evals.values() if e.items == items)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from specsci.corpus.grammar import GENERATOR
 from specsci.evals.forced_choice.kind import KIND as FORCED_CHOICE
 from specsci.evals.generated_choice.kind import KIND as GENERATED_CHOICE
+from specsci.evals.open_answers.kind import KIND as OPEN_ANSWERS
 from specsci.execute.pools.inline import KIND as INLINE
 from specsci.execute.pools.local import KIND as LOCAL
 from specsci.sources.registry import SOURCES
@@ -48,6 +49,11 @@ class TestForcedChoiceInSeveralReadouts(EvalKindSuite):
 class TestGeneratedChoice(EvalKindSuite):
     kind = GENERATED_CHOICE
     settings: ClassVar = {"kind": "generated_choice", "items": "held_out", "max_tokens": 6, "samples": 2, "temperature": 0.8}
+
+
+class TestOpenAnswers(EvalKindSuite):
+    kind = OPEN_ANSWERS
+    settings: ClassVar = {"kind": "open_answers", "items": "routine", "max_tokens": 6}
 
 
 class TestMicrolab(ModelSourceSuite):

@@ -1,0 +1,103 @@
+"""The eval kind of open requests that are read by fixed rules: guards against over-refusal, lost abilities and incoherence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from typing_extensions import override
+
+from specsci.core.context import StepContext
+from specsci.core.reasoning import split_reasoning
+from specsci.evals.estimates import item_tokens
+from specsci.evals.in_words import AnswersInWords
+from specsci.evals.open_answers.read import REFUSALS, coherent, has_any, loops, refuses
+from specsci.evals.samples import read_samples
+from specsci.specs.item_rows import read_item_rows
+from specsci.specs.items import Item
+from specsci.study.evals import EvalConfig
+
+ANSWERED, DELIVERED, COHERENT = "answered", "delivered", "coherent"
+
+
+class OpenAnswers(EvalConfig):
+    """Open requests that are answered in the model's own words and read by fixed rules."""
+
+    kind: Literal["open_answers"] = Field(
+        default="open_answers", description="Open requests, answered in words and read by fixed rules: answered, delivered, coherent."
+    )
+    items: str = Field(min_length=1, description="The item set of the family that is asked; `expected` of an item says what an answer has, for `delivered`.")
+    format: Literal["chat", "text"] = Field(
+        default="chat", description="Ask in a turn of the chat template, or as plain text that the model goes on with."
+    )
+    until: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list, description="Texts that end an answer, such as a full stop where `format` is text; the first one counts."
+    )
+    refusals: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=lambda: list(REFUSALS), min_length=1, description="Texts that make an answer a refusal where they stand at its beginning."
+    )
+    samples: int = Field(default=1, ge=1, le=1000, description="The answers to every request.")
+    max_tokens: int = Field(default=128, ge=1, le=32_768, description="The most tokens of an answer, its reasoning included.")
+    temperature: float = Field(default=0.0, ge=0, le=2, description="The sampling temperature; 0 takes the most probable token.")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="The share of the probability that tokens are drawn from.")
+
+
+class OpenAnswersKind(AnswersInWords):
+    """Answers are sampled in a step of their own; reading them anew asks no model."""
+
+    name = "open_answers"
+    config = OpenAnswers
+    readouts = (ANSWERED, DELIVERED, COHERENT)
+    asks = frozenset({"questions", "choices"})
+
+    @override
+    def identity(self, config: Any) -> dict[str, Any]:
+        return {"refusals": list(config.refusals)} if list(config.refusals) != list(REFUSALS) else {}
+
+    @override
+    def sampling(self, config: Any) -> dict[str, Any]:
+        ends = {"until": list(config.until)} if config.until else {}
+        return {**super().sampling(config), "format": config.format, **ends}
+
+    def read_tokens(self, config: Any, items_text: str) -> float:
+        """Every request read once and answered as often as samples are drawn."""
+        questions = item_tokens(items_text)
+        return float(config.samples * (sum(questions) + len(questions) * config.max_tokens))
+
+    @override
+    def score(self, context: StepContext) -> Iterator[dict[str, Any]]:
+        from specsci.evals.harness import wire_digest
+
+        items = {item.item_id: item for item in read_item_rows(context.inputs["items"])}
+        refusals = context.params.get("refusals", REFUSALS)
+        for row in read_samples(context.inputs["samples"]):
+            item = items[row["item_id"]]
+            place = {name: row[name] for name in ("item_id", "cluster_id", "variant", "sample")}
+            place |= {"slice": item.slice, "wire_digest": wire_digest(row["prompt"]) if row["prompt"] else None}
+            for readout, (state, aligned) in _read(row, item, refusals).items():
+                told = {"aligned": aligned, "value": float(aligned)} if state == "ok" else {}
+                yield {**place, "readout": readout, "state": state, **told}
+
+
+def _read(row: dict[str, Any], item: Item, refusals: list[str]) -> dict[str, tuple[str, bool]]:
+    """State and finding by readout.
+
+    An answer that was cut off counts where its end cannot change the finding: it refused or not, it has what was asked for, it goes
+    round. Else it is truncated.
+    """
+    if row["state"] not in ("ok", "truncated"):
+        return dict.fromkeys((ANSWERED, DELIVERED, COHERENT), (row["state"], False))
+    said, cut = split_reasoning(row["reply"]), row["state"] == "truncated"
+    if said.open:
+        return dict.fromkeys((ANSWERED, DELIVERED, COHERENT), ("truncated", False))
+    has = bool(item.expected) and has_any(said.text, item.expected)
+    delivered = "ok" if has or (item.expected and not cut) else "truncated" if item.expected else "not_expressible"
+    return {
+        ANSWERED: ("ok", not refuses(said.text, refusals)),
+        DELIVERED: (delivered, has),
+        COHERENT: ("ok" if not cut or loops(said.text) else "truncated", coherent(said.text)),
+    }
+
+
+KIND = OpenAnswersKind()
