@@ -27,7 +27,7 @@ NAMES = (
     "train_throughput",
     "study_wall",
 )
-LONG = ("forced_choice", "real_model", "real_model_full", "real_model_ablation", "gpu_training", "coverage")
+LONG = ("forced_choice", "engine_adapters", "real_model", "real_model_full", "real_model_ablation", "gpu_training", "coverage")
 """Measured only when asked for by name: many minutes each, a model's folder, or a GPU."""
 REAL = {
     "real_model": ("cheese_dissociation.yaml", "smollm2"),

@@ -99,3 +99,38 @@ def _export_study(store: Store, study: str, target: Path, precision: str, merge:
         return
     waiting = f"; {len(done.missing)} are not trained yet" if done.missing else ""
     click.echo(f"wrote {len(done.written)} models into {target}, {len(done.there)} were there{waiting}; {target / LIST} says which is which")
+
+
+@model.command()
+@click.argument("study")
+@click.option("--base", help="The base model that is served [the study's only one].")
+@click.option("--profile", help="The profile of the study [its default].")
+@store_option
+@click.option("--python", "python_", default=sys.executable, help="A Python that has vLLM [this one].")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where the server listens: whoever reaches it can load adapters.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--adapters", default=8, show_default=True, type=click.IntRange(1, 64), help="Adapters that may share a batch.")
+@click.option("--length", default=0, type=click.IntRange(0), help="The most positions of a conversation [the model's own].")
+@click.option("--print", "print_", is_flag=True, help="Print the command and start nothing.")
+@click.argument("more", nargs=-1, type=click.UNPROCESSED)
+def serve(
+    study: str, base: str | None, profile: str | None, store_dir: Path | None, python_: str, host: str, port: int, adapters: int, length: int, print_: bool,
+    more: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Serve a base model of STUDY with vLLM, for the engines that the study names; what follows -- is handed to vLLM.
+
+    Adapters are loaded while the study runs, each under its digest. Write `engines: {BASE: {base_url: "http://127.0.0.1:8000"}}`.
+    """
+    from specsci.core.errors import UserError
+    from specsci.models.serve.command import run, serve_command
+    from specsci.plan.build import build_plan
+    from specsci.study.load import load_study
+
+    plan = build_plan(load_study(study, profile))
+    names = list(plan.loaded.study.base_models)
+    if base is None and len(names) > 1:
+        raise UserError("the study has several base models", hint=f"name one with --base: {', '.join(names)}")
+    command = serve_command(plan, open_store(store_dir), base or names[0], python=python_, host=host, port=port, adapters=adapters, length=length, more=more)
+    click.echo(command.shown(), err=not print_)
+    if not print_:
+        run(command)

@@ -8,7 +8,7 @@ from specsci.core.errors import MissingDependencyError
 
 EXTRAS = {
     "train": (
-        "torch", "transformers", "tokenizers", "huggingface_hub", "trl", "peft", "accelerate", "bitsandbytes", "datasets",
+        "torch", "transformers", "tokenizers", "huggingface_hub", "httpx", "trl", "peft", "accelerate", "bitsandbytes", "datasets",
         "safetensors",
     ),
     "plots": ("seaborn", "matplotlib"),

@@ -11,13 +11,11 @@ from specsci.core.context import StepContext
 from specsci.core.errors import StepFailed
 from specsci.core.ids import digest
 from specsci.evals.harness import fault_of, frame_in
+from specsci.evals.reader import Reader, reader_of
 from specsci.models.template import render
 from specsci.models.tokens import check_words, encode
 from specsci.specs.items import Item
 from specsci.study.frame import NONE, Frame
-
-BATCH = 32
-
 
 UNASKED = {"prompt": "", "reply": "", "state": "not_expressible", "input_tokens": 0, "output_tokens": 0}
 
@@ -64,28 +62,28 @@ def answers(context: StepContext, asked: Sequence[Asked]) -> Iterator[dict[str, 
     Raises:
         StepFailed: a question leaves no room for an answer.
     """
-    from specsci.evals.model import scored_model
-    from specsci.models.hf import load_tokenizer, pad_id
+    from specsci.models.hf import load_tokenizer
 
     params = context.params
-    tokenizer, model = load_tokenizer(Path(context.inputs["tokenizer"])), scored_model(context)
-    found_prompts = prompt_ids([a.question for a in asked], tokenizer, frame_in(context.inputs), chat=params.get("format", "chat") == "chat")
-    expressed = [n for n, prompt in enumerate(found_prompts) if prompt is not None]
-    prompts = [prompt or () for prompt in found_prompts]
-    _check_room(model, prompts, params["max_tokens"])
-    stops, pad = _stops(model, tokenizer), pad_id(tokenizer)
-    order = sorted(expressed, key=lambda n: (len(prompts[n]), prompts[n], n))
-    keys = [number if params["temperature"] else prompt for number, prompt in enumerate(prompts)]
-    found: dict[int, dict[str, Any]] = {}
-    first: dict[int | tuple[int, ...], int] = {}
-    for n in order:  # greedy answers to one prompt are one answer, drawn ones are several
-        first.setdefault(keys[n], n)
-    drawn = list(first.values())
-    for start in range(0, len(drawn), BATCH):
-        batch = drawn[start : start + BATCH]
-        for n, made in zip(batch, _generate(model, [prompts[i] for i in batch], [_seed(asked[i]) for i in batch], params, stops, pad), strict=True):
-            found[n] = _row(asked[n], prompts[n], made, stops, tokenizer, params.get("until", ()))
-        context.progress(min(start + BATCH, len(drawn)), len(drawn))
+    tokenizer = load_tokenizer(Path(context.inputs["tokenizer"]))
+    with reader_of(context) as reader:
+        found_prompts = prompt_ids([a.question for a in asked], tokenizer, frame_in(context.inputs), chat=params.get("format", "chat") == "chat")
+        expressed = [n for n, prompt in enumerate(found_prompts) if prompt is not None]
+        prompts = [prompt or () for prompt in found_prompts]
+        _check_room(reader.room, prompts, params["max_tokens"])
+        order = sorted(expressed, key=lambda n: (len(prompts[n]), prompts[n], n))
+        keys = [number if params["temperature"] else prompt for number, prompt in enumerate(prompts)]
+        found: dict[int, dict[str, Any]] = {}
+        first: dict[int | tuple[int, ...], int] = {}
+        for n in order:  # greedy answers to one prompt are one answer, drawn ones are several
+            first.setdefault(keys[n], n)
+        drawn, stops = list(first.values()), reader.stops
+        for start in range(0, len(drawn), reader.batch):
+            batch = drawn[start : start + reader.batch]
+            made = reader.generate([prompts[i] for i in batch], [_seed(asked[i]) for i in batch], params)
+            for n, ids in zip(batch, made, strict=True):
+                found[n] = _row(asked[n], prompts[n], ids, stops, tokenizer, params.get("until", ()))
+            context.progress(min(start + reader.batch, len(drawn)), len(drawn))
     for key, one in zip(keys, asked, strict=True):
         place = {"item_id": one.item_id, "cluster_id": one.cluster_id, "variant": one.variant, "sample": one.sample}
         yield {**(found[first[key]] if key in first else UNASKED), **place}
@@ -96,8 +94,7 @@ def _seed(asked: Asked) -> str:
     return digest({"item": asked.item_id, "variant": asked.variant, "sample": asked.sample, "question": asked.question})
 
 
-def _check_room(model: Any, prompts: Sequence[tuple[int, ...]], max_tokens: int) -> None:
-    room = getattr(model.config, "max_position_embeddings", None)
+def _check_room(room: int | None, prompts: Sequence[tuple[int, ...]], max_tokens: int) -> None:
     longest = max(map(len, prompts), default=0)
     if room is not None and longest + max_tokens > room:
         raise StepFailed(
@@ -105,45 +102,13 @@ def _check_room(model: Any, prompts: Sequence[tuple[int, ...]], max_tokens: int)
         )
 
 
-def _stops(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end an answer: the model's own, and the tokenizer's end of text."""
-    told = getattr(model.generation_config, "eos_token_id", None)
-    own = told if isinstance(told, list) else [told]
-    return frozenset(int(t) for t in (*own, tokenizer.eos_token_id) if t is not None)
-
-
-def _generate(
-    model: Any, prompts: Sequence[tuple[int, ...]], seeds: Sequence[str], params: dict[str, Any], stops: frozenset[int], pad: int
-) -> list[list[int]]:
-    """The tokens of each answer, the token that ended it included."""
-    import torch
-    from transformers import LogitsProcessorList
-
-    from specsci.evals.forward import padded
-    from specsci.generate.backends.hf.sampling import SeededSampling
-
-    device = next(model.parameters()).device
-    ids, mask = padded(list(prompts), pad, left=True)
-    drawn = {"temperature": params["temperature"], "top_p": params.get("top_p", 1.0)}
-    with torch.inference_mode():
-        out = model.generate(
-            input_ids=ids.to(device), attention_mask=mask.to(device), max_new_tokens=params["max_tokens"], do_sample=False, use_cache=True,
-            temperature=None, top_p=None, top_k=None, pad_token_id=pad, eos_token_id=sorted(stops),
-            logits_processor=LogitsProcessorList([SeededSampling(list(seeds), [drawn] * len(prompts))]),
-        )  # fmt: skip
-    rows: list[list[int]] = out[:, ids.shape[1] :].tolist()
-    return rows
-
-
 def generate_batch(
-    model: Any, tokenizer: Any, prompts: Sequence[tuple[int, ...]], seeds: Sequence[str], params: dict[str, Any]
+    reader: Reader, tokenizer: Any, prompts: Sequence[tuple[int, ...]], seeds: Sequence[str], params: dict[str, Any]
 ) -> list[tuple[str, str, int]]:
     """Replies to a batch of prompts: text, state (`ok` or `truncated`) and tokens written; each is drawn by its own seed."""
-    from specsci.models.hf import pad_id
-
-    stops = _stops(model, tokenizer)
+    stops = reader.stops
     out = []
-    for made in _generate(model, prompts, seeds, params, stops, pad_id(tokenizer)):
+    for made in reader.generate(prompts, seeds, params):
         at = next((n for n, token in enumerate(made) if token in stops), None)
         kept = made if at is None else made[:at]
         text = tokenizer.decode(kept, skip_special_tokens=True).strip()

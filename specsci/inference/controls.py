@@ -15,6 +15,7 @@ import numpy as np
 from specsci.core.findings import Flag
 from specsci.core.levels import arm_of, condition_of, subject, tokens_of
 from specsci.database.manifest import Manifest
+from specsci.database.manifest_parts import Eval
 from specsci.inference.rates import Pair, Rates
 from specsci.study.schema import IMPORTED
 
@@ -31,7 +32,7 @@ def budgets_of(manifest: Manifest, name: str, wanted: list[int]) -> list[int]:
 def control_flags(manifest: Manifest, rates: Rates, outcome: str, arms: list[str], budgets: list[int]) -> list[Flag]:
     """Flags of a contrast on `outcome` from the study's competence, capability and guard evals, arm by arm and budget by budget.
 
-    A competence control speaks for evals of its own kind, in the readout that the outcome takes. `arms` may name levels:
+    A competence control speaks for evals of its own kind, in the readout that the outcome takes; a guard for the arms that it asks. `arms` may name levels:
     `rules@4000`; a condition counts where the control is asked under it as well.
     """
     flags: list[Flag] = []
@@ -43,7 +44,8 @@ def control_flags(manifest: Manifest, rates: Rates, outcome: str, arms: list[str
     for name, spec in manifest.evals.items():
         if spec.role in PAID or (spec.role == "competence" and spec.kind == kind):
             for subject, levels in _subjects(manifest, name, arms, budgets).items():
-                flags += _checked(manifest, rates, outcome, name, subject, levels)
+                asked = [b for b in levels if spec.role != "guard" or _is_asked(spec, subject, b)]
+                flags += _checked(manifest, rates, outcome, name, subject, asked) if asked else []
     return flags
 
 
@@ -54,6 +56,13 @@ def truncation_flags(rates: Rates, name: str, cells: Iterable[tuple[str, int]]) 
         return []
     said = ", ".join(f"{of} {share:.1%}" for of, share in cut.items())
     return [Flag("truncated", "warning", f"answers were cut off at their token limit ({said}): raise max_tokens")]
+
+
+def _is_asked(spec: Eval, of: str, budget: int) -> bool:
+    """Whether a guard asks a subject at a budget: one that was limited to some arms says nothing of the others."""
+    if spec.arms and arm_of(of) not in spec.arms:
+        return False
+    return not spec.budgets_tokens or not budget or budget in spec.budgets_tokens
 
 
 def _subjects(manifest: Manifest, control: str, arms: list[str], budgets: list[int]) -> dict[str, list[int]]:

@@ -6,11 +6,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 SAMPLING = ("temperature", "top_p", "top_k", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff")
 BEAMS = ("early_stopping", "length_penalty")
 TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+
+
+def generation_of(folder: Path) -> Any:
+    """The generation settings of a model directory; None where it has none."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig.from_pretrained(folder, local_files_only=True) if (folder / "generation_config.json").is_file() else None
 
 
 def settle_generation(model: Any) -> list[str]:

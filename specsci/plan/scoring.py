@@ -162,8 +162,11 @@ class ScoreSteps:
         """The step that draws a model's answers; how they are read is no part of it."""
         spec, runtime = self.study.evals[name], self.texts.family_runtime()
         params = {**asked, **kind.sampling(spec)}
+        engine = self.study.engines.get(cell.replicate.base_model)
         if told := kind.told(spec):
             runtime["eval"] = told
+        if engine is not None and "served" not in told:
+            params["engine"], runtime["engine"] = "vllm", engine.model_dump()
         if files := self._outside(name, kind.outside(spec)):
             params["files"], runtime[OUTSIDE] = files, str(self.loaded.file.resolve().parent)
         requests, input_tokens, output_tokens = kind.requests(spec)

@@ -8,6 +8,7 @@ import duckdb
 
 from specsci.database.connection import rows
 from specsci.database.manifest import Manifest
+from specsci.inference.reasons import KIND as REASONS
 from specsci.report.table import NOTHING, Table, rate, tokens
 
 RATES = """
@@ -31,7 +32,7 @@ FROM order_agreement WHERE study = ? AND subject = arm GROUP BY ALL"""
 def readout_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest) -> Table | None:
     """A row for each readout of each eval that has several; None where none has."""
     found = {(r["eval"], r["readout"]): r for r in rows(db, RATES, [study])}
-    evals = [name for name in manifest.evals if sum(key[0] == name for key in found) > 1]
+    evals = [name for name, spec in manifest.evals.items() if spec.kind != REASONS and sum(key[0] == name for key in found) > 1]
     if not evals:
         return None
     agreement = {(r["eval"], r["readout"]): r["agreement"] for r in rows(db, AGREEMENT, [study])}
@@ -53,7 +54,7 @@ def readout_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest)
                     rate(agreement[key]) if key in agreement else NOTHING,
                     rate(place["orders"]) if place and place["orders"] is not None else NOTHING,
                     f"{place['bias']:+.3f}" if place and place["bias"] is not None else NOTHING,
-                    _verdicts(manifest, found, readout),
+                    _verdicts(manifest, found, name, readout),
                 ]
             )
     table.note = (
@@ -64,9 +65,9 @@ def readout_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest)
     return table
 
 
-def _verdicts(manifest: Manifest, found: dict[tuple[str, str], dict[str, Any]], readout: str) -> str:
-    """Whether the format controls can be read and are passed in a readout."""
-    controls = [name for name, spec in manifest.evals.items() if spec.role == "competence"]
+def _verdicts(manifest: Manifest, found: dict[tuple[str, str], dict[str, Any]], asked: str, readout: str) -> str:
+    """Whether the format controls of an eval's own kind can be read and are passed in a readout."""
+    controls = [name for name, spec in manifest.evals.items() if spec.role == "competence" and spec.kind == manifest.evals[asked].kind]
     if not controls:
         return "no format control"
     for name in controls:

@@ -46,6 +46,9 @@ def name_problems(study: Study, family: Family, places: Places) -> Iterator[Prob
     yield from eval_problems(study, family, places)
     yield from _bar_problems(study, places)
     yield from contrast_problems(study, places)
+    for name in study.engines:
+        if name not in study.base_models:
+            yield places.unknown(("engines", name), "base model", name, study.base_models, key=True)
     for name in study.base_models:
         if visible(name) != name or not name.strip() or len(name) > MAX_NAME_CHARS:
             what = f"'{visible(name)[:60]}' is not a valid name for a base model"

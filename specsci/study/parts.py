@@ -137,6 +137,22 @@ class BaseModelSource(Strict):
         return values
 
 
+class Engine(Strict):
+    """A vLLM server of one base model, on which the adapters of its models are loaded one after another."""
+
+    base_url: str = Field(default="", description="The server's address, such as `http://127.0.0.1:8000`.")
+    base_url_env: str = Field(default="", description="The environment variable that holds the address.")
+    api_key_env: str = Field(default="", description="The environment variable that holds the key, for a server that wants one.")
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> Engine:
+        if bool(self.base_url) == bool(self.base_url_env):
+            raise ValueError("an engine has one address: write base_url, or base_url_env")
+        if self.base_url and not self.base_url.startswith(("http://", "https://")):
+            raise ValueError("the address of an engine begins with http:// or https://")
+        return self
+
+
 class Contrast(Strict):
     """A weighted sum of arms' aligned rates; positive: the arms with positive weights are more aligned."""
 

@@ -15,7 +15,7 @@ from specsci.recipe.recipe import Recipe
 from specsci.study.audit import AuditSettings
 from specsci.study.evals import EVALS, Eval, EvalConfig
 from specsci.study.harness import Condition
-from specsci.study.parts import Arm, BaseModelSource, Contrast, Gates, Probe, RuntimeSettings, TokenEfficiency
+from specsci.study.parts import Arm, BaseModelSource, Contrast, Engine, Gates, Probe, RuntimeSettings, TokenEfficiency
 from specsci.study.texts import (
     DEFAULT,
     ConversationFiles,
@@ -166,6 +166,11 @@ class Study(Strict):
     generators: dict[str, GeneratorSettings] = Field(
         default_factory=dict, description="Language models that write, revise and judge, by the names that other keys use."
     )
+    engines: dict[str, Engine] = Field(
+        default_factory=dict,
+        description="vLLM servers by the base model that they serve: evals that are answered in words ask there, each model as an adapter that is "
+        "loaded under its digest. `specsci model serve` starts one. By default models answer in specsci's own processes.",
+    )
     corpora: dict[str, Corpus] = Field(
         default_factory=dict,
         description="Where documents come from, by variant: files of your own (`files`) or a language model (`generator`). An entry may "
@@ -289,6 +294,16 @@ class Study(Strict):
         return self
 
     @model_validator(mode="after")
+    def _engines_serve_adapters(self) -> Study:
+        stages = {"midtrain": self.midtrain, "align": self.align} if self.engines else {}
+        full = next((name for name, stage in stages.items() if stage and not stage.recipe.adapter), None)
+        if full:
+            raise ValueError(f"`engines` serve adapters over a base, and {full} trains all weights: leave out `engines`")
+        if self.engines and self.align and self.align.chain != "continue" and any(a.midtrain and a.align for a in self.arms.values()):
+            raise ValueError("`engines` serve one adapter over a base: write align.chain: continue, or leave out `engines`")
+        return self
+
+    @model_validator(mode="after")
     def _stages_follow(self) -> Study:
         if self.midtrain is None or self.align is None:
             return self
@@ -330,6 +345,7 @@ PROFILE_KEYS = (
     "replicates",
     "without",
     "generators",
+    "engines",
     "corpora",
     "conversations",
     "mixes",

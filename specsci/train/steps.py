@@ -34,6 +34,7 @@ from specsci.models.hf import (
     save_tokenizer,
 )
 from specsci.models.remote_code import carry_code, is_trusted
+from specsci.models.serve.reference import reference_of, write_reference
 from specsci.recipe.memory import GIB, fitting_micro_batch, memory, shape_in
 from specsci.recipe.recipe import Recipe, Runtime
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
@@ -198,6 +199,8 @@ def _train_once(context: StepContext, rows: list[TokenRow], recipe: Recipe, runt
         carry_code(context.inputs["base"], context.out, target.name)
         save_tokenizer(context.inputs["tokenizer"], target)
         pq.write_table(pa.Table.from_pylist(report.curve), context.out / CURVE)
+        if recipe.adapter and report.sharding != "fsdp2":  # what an engine that serves the adapter is held against
+            write_reference(context.out, reference_of(model, rows[0].input_ids))
     counts = {k: v for k, v in asdict(report).items() if k not in ("curve", "speed")}
     return {
         **counts,

@@ -104,7 +104,8 @@ def test_an_answer_is_what_the_model_says_by_itself_in_any_batch(tmp_path: Path)
     from tiny import save_tiny_chat
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from specsci.evals.sampling import Asked, _generate, _row, _seed, _stops, prompt_ids
+    from specsci.evals.reader import LocalReader
+    from specsci.evals.sampling import Asked, _row, _seed, prompt_ids
     from specsci.generate.backends.hf.sampling import SeededSampling
 
     save_tiny_chat(tmp_path / "m")
@@ -114,10 +115,11 @@ def test_an_answer_is_what_the_model_says_by_itself_in_any_batch(tmp_path: Path)
             if p.dim() == 2:
                 p.mul_(5)
     asked = [Asked(f"i{n}", "c", "single", 0, " ".join(["which one is it"] * (1 + n % 4))) for n in range(7)]
-    prompts, stops = prompt_ids([a.question for a in asked], tokenizer), _stops(model, tokenizer)
+    reader = LocalReader(model, tokenizer)
+    prompts, stops = prompt_ids([a.question for a in asked], tokenizer), reader.stops
     for temperature in (0.0, 1.0):
         params = {"max_tokens": 9, "temperature": temperature}
-        together = _generate(model, prompts, [_seed(a) for a in asked], params, stops, 0)
+        together = reader.generate(prompts, [_seed(a) for a in asked], params)
         for n, one in enumerate(asked):
             ids, sampler = list(prompts[n]), SeededSampling([_seed(one)], [{"temperature": temperature}])
             for _ in range(9):
@@ -141,14 +143,15 @@ def test_greedy_answers_to_one_prompt_are_one_and_drawn_ones_are_several(monkeyp
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from specsci.evals import sampling
+    from specsci.evals.reader import LocalReader
 
     save_tiny_chat(tmp_path / "m")
     tokenizer, model = AutoTokenizer.from_pretrained(tmp_path / "m"), AutoModelForCausalLM.from_pretrained(tmp_path / "m").eval()
     monkeypatch.setattr("specsci.evals.model.scored_model", lambda context: model)
     monkeypatch.setattr("specsci.models.hf.load_tokenizer", lambda folder: tokenizer)
     drawn: list[int] = []
-    generate = sampling._generate
-    monkeypatch.setattr(sampling, "_generate", lambda model, prompts, *more: (drawn.append(len(prompts)), generate(model, prompts, *more))[1])
+    generate = LocalReader.generate
+    monkeypatch.setattr(LocalReader, "generate", lambda reader, prompts, *more: (drawn.append(len(prompts)), generate(reader, prompts, *more))[1])
     context = SimpleNamespace(params={"max_tokens": 4, "temperature": temperature}, inputs={"tokenizer": tmp_path}, progress=lambda done, total: None)
     questions = {"a": "which one", "b": "which one", "c": "is it then"}
     asked = [sampling.Asked(item, item, "single", sample, q) for item, q in questions.items() for sample in range(2)]

@@ -61,6 +61,7 @@ FROZEN = {
     "microlab pretrain": "WORLD SEEDS --out --unique-tokens --threads",
     "model check": "SOURCE --trust-remote-code --json",
     "model export": "[MODEL_DIGEST] DIR --study --all --store --precision --adapter --json",
+    "model serve": "STUDY --base --profile --store --python --host --port --adapters --length --print MORE",
     "init": "DIR",
     "doctor": "--store --json --verify --repair",
 }

@@ -122,6 +122,15 @@ def test_a_capability_that_fell_is_named_beside_the_base_model() -> None:
     assert len(flags(fell, older)) == 1, "a study that was stored before it could say so"
 
 
+def test_a_guard_is_held_against_the_base_and_says_nothing_of_arms_that_it_does_not_ask() -> None:
+    fell = {("aft", "facts", 100): [(70, 100)] * 3, ("rules", "facts", 200): [None] * 3}
+    guard = {**EVALS, "facts": {**EVALS["facts"], "role": "guard", "arms": ["base", "aft"], "budgets_tokens": [100]}}
+    assert flags(fell, guard, budgets=[100, 200]) == ["guard warning: guard: accuracy of aft on facts is 0.70, that of the base model (no treatment) 0.90"]
+    assert flags({("aft", "facts", 200): [(10, 100)] * 3}, guard) == [], "it is not asked at that budget"
+    everywhere = {**EVALS, "facts": {**EVALS["facts"], "role": "guard"}}
+    assert [f.split(":")[0] for f in flags(fell, everywhere, budgets=[200])] == ["control_unreadable withheld"], "one that asks all and was not scored"
+
+
 def test_a_loss_at_one_of_the_budgets_is_no_mean_over_them() -> None:
     fell = {("aft", "facts", 100): [(70, 100)] * 3}
     assert flags(fell, budgets=[100, 200]) == [

@@ -8,6 +8,7 @@ import inspect as python_inspect
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,26 +35,27 @@ def run_task(context: StepContext) -> Iterator[dict[str, Any]]:
     names = {role: f"{role}-{context.digest[:10]}" for role in (SUBJECT, JUDGE)}
     workers: dict[str, Any] = {}
     judge = context.runtime.get("generator")
-    if judge:
-        workers[names[JUDGE]] = GeneratorWorker(judge["name"], _client(context, judge))
-    workers[names[SUBJECT]] = SubjectWorker(names[SUBJECT], _subject(context, frame), context.params)
-    MODELS.update(workers)
-    try:
-        folder = _run(context, frame, names, with_judge=bool(judge))
-    finally:
-        for name, worker in workers.items():
-            worker.stop()
-            MODELS.pop(name, None)
+    with _subject(context, frame) as subject:
+        if judge:
+            workers[names[JUDGE]] = GeneratorWorker(judge["name"], _client(context, judge))
+        workers[names[SUBJECT]] = SubjectWorker(names[SUBJECT], subject, context.params)
+        MODELS.update(workers)
+        try:
+            folder = _run(context, frame, names, with_judge=bool(judge))
+        finally:
+            for name, worker in workers.items():
+                worker.stop()
+                MODELS.pop(name, None)
     _write_requests(context, workers.get(names[JUDGE]), judge)
     shutil.copytree(folder, context.out / LOGS)
     yield from _transcripts(context)
 
 
-def _subject(context: StepContext, frame: Frame) -> Any:
+def _subject(context: StepContext, frame: Frame) -> AbstractContextManager[Any]:
     from specsci.evals.agents.subject import LocalSubject, ServedSubject
 
     served = context.runtime.get("eval", {}).get("served")
-    return ServedSubject.of(context, frame, served) if served else LocalSubject.of(context, frame)
+    return nullcontext(ServedSubject.of(context, frame, served)) if served else LocalSubject.of(context, frame)
 
 
 def _client(context: StepContext, told: dict[str, Any]) -> Callable[[], Any]:

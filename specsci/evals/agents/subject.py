@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from specsci.core.errors import StepFailed, UserError
 from specsci.core.ids import digest
 from specsci.core.reasoning import split_reasoning
 from specsci.evals.harness import misplaced
+from specsci.evals.reader import Reader, reader_of
 from specsci.models.template import render
 from specsci.study.frame import Frame
 
@@ -99,22 +101,20 @@ def spoken(reply: str, state: str, input_tokens: int, output_tokens: int, *, too
 
 @dataclass
 class LocalSubject:
-    """A model in this process."""
+    """A model that goes on with prompts of token ids: in this process, or on an engine."""
 
-    model: Any
+    reader: Reader
     tokenizer: Any
     frame: Frame
-    room: int | None
-    _told: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, context: StepContext, frame: Frame) -> LocalSubject:
+    @contextmanager
+    def of(cls, context: StepContext, frame: Frame) -> Iterator[LocalSubject]:
         """The step's model."""
-        from specsci.evals.model import scored_model
         from specsci.models.hf import load_tokenizer
 
-        model = scored_model(context)
-        return cls(model, load_tokenizer(Path(context.inputs["tokenizer"])), frame, getattr(model.config, "max_position_embeddings", None))
+        with reader_of(context) as reader:
+            yield cls(reader, load_tokenizer(Path(context.inputs["tokenizer"])), frame)
 
     def answer(self, turns: Sequence[Turn]) -> list[Spoken | BaseException]:
         """Answers in batches of turns that are drawn alike."""
@@ -131,7 +131,11 @@ class LocalSubject:
                 out[number] = error
         for (max_tokens, temperature, top_p), members in alike.items():
             params = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
-            replies = generate_batch(self.model, self.tokenizer, [prompts[n] for n in members], [turns[n].seed for n in members], params)
+            try:
+                replies = generate_batch(self.reader, self.tokenizer, [prompts[n] for n in members], [turns[n].seed for n in members], params)
+            except StepFailed as error:  # an engine that went away: Inspect would take its error for an answer's
+                out = [ServerFailed(error.what) if n in members else given for n, given in enumerate(out)]
+                continue
             for n, (reply, state, written) in zip(members, replies, strict=True):
                 out[n] = spoken(reply, state, len(prompts[n]), written, tools=bool(turns[n].tools))
         return out
@@ -157,8 +161,9 @@ class LocalSubject:
         unknown = ids.count(self.tokenizer.unk_token_id) if self.tokenizer.unk_token_id is not None else 0
         if unknown > MOST_UNKNOWN * len(ids):
             raise NotExpressible(f"the tokenizer has no token for {unknown:,} of the conversation's {len(ids):,}")
-        if self.room is not None and len(ids) + turn.max_tokens > self.room:
-            raise NotExpressible(f"a conversation of {len(ids):,} tokens and an answer of {turn.max_tokens:,} do not fit into {self.room:,} positions")
+        room = self.reader.room
+        if room is not None and len(ids) + turn.max_tokens > room:
+            raise NotExpressible(f"a conversation of {len(ids):,} tokens and an answer of {turn.max_tokens:,} do not fit into {room:,} positions")
         return ids
 
 
