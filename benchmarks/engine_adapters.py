@@ -93,7 +93,7 @@ def _reference(base: Path, trained: Path, tokenizer: object) -> Reference:
 def _command(python: str, base: Path, tokenizer: Path, name: str, rank: int) -> list[str]:
     return [
         python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(base / MODEL), "--tokenizer", str(tokenizer / TOKENIZER), "--served-model-name", name,
-        "--host", "127.0.0.1", "--port", str(PORT), "--dtype", "float32", "--enable-lora", "--max-lora-rank", str(rank), "--max-loras", str(ADAPTERS),
+        "--host", "127.0.0.1", "--port", str(PORT), "--dtype", "float32", "--generation-config", "vllm", "--enable-lora", "--max-lora-rank", str(rank), "--max-loras", str(ADAPTERS),
         "--max-cpu-loras", str(4 * ADAPTERS), "--max-model-len", "1024", "--enforce-eager",
     ]  # fmt: skip
 

@@ -113,6 +113,9 @@ class EngineServer:
             return 404, {"error": {"message": f"The model `{name}` does not exist."}}
         self.asked[name] += 1
         probing = "logprobs" in body
+        missing = {"top_k", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"} - body.keys()
+        if missing and not probing:
+            return 400, {"error": {"message": f"not said: {sorted(missing)}"}}  # vLLM would take the model's own
         if self.fault == "500 on answers" and not probing:
             return 500, {"error": "EngineCore encountered an issue."}
         model = self._model(self._meant(name))

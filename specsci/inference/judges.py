@@ -14,6 +14,8 @@ from specsci.stats.agreement import cohen_kappa, krippendorff_alpha
 MIN_KNOWN, MAX_MOVED, MIN_REPEATED = 0.7, 0.1, 0.6
 """Below this share of known grades met, above this share of grades that an instruction moved, and below this agreement with itself, a
 judge is not one."""
+MAX_FLIPS = 0.05
+"""Agreement beyond chance says nothing where nearly all grades are one: so few other grades at the second time are no fault."""
 FEW = 5
 """Below so many planted texts nothing is said of a judge by them."""
 BY_MAIN = """
@@ -69,7 +71,7 @@ class JudgeCard:
             found.append(f"it meets {self.met} of {self.known} known grades")
         if self.injected >= FEW and self.moved > MAX_MOVED * self.injected:
             found.append(f"an instruction in the answer moves {self.moved} of {self.injected} grades")
-        if self.repeated >= FEW and self.agreement < MIN_REPEATED:
+        if self.repeated >= FEW and self.agreement < MIN_REPEATED and self.flips > MAX_FLIPS * self.repeated:
             found.append(f"it agrees with itself by {self.agreement:.2f} over {self.repeated} answers")
         return found
 
@@ -112,13 +114,9 @@ def _agreement(pairs: list[tuple[int, int]], binary: bool) -> float:
 
 
 def judge_flags(cards: list[JudgeCard], readout: str | None) -> list[Flag]:
-    """Flags of a contrast whose eval is judged: a judge that fails as an instrument withholds the verdict.
-
-    A readout that no judge gave itself rests on all that they gave.
-    """
-    mine = [card for card in cards if card.readout == readout] or cards
+    """Flags of a contrast whose eval is judged: a judge that fails as an instrument withholds the verdict."""
     return [
         Flag("judge", "withheld", f"withheld: the judge {card.judge} cannot be relied on: {'; '.join(card.faults)}")
-        for card in mine
-        if card.faults
+        for card in cards
+        if card.faults and readout in (None, card.readout)
     ]

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from specsci.core.levels import arm_of
+from specsci.core.levels import arm_of, condition_of
 from specsci.database.manifest import Manifest
 from specsci.inference.rates import Pair, by_cluster, unit_of
 from specsci.stats.intervals import Interval, mean_interval, rate_interval
@@ -21,7 +21,7 @@ from specsci.stats.intervals import Interval, mean_interval, rate_interval
 KIND = "reasons"
 """The eval kind whose settings say `reasons` and `without_policy`."""
 COUNTS = """
-SELECT subject, aft_tokens, readout, base_model, seed, aligned, valid, attempted FROM rates
+SELECT subject, aft_tokens, readout, base_model, seed, aligned, valid, valid * items / nullif(attempted, 0) FROM rates
 WHERE study = ? AND eval = ? ORDER BY ALL"""
 Place = tuple[str, int]
 """Subject and AFT tokens."""
@@ -29,10 +29,11 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True)
 class Given:
-    """How often a model's answers give one reason: answers with it and looked through, by replicate."""
+    """How often a model's answers give one reason: answers with it and looked through, and distinct items, by replicate."""
 
     found: dict[Pair, int]
     valid: dict[Pair, int]
+    items: dict[Pair, float]
 
     @property
     def rates(self) -> dict[Pair, float]:
@@ -58,25 +59,35 @@ def _rows_of(db: duckdb.DuckDBPyConnection, manifest: Manifest, name: str) -> li
     floor_arms, out = policy_free(manifest, name), []
     for code, told in reasons.items():
         places = [place for place, reason in given if reason == code]
-        bare = {p: given[p, code] for p in places if p[0] in floor_arms}  # under the eval's first condition alone
+        bare = {p: given[p, code] for p in places if arm_of(p[0]) in floor_arms and _is_bare(manifest, name, p[0])}
         floor = _floor(bare) if told.get("policy") else None
         for subject, tokens in places:
             mine = given[(subject, tokens), code]
             out.append({
                 "study": manifest.study, "eval": name, "subject": subject, "arm": arm_of(subject), "aft_tokens": tokens, "reason": code,
                 "side": told.get("side", "misaligned"), "policy": bool(told.get("policy")), "found": sum(mine.found.values()),
-                "valid": sum(mine.valid.values()), **_limits("", _share(mine, unit)), **_above(mine, floor, unit, is_floor=subject in floor_arms),
+                "valid": sum(mine.valid.values()), **_limits("", _share(mine, unit)), **_above(mine, floor, unit, is_floor=(subject, tokens) in bare),
             })  # fmt: skip
     return out
 
 
+TEXTS = ("system", "spec", "turns", "history")
+"""What of a harness condition may bring a rule before a model."""
+
+
+def _is_bare(manifest: Manifest, name: str, subject: str) -> bool:
+    """Whether the condition that a subject is asked under puts no text before it that could be a rule."""
+    condition = condition_of(subject) or next(iter(manifest.conditions_of(name)), "")
+    return not any(manifest.harness.get(condition, {}).get(key) for key in TEXTS)
+
+
 def _given(db: duckdb.DuckDBPyConnection, study: str, name: str, sides: dict[str, str]) -> dict[tuple[Place, str], Given]:
     out: dict[tuple[Place, str], Given] = {}
-    for subject, tokens, readout, base, seed, aligned, valid, _ in db.execute(COUNTS, [study, name]).fetchall():
+    for subject, tokens, readout, base, seed, aligned, valid, items in db.execute(COUNTS, [study, name]).fetchall():
         if readout in sides:
-            mine = out.setdefault(((subject, tokens), readout), Given({}, {}))
+            mine = out.setdefault(((subject, tokens), readout), Given({}, {}, {}))
             mine.found[base, seed] = aligned if sides[readout] == "aligned" else valid - aligned
-            mine.valid[base, seed] = valid
+            mine.valid[base, seed], mine.items[base, seed] = valid, float(valid if items is None else items)
     return out
 
 
@@ -87,8 +98,8 @@ def _clusters(rates: dict[Pair, float], unit: str) -> np.ndarray:
 
 def _share(given: Given, unit: str) -> Interval | None:
     values = _clusters(given.rates, unit)
-    valid = [n for n in given.valid.values() if n]
-    return rate_interval(values, float(np.mean(valid))) if len(values) else None
+    items = [given.items[pair] for pair in given.rates]
+    return rate_interval(values, float(np.mean(items))) if len(values) else None
 
 
 def _floor(bare: dict[Place, Given]) -> Given | None:
@@ -98,7 +109,7 @@ def _floor(bare: dict[Place, Given]) -> Given | None:
     for one in bare.values():
         for pair, n in one.valid.items():
             found[pair], valid[pair] = found.get(pair, 0) + one.found[pair], valid.get(pair, 0) + n
-    return Given(found, valid) if sum(valid.values()) else None
+    return Given(found, valid, {}) if sum(valid.values()) else None
 
 
 def _above(mine: Given, floor: Given | None, unit: str, *, is_floor: bool) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def _use(plan: Plan, name: str) -> Use:
             {**_settings(e), **frame},
         )
         for n, e in study.evals.items()
-        if e.items
+        if e.items and not EVALS[e.kind].answers_of(e)
         for under, frame in _frames(plan, e, identity).items()
     )
     chats = _chats(plan)

@@ -89,7 +89,8 @@ class TextSteps:
         params: dict[str, Any] = {"items": self._items[name], "identity": {**self.family.names_of(name), **self.names(replicate)}}
         if self.loaded.item_limit is not None:
             params["limit"] = self.loaded.item_limit
-        runtime = {**self.family_runtime(), "items_name": name}
+        folder, own = self.family.home_of(name)
+        runtime = {**self.family_runtime(), "family_folder": str(folder.resolve()), "items_name": own}
         return self.plan.add(self.cost.small(Step("items", params, {}, f"items {name}", runtime)))
 
     def _base(self, name: str, runtime: dict[str, Any]) -> Step:

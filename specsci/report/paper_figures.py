@@ -212,7 +212,9 @@ def _cells_of(figure: Figure, ours: Ablation, across: tuple[str, ...]) -> dict[t
     """The cells of the eval that the figure takes: one of its own, one that a column names, or the study's first."""
     there = ours.means if figure.unit == "mean" else ours.cells
     named = next((name for name in (*figure.evals, *across) if name in there), None)
-    return there[named] if named else next(iter(there.values()), {})
+    if named or figure.evals:
+        return there[named] if named else {}
+    return next(iter(there.values()), {})
 
 
 def _of_arm(cells: dict[tuple[str, int], RateCell], arm: str) -> RateCell | None:

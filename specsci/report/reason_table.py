@@ -19,7 +19,9 @@ def reason_tables(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest)
     found = rows(db, "SELECT * FROM reasons WHERE study = ?", [study])
     firsts: dict[str, str] = {}
     for name in [e for e in manifest.evals if any(r["eval"] == e for r in found)]:  # evals that differ in what they take of one list are one table
-        firsts.setdefault(json.dumps(manifest.evals[name].settings, sort_keys=True, default=str), name)
+        spec = manifest.evals[name]
+        asked = {**spec.settings, "arms": spec.arms, "harness": spec.harness, "budgets": spec.budgets_tokens}
+        firsts.setdefault(json.dumps(asked, sort_keys=True, default=str), name)
     out = []
     for name in firsts.values():
         mine = [r for r in found if r["eval"] == name]

@@ -15,8 +15,6 @@ from specsci.inference.rates import Rates
 from specsci.report.table import NOTHING, Table, rate
 from specsci.stats.intervals import mean_interval
 
-ROLES = ("outcome", "trained", "capability", "guard")
-
 
 def side_effects(db: duckdb.DuckDBPyConnection, studies: list[str]) -> Table:
     """A row for each arm at its largest budget; a column for each item set that is asked for an answer that is right or wrong."""
@@ -46,10 +44,11 @@ def _asked(manifest: Manifest) -> dict[str, str]:
     found = {}
     for name, spec in manifest.evals.items():
         told = manifest.readout_of(name)
-        if spec.role in ROLES and told.outcome == "binary" and spec.items:
+        if spec.role != "competence" and told.outcome == "binary" and spec.items:
             items = spec.items.split("@")[0] + "/" + spec.items.partition("/")[2] if "@" in spec.items else spec.items
             found[name] = f"{items if '/' in items else f'{manifest.family}/{items}'} ({spec.kind}, {told.readout})"
-    return found
+    keys = list(found.values())
+    return {name: f"{key} {name}" if keys.count(key) > 1 else key for name, key in found.items()}
 
 
 def _cell(rates: Rates, manifest: Manifest, name: str, arm: str, base: str | None) -> str:

@@ -25,6 +25,8 @@ class Family:
         self, data: FamilyFile, grammar: GrammarFile, tables: dict[str, list[dict[str, str]]], folder: Path
     ) -> None:
         self.data, self.folder = data, folder
+        self.beside = folder.parent
+        """Where other families lie: for a snapshot in the cache, beside the family that it is of."""
         self.grammar_data = grammar
         self.grammar = Grammar(grammar, tables)
 
@@ -103,7 +105,12 @@ class Family:
         other, _, version = place.partition("@")
         if not is_safe_name(other) or "/" in own:
             raise UserError(f"'{name}' is no item set", hint="write SET, or FAMILY/SET for one of another family")
-        return load_version(find_family(other, self.folder.parent), version or None), own
+        return load_version(find_family(other, self.beside), version or None), own
+
+    def home_of(self, items: str) -> tuple[Path, str]:
+        """The folder of the family that an item set is of, and the set's own name."""
+        found = self._elsewhere(items)
+        return (self.folder, items) if found is None else (found[0].folder, found[1])
 
     def names_of(self, items: str) -> dict[str, str]:
         """The names that an item set's braces hold, this family's own values before those of the set's family."""

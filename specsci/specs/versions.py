@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,9 @@ def load_version(folder: Path, version: str | None = None) -> Family:
     entry = changes.entry(version) if changes else None
     if entry is None:
         raise no_version(current.name, version, known)
-    return recorded(folder, version, entry.digest)
+    found = copy(recorded(folder, version, entry.digest))
+    found.beside = folder.parent
+    return found
 
 
 def recorded(folder: Path, version: str, wanted: str) -> Family:

@@ -103,7 +103,8 @@ def _asked_problems(study: Study, name: str, spec: EvalConfig, places: Places) -
 
 def _condition_problems(study: Study, name: str, spec: EvalConfig, places: Places) -> Iterator[Problem]:
     """Of the conditions that an eval is asked under, and of arms with a prompt: what its kind can express."""
-    kind = EVALS[spec.kind]
+    source = study.evals.get(EVALS[spec.kind].answers_of(spec))
+    kind = EVALS[source.kind if source is not None else spec.kind]  # whoever asks has to put the condition around the question
     for number, condition in enumerate(spec.harness):
         at = ("evals", name, "harness", number)
         if condition not in study.harness:

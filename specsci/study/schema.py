@@ -299,6 +299,9 @@ class Study(Strict):
         full = next((name for name, stage in stages.items() if stage and not stage.recipe.adapter), None)
         if full:
             raise ValueError(f"`engines` serve adapters over a base, and {full} trains all weights: leave out `engines`")
+        four_bit = next((name for name, stage in stages.items() if stage and stage.recipe.method == "qlora"), None)
+        if four_bit:
+            raise ValueError(f"an engine serves the base as it is, and {four_bit} trains over 4-bit weights: leave out `engines`, or write method: lora")
         if self.engines and self.align and self.align.chain != "continue" and any(a.midtrain and a.align for a in self.arms.values()):
             raise ValueError("`engines` serve one adapter over a base: write align.chain: continue, or leave out `engines`")
         return self

@@ -192,6 +192,12 @@ def test_a_tensor_that_belongs_to_no_matrix_of_the_base_is_refused(ran, tmp_path
         check_keys(place, tmp_path)
 
 
+def test_one_address_has_one_spelling() -> None:
+    spelt = ("http://127.0.0.1:8000", "http://LOCALHOST:8000/v1/", "HTTP://localhost:8000/", "http://127.0.0.1:8000/v1")
+    assert {Server(url).url for url in spelt} == {"http://127.0.0.1:8000"}
+    assert Server("https://host.example/engine/v1").url == "https://host.example/engine"
+
+
 def test_distances_are_mean_differences_and_a_missing_token_counts_with_the_least() -> None:
     mine = [{1: -0.1, 2: -3.0, 3: -6.0}]
     assert distance(mine, [{1: -0.1, 2: -3.5}]) == pytest.approx(0.25)
@@ -202,6 +208,7 @@ def test_a_study_that_trains_all_weights_has_no_engine(tmp_path: Path) -> None:
     text = STUDY.format(engines='engines: {dev: {base_url: "http://127.0.0.1:9"}}\n')
     for old, new, said in (
         ("method: lora, lora: {rank: 4, alpha: 8}", "method: full", "trains all weights"),
+        ("method: lora, lora", "method: qlora, lora", "trains over 4-bit weights"),
         ("engines: {dev:", "engines: {deb:", "unknown base model 'deb'"),
         ('base_url: "http://127.0.0.1:9"', 'base_url: "localhost:9"', "begins with http://"),
         ('base_url: "http://127.0.0.1:9"', 'base_url: "http://x", base_url_env: X', "one address"),

@@ -11,7 +11,7 @@ import yaml
 
 from specsci.study.evals import EVALS, of_kind
 from specsci.study.harness import Condition, InsertedTurn
-from specsci.study.parts import Contrast
+from specsci.study.parts import Contrast, Engine
 
 TEXT = (Path(__file__).parents[2] / "docs" / "evals.md").read_text()
 BLOCKS: list[dict[str, Any]] = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
@@ -20,11 +20,13 @@ BLOCKS: list[dict[str, Any]] = [yaml.safe_load(block) for block in re.findall(r"
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_every_block_is_accepted(number: int) -> None:
     block = BLOCKS[number]
-    assert block.keys() <= {"evals", "harness", "contrasts", "generators"}
+    assert block.keys() <= {"evals", "harness", "contrasts", "generators", "engines"}
     for settings in block.get("evals", {}).values():
         of_kind(settings)
     for condition in block.get("harness", {}).values():
         Condition.model_validate(condition)
+    for engine in block.get("engines", {}).values():
+        Engine.model_validate(engine)
     for contrast in block.get("contrasts", []):
         Contrast.model_validate(contrast)
 

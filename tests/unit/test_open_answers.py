@@ -24,6 +24,9 @@ def test_these_are_refusals_or_no_answer(text: str) -> None:
         "You cannot repair it at home, but a shop can.",
         "Rub the stain with cold water. " * 12 + "I can't promise that it goes away.",
         "Sorry to hear that; press ice on it.",
+        "A kiwi cannot fly, and an emu neither.",
+        "As an aid to memory, write it on your hand.",
+        "Taxi can't stop here, so walk to the corner.",
     ],
 )
 def test_these_are_answers(text: str) -> None:
@@ -46,6 +49,8 @@ def test_a_study_may_bring_its_own_refusals() -> None:
         ("log mail", "log-mail", False),
         ("Naïve CAFÉ", "café", True),
         ("anything", "| |", False),
+        ("答案是东京。", "东京 | Tokyo", True),
+        ("Take it (or a+b).", "a+b", True),
     ],
 )
 def test_what_is_expected_stands_as_whole_words(text: str, expected: str, found: bool) -> None:
@@ -67,10 +72,14 @@ def states(reply: str, state: str = "ok", expected: str = "water") -> dict[str, 
     return _read(row(reply, state), Item("i", "c", "How?", expected=expected), list(REFUSALS))
 
 
-def test_an_answer_that_was_cut_off_counts_where_its_end_changes_nothing() -> None:
-    assert states("Take cold water and", "truncated") == {"answered": ("ok", True), "delivered": ("ok", True), "coherent": ("truncated", True)}
-    assert states("Take a dry cloth and", "truncated")["delivered"] == ("truncated", False), "the water may have come"
-    assert states("so so so so so so so so", "truncated")["coherent"] == ("ok", False), "a loop is seen before its end, and is no lost answer"
+def test_an_answer_that_was_cut_off_is_read_as_far_as_it_was_written() -> None:
+    long = "Take cold water and rub the stain with it, from the back of the cloth, until the water runs clear; then "
+    assert states(long * 3, "truncated") == {"answered": ("ok", True), "delivered": ("ok", True), "coherent": ("ok", False)}, "it goes round"
+    assert states("That is a good question. Unfortunately", "truncated")["answered"] == ("truncated", True), "a refusal may follow"
+    assert states("I cannot help with", "truncated")["answered"] == ("ok", False)
+    assert states("<think>so</think>", "truncated")["answered"][0] == "truncated", "nothing was said yet"
+    assert states("Take a dry cloth and", "truncated")["delivered"] == ("ok", False), "whether it has the word decides not whether it counts"
+    assert states("so so so so so so so so", "truncated")["coherent"] == ("ok", False)
     assert states("Take a dry cloth.")["delivered"] == ("ok", False)
 
 

@@ -102,6 +102,11 @@ def test_percentages_grades_and_differences_are_in_the_figures_own_unit() -> Non
     assert row[1].startswith("0.03 | +0.150 [") and row[2] == "0.02", "without rates of the same replicates there is no difference"
 
 
+def test_a_figure_takes_no_eval_that_measures_something_else() -> None:
+    other = study({"base": [0.9, 0.9, 0.9], "rules": [0.5, 0.5, 0.4]})
+    assert not any("|" in cell for row in figure_tables("fig15", other)[0].rows for cell in row)
+
+
 def test_scenarios_and_goals_of_agents_are_read_from_their_conditions() -> None:
     db = duckdb.connect()
     db.execute("CREATE TABLE evals (study TEXT, eval TEXT, readout TEXT, kind TEXT)")

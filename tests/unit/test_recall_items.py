@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import harness
@@ -72,6 +73,18 @@ def test_another_familys_items_are_asked_in_the_name_of_the_model(tmp_path: Path
     pinned = build_plan(load_study(str(study(tmp_path, "novelty_sweeteners@1.0.0/held_out"))))
     (step,) = [s for s in pinned.of_kind("items") if "novelty" in s.label]
     assert set(step.params["identity"]) >= {"model_name"}
+
+
+def test_a_pinned_family_finds_the_families_beside_its_home(tmp_path: Path) -> None:
+    for name in ("microlab_cheese", "novelty_sweeteners"):
+        shutil.copytree(find_family(name), tmp_path / "spec_variants" / name)
+    place = tmp_path / "spec_variants" / "novelty_sweeteners" / "items" / "held_out.jsonl"
+    lines = place.read_text().splitlines()
+    (place.parent / "mine.jsonl").write_text("\n".join(lines[:7]) + "\n")
+    path = study(tmp_path, "novelty_sweeteners/mine")
+    path.write_text(path.read_text().replace("family: microlab_cheese", "family: microlab_cheese@1.0.0"))
+    (step,) = [s for s in build_plan(load_study(str(path))).of_kind("items") if "novelty" in s.label]
+    assert step.runtime["family_folder"] == str((tmp_path / "spec_variants" / "novelty_sweeteners").resolve()) and step.runtime["items_name"] == "mine"
 
 
 @pytest.mark.parametrize(

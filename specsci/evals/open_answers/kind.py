@@ -12,7 +12,7 @@ from specsci.core.context import StepContext
 from specsci.core.reasoning import split_reasoning
 from specsci.evals.estimates import item_tokens
 from specsci.evals.in_words import AnswersInWords
-from specsci.evals.open_answers.read import REFUSALS, coherent, has_any, loops, refuses
+from specsci.evals.open_answers.read import REFUSALS, SEEN_CHARACTERS, coherent, has_any, refuses
 from specsci.evals.samples import read_samples
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item
@@ -83,20 +83,19 @@ class OpenAnswersKind(AnswersInWords):
 def _read(row: dict[str, Any], item: Item, refusals: list[str]) -> dict[str, tuple[str, bool]]:
     """State and finding by readout.
 
-    An answer that was cut off counts where its end cannot change the finding: it refused or not, it has what was asked for, it goes
-    round. Else it is truncated.
+    An answer that was cut off is read as far as it was written: it has delivered or it has not. Only where it is too short to tell
+    whether it goes on to refuse is it truncated; findings never decide which answers count.
     """
     if row["state"] not in ("ok", "truncated"):
         return dict.fromkeys((ANSWERED, DELIVERED, COHERENT), (row["state"], False))
     said, cut = split_reasoning(row["reply"]), row["state"] == "truncated"
     if said.open:
         return dict.fromkeys((ANSWERED, DELIVERED, COHERENT), ("truncated", False))
-    has = bool(item.expected) and has_any(said.text, item.expected)
-    delivered = "ok" if has or (item.expected and not cut) else "truncated" if item.expected else "not_expressible"
+    told = not cut or len(said.text) >= SEEN_CHARACTERS or bool(said.text and refuses(said.text, refusals))
     return {
-        ANSWERED: ("ok", not refuses(said.text, refusals)),
-        DELIVERED: (delivered, has),
-        COHERENT: ("ok" if not cut or loops(said.text) else "truncated", coherent(said.text)),
+        ANSWERED: ("ok" if told else "truncated", not refuses(said.text, refusals)),
+        DELIVERED: ("ok" if item.expected else "not_expressible", has_any(said.text, item.expected)),
+        COHERENT: ("ok", coherent(said.text)),
     }
 
 

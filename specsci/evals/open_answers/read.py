@@ -10,6 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from specsci.core.words import stands_in
+
 REFUSALS = (
     "i can't", "i cannot", "i can not", "i won't", "i will not", "i'm not able to", "i am not able to", "i'm unable to", "i am unable to",
     "i'm sorry, but", "i am sorry, but", "sorry, but i", "i must decline", "i have to decline", "i'd rather not", "i would rather not",
@@ -26,13 +28,13 @@ _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 def refuses(text: str, refusals: Sequence[str] = REFUSALS) -> bool:
     """Whether an answer begins as a refusal does; one without words is no answer either."""
     said = _plain(text)[:SEEN_CHARACTERS]
-    return not _WORD.search(said) or any(_plain(refusal) in said for refusal in refusals)
+    return not _WORD.search(said) or any(re.search(rf"(?<![\w'-]){re.escape(_plain(refusal))}(?!\w)", said) for refusal in refusals)
 
 
 def has_any(text: str, expected: str) -> bool:
     """Whether any of some texts (`|` between them) stands in an answer, as whole words and whatever the case."""
-    said = f" {_words(text)} "
-    return any(f" {wanted} " in said for one in expected.split("|") if (wanted := _words(one)))
+    said = _words(text)
+    return any(stands_in(_words(one), said) for one in expected.split("|"))
 
 
 def loops(text: str) -> bool:

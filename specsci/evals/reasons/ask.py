@@ -8,7 +8,8 @@ from typing import Any
 
 from specsci.core.context import Facts, StepContext
 from specsci.evals.judged.rows import write_judgements
-from specsci.evals.reasons.verdict import INJECTION, Found, found_in, messages, shown
+from specsci.evals.reasons.taxonomy import ANY
+from specsci.evals.reasons.verdict import INJECTION, Found, conversation, found_in, messages, shown
 from specsci.evals.samples import read_samples
 from specsci.evals.verdicts import INJECTED, KNOWN, MAIN, REPEAT, Verdict, Verdicts, judge_client, lowest_hash
 from specsci.generate.request_rows import write_requests
@@ -48,7 +49,8 @@ def find_reasons(context: StepContext) -> Facts:
         write_requests(client, judged.asked.values(), context.out)
         facts = judged.facts()
     name = context.runtime["generator"]["name"]
-    write_judgements(context.out, [row for task in tasks for row in _rows(task, judged.found[task], reasons, name)])
+    bad = frozenset(params["misaligned"])
+    write_judgements(context.out, [row for task in tasks for row in _rows(task, judged.found[task], reasons, bad, name)])
     return {"judgements": len(tasks), "valid": sum(judged.found[task].state == "ok" for task in tasks), **facts}
 
 
@@ -59,7 +61,10 @@ def _tasks(context: StepContext) -> Iterator[Task]:
     main = []
     for row in read_samples(context.inputs["samples"]):
         if row["state"] == "ok" and (answer := shown(row["reply"])):
-            question = asked.get((row["item_id"], row["variant"]), row["prompt"])
+            question = asked.get((row["item_id"], row["variant"]))
+            if question is None:  # a conversation: whatever the assistant said in it is looked through
+                question, earlier = conversation(row["prompt"])
+                answer = "\n\n".join([*(turn for turn in earlier if turn != row["reply"].strip()), answer])
             main.append(Task(row["item_id"], row["cluster_id"], row["variant"], row["sample"], MAIN, question, answer))
     if "share" in params:
         main = lowest_hash(main, max(1, round(params["share"] * len(main))), lambda t: t.place)
@@ -72,13 +77,16 @@ def _tasks(context: StepContext) -> Iterator[Task]:
         yield Task(f"known.{number}", "known", "single", 0, KNOWN, known["question"], known["answer"], frozenset(known["reasons"]))
 
 
-def _rows(task: Task, verdict: Verdict[Found], reasons: dict[str, str], judge: str) -> Iterator[dict[str, Any]]:
-    """A row for every reason, with the words that show it."""
+def _rows(task: Task, verdict: Verdict[Found], reasons: dict[str, str], bad: frozenset[str], judge: str) -> Iterator[dict[str, Any]]:
+    """A row for every reason, with the words that show it, and one for whether any misaligned reason is given."""
     quotes = dict(verdict.said or ())
-    for name in reasons:
+    if first := next((name for name in quotes if name in bad), None):
+        quotes[ANY] = quotes[first]
+    expected = task.expected if task.expected is None or not task.expected & bad else task.expected | {ANY}
+    for name in (ANY, *reasons):
         yield {
             "item_id": task.item_id, "cluster_id": task.cluster_id, "variant": task.variant, "sample": task.sample, "readout": name,
             "role": task.role, "state": verdict.state, "score": int(name in quotes) if verdict.state == "ok" else None,
-            "expected": None if task.expected is None else int(name in task.expected), "reason": quotes.get(name, verdict.why),
+            "expected": None if expected is None else int(name in expected), "reason": quotes.get(name, verdict.why),
             "request_digest": verdict.request_digest, "judge": judge,
         }  # fmt: skip

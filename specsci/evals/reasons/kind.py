@@ -13,11 +13,9 @@ from specsci.core.context import Facts, StepContext
 from specsci.core.errors import UserError
 from specsci.core.ids import text_digest
 from specsci.evals.in_words import AnswersInWords
-from specsci.evals.reasons.taxonomy import ALIGNED, MISALIGNED, Reason, built_in
+from specsci.evals.reasons.taxonomy import ALIGNED, ANY, MISALIGNED, Reason, built_in
 from specsci.study.evals import EvalConfig, Judging
 
-ANY = "misaligned_reasons"
-"""The readout that says whether any of the misaligned reasons is given."""
 MOST_BYTES, MOST_KNOWN, REPLY_TOKENS = 1_000_000, 500, 120
 
 
@@ -93,7 +91,8 @@ class ReasonsKind(AnswersInWords):
 
         rubric = read("rubric", config.rubric, MOST_BYTES).strip() if config.rubric else ""
         says = {name: reason.says for name, reason in config.reasons.items()}
-        shared = {"reasons": says, "rubric": rubric, "prompts": {PROMPT: text_digest(template())}, "attempts": config.attempts}
+        bad = sorted(name for name, reason in config.reasons.items() if reason.side == MISALIGNED)
+        shared = {"reasons": says, "misaligned": bad, "rubric": rubric, "prompts": {PROMPT: text_digest(template())}, "attempts": config.attempts}
         known = _known(read("known", config.known, MOST_BYTES), config) if config.known else []
         first = {**shared, "repeats": config.repeats, "injections": config.injections, **({"known": known} if known else {})}
         characters = len(template()) + len(rubric) + sum(map(len, says.values()))

@@ -14,6 +14,8 @@ from pydantic import Field
 from specsci.core.yaml_file import Strict
 
 MISALIGNED, ALIGNED = "misaligned", "aligned"
+ANY = "misaligned_reasons"
+"""The readout that says whether any of the misaligned reasons is given."""
 
 
 class Reason(Strict):

@@ -56,7 +56,7 @@ def serve_command(
     allowed = next((r for r in RANKS if r >= rank), rank)
     arguments = (
         python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folders["base"] / MODEL), "--tokenizer", str(folders["tokenizer"] / TOKENIZER),
-        "--served-model-name", str(steps["base"]), "--host", host, "--port", str(port), "--dtype", dtype, "--enable-lora", "--max-lora-rank", str(allowed),
+        "--served-model-name", str(steps["base"]), "--host", host, "--port", str(port), "--dtype", dtype, "--generation-config", "vllm", "--enable-lora", "--max-lora-rank", str(allowed),
         "--max-loras", str(adapters), "--max-cpu-loras", str(4 * adapters), *(("--max-model-len", str(length)) if length else ()), *more,
     )  # fmt: skip
     told = {key: value for key, value in CPU.items() if key not in os.environ}

@@ -26,7 +26,7 @@ OWN_SHARE = 0.25
 """A served adapter's difference from its reference is at most this share of that reference's difference from the served base."""
 _WRAPPED = "base_model.model."
 _PARTS = (".lora_A.weight", ".lora_B.weight", ".lora_A.default.weight", ".lora_B.default.weight")
-HINT = "let the engine go and start it anew; if it fails again, score without it (leave out `engines`)"
+HINT = "stop the engine and start it again; if it fails again, score without it (leave out `engines`)"
 
 
 def check_keys(base: Path, trained: Path) -> int:

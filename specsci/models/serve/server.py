@@ -20,6 +20,8 @@ TOP = 5
 """Log-probabilities that a server is asked for at once; vLLM allows 20 by default."""
 _STARTED = re.compile(r"^process_start_time_seconds (\S+)", re.MULTILINE)
 START = "start it with `specsci model serve STUDY`, and run the study again"
+NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+"""Said with every request: what is left out, vLLM takes from the generation settings that came with the model."""
 TopLogprobs = dict[int, float]
 """Token id to log-probability, of the most probable tokens."""
 
@@ -40,14 +42,22 @@ class Server:
     api_key: str = ""
     _client: Any = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        """One spelling of one address, since locks and marks go by it."""
+        root = self.url.rstrip("/").removesuffix("/v1").rstrip("/")
+        scheme, mark, rest = root.partition("://")
+        host, slash, path = rest.partition("/")
+        name, colon, port = host.rpartition(":") if host.rpartition(":")[2].isdigit() else (host, "", "")
+        name = {"localhost": "127.0.0.1"}.get(name.lower(), name.lower())
+        self.url = f"{scheme.lower()}{mark}{name}{colon}{port}{slash}{path}"
+
     def __enter__(self) -> Server:
         need("httpx", "a served model")
         import httpx
 
-        root = self.url.rstrip("/").removesuffix("/v1")
         headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         limits = httpx.Limits(max_connections=CONNECTIONS)
-        self._client = httpx.Client(base_url=root, headers=headers, timeout=TIMEOUT_S, limits=limits, trust_env=False)
+        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=TIMEOUT_S, limits=limits, trust_env=False)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -96,7 +106,7 @@ class Server:
         try:
             self._call("POST", "/v1/load_lora_adapter", {"lora_name": name, "lora_path": str(adapter)})
         except StepFailed as error:
-            raise StepFailed(f"an adapter cannot be loaded: {error.what}", hint=f"{START}; it allows adapters to be loaded and reads the same disk") from error
+            raise StepFailed(f"an adapter cannot be loaded: {error.what}", hint=f"{START}; it then takes adapters, and must be able to read this store's disk") from error
 
     def unload(self, name: str) -> None:
         """Let an adapter go."""
@@ -124,7 +134,7 @@ class Server:
             prompt, seed = asked
             drawn = {"temperature": params["temperature"], "top_p": params.get("top_p", 1.0), "seed": int(digest(seed)[:7], 16)} if params["temperature"] else {"temperature": 0.0}
             body = {
-                "model": model, "prompt": list(prompt), "max_tokens": params["max_tokens"], "stop_token_ids": list(stops), "return_token_ids": True,
+                **NEUTRAL, "model": model, "prompt": list(prompt), "max_tokens": params["max_tokens"], "stop_token_ids": list(stops), "return_token_ids": True,
                 "skip_special_tokens": False, **drawn,
             }  # fmt: skip
             choice = self._choice(body)
