@@ -273,3 +273,26 @@ def test_a_server_that_fails_gives_no_answers_and_the_next_run_asks_again(tmp_pa
         down[0] = False
         store, _ = run(tmp_path, text, made, "complies")
         assert sql(store, "SELECT state, count(*) FROM scores WHERE readout = 'harmful' GROUP BY 1") == [("ok", 9)]
+
+
+def test_runs_that_a_task_calls_alike_are_told_apart_and_their_answers_are_looked_through_for_reasons(server, tmp_path) -> None:
+    """A study that varies more than the task's own id tells; reasons of its answers, with words of their thoughts."""
+
+    def find(model: str, messages: list[dict]) -> str:
+        if model != "r":
+            return subject(model, messages)
+        text = messages[-1]["content"]
+        found = [{"reason": "self_preservation", "quote": "I shall"}] if "I shall." in text else []
+        return json.dumps({"reasons": found})
+
+    with ModelServer(by_model=find, keep_bodies=False) as made:
+        text = study("complies", made.url, "specsci/desk", more="score: harmful\n    conditions: [{goal_type: none, goal_value: none}]\n    vary: {turns: [2, 3]}", epochs=2)
+        text = text.replace("    judge: grader\n", "").replace("generators:\n", "  why: {kind: reasons, of: agentic, judge: reader, readout: self_preservation, repeats: 0, injections: 0}\ngenerators:\n")
+        text = text.replace("{backend: openai, model: g,", "{backend: openai, model: r,").replace("  grader:", "  reader:")
+        store, _ = run(tmp_path, text, made, "complies")
+    places = sql(store, "SELECT eval, item_id, cluster_id, count(*), count(DISTINCT sample) FROM scores WHERE readout IN ('harmful', 'self_preservation') GROUP BY ALL ORDER BY ALL")
+    (cluster,) = {c for _, _, c, _, _ in places}
+    assert [(e, i.removeprefix(cluster), n, s) for e, i, _, n, s in places] == [
+        (e, f".turns-{n}", 2, 2) for e in ("agentic", "why") for n in (2, 3)
+    ]
+    assert sql(store, "SELECT reason, found, valid FROM reasons WHERE found > 0") == [("self_preservation", 4, 4)]

@@ -165,19 +165,18 @@ class AgentKind(EvalKind):
 
     @override
     def score(self, context: StepContext) -> Iterator[dict[str, Any]]:
+        from specsci.evals.agents.conditions import logged
         from specsci.evals.agents.misalignment import misalignment_rows
-        from specsci.results.imports.inspect_log import read_log, value_of
+        from specsci.results.imports.inspect_log import value_of
 
         params = context.params
-        for path in sorted((context.inputs["samples"] / LOGS).glob("*.eval")):
-            for sample in read_log(path).samples:
-                place = {"item_id": sample.condition, "cluster_id": sample.condition, "variant": "single", "sample": sample.epoch}
-                if params["task"] == MISALIGNMENT:
-                    yield from misalignment_rows(sample, place)
-                    continue
-                for number, wanted in enumerate(params["scores"]):
-                    key = next(iter(sample.values)) if wanted == "score" and len(sample.values) == 1 else wanted
-                    yield _row(sample.state, value_of(sample, key), {**place, "readout": wanted}, params, taken=number == 0)
+        for sample, place in logged(context.inputs["samples"] / LOGS, context.records["samples"].identity.params["runs"] if "samples" in context.records else []):
+            if params["task"] == MISALIGNMENT:
+                yield from misalignment_rows(sample, place)
+                continue
+            for number, wanted in enumerate(params["scores"]):
+                key = next(iter(sample.values)) if wanted == "score" and len(sample.values) == 1 else wanted
+                yield _row(sample.state, value_of(sample, key), {**place, "readout": wanted}, params, taken=number == 0)
 
 
 def _row(state: str, value: float | None, place: dict[str, Any], params: dict[str, Any], *, taken: bool) -> dict[str, Any]:

@@ -185,15 +185,13 @@ def _write_requests(context: StepContext, worker: Any, told: dict[str, Any] | No
 
 
 def _transcripts(context: StepContext) -> Iterator[dict[str, Any]]:
-    from specsci.results.imports.inspect_log import read_log
+    from specsci.evals.agents.conditions import logged
 
-    for path in sorted((context.out / LOGS).glob("*.eval")):
-        for sample in read_log(path).samples:
-            before = sample.messages[:-1] if sample.messages and sample.messages[-1][0] == "assistant" else sample.messages
-            reply = f"<think>{sample.reasoning}</think>{sample.reply}" if sample.reasoning else sample.reply
-            yield {
-                "item_id": sample.condition, "cluster_id": sample.condition, "variant": "single", "sample": sample.epoch,
-                "prompt": "\n\n".join(f"[{role}]\n{text}" for role, text in before), "reply": reply, "state": sample.state,
-                "input_tokens": sample.input_tokens, "output_tokens": sample.output_tokens,
-            }  # fmt: skip
+    for sample, place in logged(context.out / LOGS, context.params["runs"]):
+        before = sample.messages[:-1] if sample.messages and sample.messages[-1][0] == "assistant" else sample.messages
+        reply = f"<think>{sample.reasoning}</think>{sample.reply}" if sample.reasoning else sample.reply
+        yield {
+            **place, "prompt": "\n\n".join(f"[{role}]\n{text}" for role, text in before), "reply": reply, "state": sample.state,
+            "input_tokens": sample.input_tokens, "output_tokens": sample.output_tokens,
+        }  # fmt: skip
 
