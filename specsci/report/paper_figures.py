@@ -87,7 +87,7 @@ FIGURES = {
     ),
     "fig4_open_qa": Figure(
         "fig4_open_qa.csv", "Fig 4: open-ended questions, judged 1 to 10", ("arm", "cot"), ("model",), ("score_1_to_10",),
-        study="paper_fig4_philosophy", arms=PHILOSOPHY, evals=("open_qa", "graded"), unit="mean",
+        study="paper_fig4_philosophy", arms=PHILOSOPHY, evals=("open_qa", "as_graded"), unit="mean",
     ),
     "fig5": Figure(
         "fig5_token_efficiency_claims.csv", "Fig 5: times less AFT data (claimed in prose)", ("cot",), ("model",),

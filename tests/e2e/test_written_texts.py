@@ -31,6 +31,7 @@ MICRO = {
     "probe.tokens": "400",
     "audit.accept": ACCEPT,
     "gates.accept_few_updates": "a test of the machinery",
+    **{f"without.{name}": "that version of the family has no such items" for name in ("recall", "citation", "harmless", "deference")},
 }
 SHIPPED = ("value_vs_rules.yaml", "--profile", "written", *(p for k, v in MICRO.items() for p in ("--set", f"{k}={v}")))
 SMALL = harness.edited(

@@ -33,7 +33,7 @@ RICH = TINY.replace("held_out: {items: held_out}", "held_out: {items: held_out, 
 def sources(folder: Path) -> list[tuple[bytes, object]]:
     """The studies that are mutated: small ones written here several times, and every shipped one."""
     (folder / "notes.jsonl").write_text('{"text": "a note"}\n' * 50)
-    texts = [harness.SMALL, TINY, MERGED, RICH] * 6 + [p.read_text() for p in sorted(shipped("studies").glob("*.yaml"))]
+    texts = [harness.SMALL, TINY, MERGED, RICH] * 9 + [p.read_text() for p in sorted(shipped("studies").glob("*.yaml"))]
     found = []
     for text in texts:
         (folder / "source.yaml").write_text(text)

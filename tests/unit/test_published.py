@@ -92,7 +92,7 @@ def test_percentages_grades_and_differences_are_in_the_figures_own_unit() -> Non
     rows = {tuple(row[:2]): row[2:] for row in figure_tables("fig15", misuse)[0].rows}
     assert rows["rules", "cot"][0] == "20 | 6.0 [3.5, 8.5] -14.0 !" and rows["rules", "no_cot"][0] == "25"
     graded = study({})
-    graded.means = {"graded": {("philosophy", 4000): RateCell(mean_interval(np.array([8.0, 9.0, 8.5])), 0, 3, 3, {})}}
+    graded.means = {"as_graded": {("philosophy", 4000): RateCell(mean_interval(np.array([8.0, 9.0, 8.5])), 0, 3, 3, {})}}
     rows = {tuple(row[:2]): row[2:] for row in figure_tables("fig4_open_qa", graded)[0].rows}
     assert rows["msm+aft", "cot"][0].startswith("7.71 | 8.50 [7.26, 9.74] +0.790") and "|" not in rows["msm", "–"][0]
     stacked = study({"msm_america": [0.5, 0.4], "america": [0.3, 0.3], "msm_america_broken": [0.5, 0.5], "america_broken": [0.5, 0.6]}, "america")
