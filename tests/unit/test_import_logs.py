@@ -95,6 +95,18 @@ def test_a_sample_that_failed_and_was_tried_again_is_one_answer(runs: dict[str, 
     assert rows(tmp_path, "SELECT count(*) FROM scores") == [(7,)]
 
 
+def test_a_try_that_failed_takes_no_answers_place_whichever_log_is_read_first(runs: dict[str, Path], tmp_path: Path, monkeypatch) -> None:
+    """Logs say when they began to the second, so that two of one second have no order of their own."""
+    from specsci.results.imports import inspect_answers
+
+    for number, order in enumerate((("first", "again"), ("again", "first"))):
+        ages = {runs[name].name: float(place) for place, name in enumerate(order)}
+        monkeypatch.setattr(inspect_answers, "_age", lambda found, ages=ages: (ages[found[1]], 0, found[1]))
+        done = run(tmp_path / str(number), runs["again"], runs["first"], "--aligned", "low", "--score", "harmful")
+        assert done.exit_code == 0, done.output
+        assert rows(tmp_path / str(number), "SELECT state, aligned FROM scores WHERE item_id = 'd'") == [("ok", True)]
+
+
 def test_one_log_under_two_names_is_one_run(runs: dict[str, Path], tmp_path: Path) -> None:
     copy = tmp_path / "copy of run[1].eval"
     copy.write_bytes(runs["first"].read_bytes())

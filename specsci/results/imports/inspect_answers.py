@@ -40,6 +40,8 @@ def answers_of(files: list[Path], condition: str | None, *, every_argument: bool
     places: dict[tuple[Any, ...], tuple[LoggedSample, str]] = {}
     for place, sample, name in by_uuid.values():
         before = places.get(place)
+        if before is not None and before[0].state != "error" and sample.state == "error":
+            continue  # a try that failed takes no answer's place, in whatever order two logs of one second are read
         if before is not None and before[0].state == "ok":
             raise UserError(
                 f"'{name}' answers sample '{sample.sample_id}' (epoch {sample.epoch}) by {place[0]} again; '{before[1]}' has it too",
