@@ -57,7 +57,7 @@ def run(options: Options) -> Result:
     for name, place in places.items():
         with _engine([*command, "--lora-modules", f"{name}={place / ADAPTER}"]) as server:
             found = server.generate(name, prompts, [str(n) for n in range(PROMPTS)], PARAMS, [tokenizer.eos_token_id])
-            same += sum(a.ids == b.ids for a, b in zip(found, answers[name], strict=True))
+            same += sum(a == b for a, b in zip(found, answers[name], strict=True))
     peer_s = time.perf_counter() - began
     what = f"{ADAPTERS} adapters, {PROMPTS} answers of {TOKENS} tokens each"
     rows = [Row(what, f"{ours_s:.1f} s, one engine (start {start_s:.1f} s), every adapter probed", "", None, f"{ADAPTERS} engines: {peer_s:.1f} s", f"{peer_s / ours_s:.1f} times faster")]

@@ -103,7 +103,7 @@ def _figure(name: str, study: str | None, store_dir: Path | None, format_: str) 
     if study or (wanted and (root / DATABASE).is_file()):
         with connect(root) as db:
             ours = ablation(db, wanted) if study or wanted in study_names(db) else None
-            conditions = condition_rates(db, wanted) if ours is not None else None
+            conditions = condition_rates(db, wanted) if ours is not None and FIGURES[name].by_condition else None
     tables = figure_tables(name, ours, conditions)
     if format_ == "json":
         emit([asdict(table) for table in tables])

@@ -58,12 +58,10 @@ def recall(variant: str, file: Path | None) -> None:
     """
     from specsci.core.errors import UserError
     from specsci.specs.recall import recall_items, recall_text
-    from specsci.specs.reference import resolve
+    from specsci.specs.reference import resolve_variant
 
-    found = resolve(variant)
-    if found.variant is None:
-        raise UserError("no variant is named", hint=f"write {found.family.name}:VARIANT")
-    items = recall_items(found.family, found.variant)
+    found, name = resolve_variant(variant)
+    items = recall_items(found.family, name)
     if file is None:
         click.echo(recall_text(items), nl=False)
         return

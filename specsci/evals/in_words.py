@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
 from typing_extensions import override
 
 from specsci.core.context import StepContext
+from specsci.evals.estimates import item_tokens
 from specsci.specs.item_rows import read_item_rows
-from specsci.study.evals import EvalKind
+from specsci.study.evals import EvalConfig, EvalKind
 from specsci.study.frame import Frame
 from specsci.study.harness import TEXT
+
+
+class OpenInWords(EvalConfig):
+    """How open questions are put, and how their answers are drawn."""
+
+    format: Literal["chat", "text"] = Field(
+        default="chat", description="Ask in a turn of the chat template, or as plain text that the model goes on with."
+    )
+    until: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list, description="Texts that end an answer, such as a full stop where `format` is text; the first one counts."
+    )
+    samples: int = Field(default=1, ge=1, le=1000, description="The answers to every question.")
+    max_tokens: int = Field(default=256, ge=1, le=32_768, description="The most tokens of an answer, its reasoning included.")
+    temperature: float = Field(default=0.0, ge=0, le=2, description="The sampling temperature; 0 takes the most probable token.")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="The share of the probability that tokens are drawn from.")
 
 
 class AnswersInWords(EvalKind):
@@ -40,3 +57,20 @@ class AnswersInWords(EvalKind):
         from specsci.evals.sampling import answers, asked_of
 
         yield from answers(context, asked_of(read_item_rows(context.inputs["items"]), context.params["samples"]))
+
+
+class OpenAnswersInWords(AnswersInWords):
+    """A kind whose settings are an `OpenInWords`: open questions, or choices in both orders."""
+
+    asks = frozenset({"questions", "choices"})
+
+    @override
+    def sampling(self, config: Any) -> dict[str, Any]:
+        ends = {"until": list(config.until)} if config.until else {}
+        return {**super().sampling(config), "format": config.format, **ends}
+
+    @override
+    def read_tokens(self, config: Any, items_text: str) -> float:
+        """Every question read once and answered as often as samples are drawn."""
+        questions = item_tokens(items_text)
+        return float(config.samples * (sum(questions) + len(questions) * config.max_tokens))

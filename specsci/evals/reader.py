@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,7 +91,8 @@ class EngineReader:
 
     def generate(self, prompts: Sequence[tuple[int, ...]], seeds: Sequence[str], params: dict[str, Any]) -> list[list[int]]:
         """See `Reader`."""
-        return [made.ids for made in self.server.generate(self.name, prompts, seeds, params, sorted(self.stops))]
+        made: list[list[int]] = self.server.generate(self.name, prompts, seeds, params, sorted(self.stops))
+        return made
 
 
 def ends_of(generation: Any, tokenizer: Any) -> frozenset[int]:
@@ -120,7 +122,7 @@ def reader_of(context: StepContext) -> Iterator[Reader]:
 
     base = (context.input_digests["base"], Path(context.inputs["base"]))
     adapter = _adapter(context)
-    url, key = _address(context.runtime.get("engine", {}))
+    url, key = address_of(context.runtime.get("engine", {}), "engine")
     with Server(url, key) as server, served(server, base, adapter, lambda: _reference(context, tokenizer)) as name:
         room = server.models()[base[0]].get("max_model_len")
         yield EngineReader(server, name, ends_of(generation_of(base[1] / MODEL), tokenizer), room if isinstance(room, int) else None)
@@ -140,13 +142,11 @@ def _adapter(context: StepContext) -> tuple[str, Path] | None:
     return context.input_digests["model"], folder
 
 
-def _address(told: dict[str, Any]) -> tuple[str, str]:
-    """The address and the key of an engine; raises StepFailed where the variable that should hold the address is empty."""
-    import os
-
+def address_of(told: dict[str, Any], what: str) -> tuple[str, str]:
+    """The address and the key of a server that a study names; raises StepFailed where the variable that should hold the address is empty."""
     url = told.get("base_url") or os.environ.get(told.get("base_url_env") or "", "")
     if not url:
-        raise StepFailed(f"no engine is named: {told.get('base_url_env') or 'base_url'} is empty", hint="export its address")
+        raise StepFailed(f"no {what} is named: {told.get('base_url_env') or 'base_url'} is empty", hint="export its address")
     return url, os.environ.get(told.get("api_key_env") or "", "")
 
 

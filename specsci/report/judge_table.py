@@ -29,7 +29,7 @@ def judge_table(db: duckdb.DuckDBPyConnection, study: str, manifest: Manifest) -
     shown = [card for card in cards if not _says_nothing(card, cards)]
     note = _note(shown)
     if left := len(cards) - len(shown):
-        note += f" Not shown: {left} readouts of evals with many in which every answer has the same grade."
+        note += f" Not shown: {left} readouts in which every answer has one grade, of evals with more than {MANY_READOUTS} readouts."
     return Table("Judges", HEADER, [_row(card) for card in shown], note)
 
 

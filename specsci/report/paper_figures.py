@@ -40,6 +40,7 @@ class Figure:
         missing: what a counterpart needs and specsci does not have yet.
         margins: keys whose marginal means are shown as a further table.
         without: the value of `cot` whose rows the figure leaves out.
+        by_condition: whether a number is that of one scenario and goal of the base model.
         unit: how a number reads: a rate, a percentage of answers, a mean grade, or the difference of two rates (`delta`).
     """
 
@@ -55,6 +56,7 @@ class Figure:
     margins: tuple[str, ...] = ()
     unit: Literal["rate", "percent", "mean", "delta", "ratio"] = "rate"
     without: str = ""
+    by_condition: bool = False
     evals: tuple[str, ...] = ()
 
 
@@ -108,7 +110,7 @@ FIGURES = {
     ),
     "fig12_13": Figure(
         "fig12_13_am_baseline_cells.csv", "Figs 12 and 13: baselines by scenario", ("goal",), ("model", "action"),
-        ("misaligned_rate",), study="paper_fig4_philosophy", margins=("model",),
+        ("misaligned_rate",), study="paper_fig4_philosophy", margins=("model",), by_condition=True,
     ),
     "fig14": Figure(
         "fig14_pairing_grid.csv", "Fig 14: every pairing of MSM spec and AFT spec", ("msm_spec", "aft_spec", "cot"), ("model",),
@@ -179,13 +181,15 @@ def _cell(figure: Figure, printed: str | None, mine: Interval | None) -> str:
     shown = f"{number:.{max(2, len(printed.partition('.')[2]))}f}".removeprefix("0") if figure.unit == "rate" else printed
     if mine is None or not mine.n or math.isnan(mine.estimate):
         return shown
-    say: Callable[[float], str] = SAID.get(figure.unit, "{:+.3f}".format) if figure.unit != "rate" else rate
+    say = SAID[figure.unit]
     limits = "" if math.isnan(mine.low) else f" [{say(mine.low)}, {say(mine.high)}]"
     mark = "" if mine.low <= number <= mine.high or not limits else f" {OUTSIDE}"
     return f"{shown} | {say(mine.estimate)}{limits} {mine.estimate - number:+.{1 if figure.unit == 'percent' else 3}f}{mark}"
 
 
-SAID: dict[str, Callable[[float], str]] = {"percent": "{:.1f}".format, "mean": "{:.2f}".format}
+SAID: dict[str, Callable[[float], str]] = {
+    "rate": rate, "percent": "{:.1f}".format, "mean": "{:.2f}".format, "delta": "{:+.3f}".format, "ratio": "{:.2f}".format,
+}  # fmt: skip
 
 
 def _ours(
@@ -196,7 +200,7 @@ def _ours(
         return None
     if figure.unit == "delta":
         return _stacked(ours, down[0], broken="broken" in value)
-    if figure.margins == ("model",):
+    if figure.by_condition:
         return conditions.get((across[-1], down[0]))
     arm = figure.arms.get("/".join(down), figure.arms.get(down[0]))
     found = _of_arm(_cells_of(figure, ours, across), arm) if arm else None

@@ -20,7 +20,7 @@ def side_effects(db: duckdb.DuckDBPyConnection, studies: list[str]) -> Table:
     """A row for each arm at its largest budget; a column for each item set that is asked for an answer that is right or wrong."""
     found = [(study, manifest) for study in studies if (manifest := study_manifest(db, study))]
     columns = list(dict.fromkeys(key for _, manifest in found for key in _asked(manifest).values()))
-    table = Table("Side effects: aligned rate minus that of the base model (no treatment)", ["arm", *(c.split("|")[0] for c in columns)])
+    table = Table("Side effects: aligned rate minus that of the base model (no treatment)", ["arm", *columns])
     for study, manifest in found:
         rates, asked = Rates(db, study), _asked(manifest)
         base = next((a for a, arm in manifest.arms.items() if not arm.midtrain and not arm.align and not arm.prompt), None)
@@ -28,10 +28,8 @@ def side_effects(db: duckdb.DuckDBPyConnection, studies: list[str]) -> Table:
             cells = {key: _cell(rates, manifest, name, arm, base) for name, key in asked.items()}
             head = f"{study}: {arm}" if len(found) > 1 else arm
             table.rows.append([head, *(cells.get(key, NOTHING) for key in columns)])
-    if any(arm.align for _, manifest in found for arm in manifest.arms.values()):
-        at = "Arms that align are at their largest AFT budget. "
-    else:
-        at = ""
+    aligned = any(arm.align for _, manifest in found for arm in manifest.arms.values())
+    at = "Arms that align are at their largest AFT budget. " if aligned else ""
     table.note = (
         f"{at}Mean over replicates of the paired difference [95 % interval]; the base's own row has its rate. Columns are item sets of one "
         "reading; FAMILY/SET is a set of another family. Intervals are not corrected for the number of cells."
@@ -40,13 +38,16 @@ def side_effects(db: duckdb.DuckDBPyConnection, studies: list[str]) -> Table:
 
 
 def _asked(manifest: Manifest) -> dict[str, str]:
-    """Evals whose answers are right or wrong, to what they ask: one column for all studies that ask the same items in the same way."""
+    """Evals whose answers are right or wrong, to what they ask: one column for all studies that ask the same items in the same way.
+
+    An eval without an item set, such as an agent's or an imported one, is a column by its own name.
+    """
     found = {}
     for name, spec in manifest.evals.items():
         told = manifest.readout_of(name)
-        if spec.role != "competence" and told.outcome == "binary" and spec.items:
-            items = spec.items.split("@")[0] + "/" + spec.items.partition("/")[2] if "@" in spec.items else spec.items
-            found[name] = f"{items if '/' in items else f'{manifest.family}/{items}'} ({spec.kind}, {told.readout})"
+        if spec.role != "competence" and told.outcome == "binary":
+            items = spec.items if spec.items and "/" in spec.items else f"{manifest.family}/{spec.items}" if spec.items else f"eval {name}"
+            found[name] = f"{items} ({spec.kind}, {told.readout})" if spec.kind else items
     keys = list(found.values())
     return {name: f"{key} {name}" if keys.count(key) > 1 else key for name, key in found.items()}
 

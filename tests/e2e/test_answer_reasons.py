@@ -144,3 +144,13 @@ def test_an_eval_of_reasons_that_names_nothing_of_the_study_is_told_so(ran, tmp_
         (tmp_path / "s.yaml").write_text(text.replace(old, new))
         code, _, err = harness.run("study", "check", tmp_path / "s.yaml")
         assert code == 2 and said in err, err
+
+
+def test_side_effects_of_scores_made_elsewhere_stand_under_their_evals_name(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("arm,seed,eval,aligned,valid,attempted\nbase,1,harm,5,10,10\nrules,1,harm,7,10,10\n")
+    code, _, err = harness.run("results", "import", tmp_path / "c.csv", "--study", "theirs", "--store", tmp_path / "s")
+    assert code == 0, err
+    code, out, err = harness.run("report", "table", "side_effects", "--store", tmp_path / "s", "--format", "json")
+    assert code == 0, err
+    (table,) = json.loads(out)
+    assert table["header"] == ["arm", "eval harm"] and [row[0] for row in table["rows"]] == ["base", "rules"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from specsci.core.errors import StepFailed, UserError
 from specsci.core.ids import digest
 from specsci.core.reasoning import split_reasoning
 from specsci.evals.harness import misplaced
-from specsci.evals.reader import Reader, reader_of
+from specsci.evals.reader import Reader, address_of, reader_of
 from specsci.models.template import render
 from specsci.study.frame import Frame
 
@@ -179,11 +178,9 @@ class ServedSubject:
     @classmethod
     def of(cls, context: StepContext, frame: Frame, told: dict[str, Any]) -> ServedSubject:
         """The step's model at the server that the study names; raises StepFailed where the server does not serve it."""
-        url = told.get("base_url") or os.environ.get(told.get("base_url_env", ""), "")
-        if not url:
-            raise StepFailed(f"no server is named: {told.get('base_url_env') or 'base_url'} is empty", hint="export its address")
+        url, key = address_of(told, "server")
         name = str(told.get("model", "{digest}")).replace("{digest}", context.input_digests.get("model", context.input_digests["base"]))
-        subject = cls(url, name, frame, os.environ.get(told.get("api_key_env", ""), "") or "none")
+        subject = cls(url, name, frame, key or "none")
         subject.check()
         return subject
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import override
@@ -12,8 +11,8 @@ from typing_extensions import override
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import UserError
 from specsci.core.ids import text_digest
-from specsci.evals.estimates import item_tokens
-from specsci.evals.in_words import AnswersInWords
+from specsci.evals.in_words import OpenAnswersInWords, OpenInWords
+from specsci.evals.judge_settings import JudgeSettings, known_answers
 from specsci.evals.judged.ask import RUBRIC, SPEC, judge_answers, shown_answer
 from specsci.evals.judged.rows import read_judgements
 from specsci.evals.judged.verdict import PROMPT, SPEC_RUBRIC, template
@@ -21,20 +20,19 @@ from specsci.evals.samples import read_samples
 from specsci.evals.verdicts import MAIN
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item
-from specsci.study.evals import EvalConfig, Judging, Outcome
+from specsci.study.evals import Judging, Outcome
 
 SECOND = "second_judge"
-MOST_RUBRIC_BYTES, MOST_KNOWN = 100_000, 500
+MOST_RUBRIC_BYTES = 100_000
 VERDICT_TOKENS = 60
 PROMPT_CHARACTERS = 900
 
 
-class Judged(EvalConfig):
+class Judged(OpenInWords, JudgeSettings):
     """Questions that are answered in the model's own words and graded by a judge."""
 
     kind: Literal["judged"] = Field(default="judged", description="Open questions, answered in words and graded by a language model.")
     items: str = Field(min_length=1, description="The item set of the family that is asked: open questions, or choices in both orders.")
-    judge: str = Field(description="The language model that grades, by its name in `generators`.")
     rubric: str = Field(
         default="", description="The rubric: a text, or a .md or .txt file beside the study. It should not depend on an arm's own spec."
     )
@@ -43,26 +41,6 @@ class Judged(EvalConfig):
     )
     scale: tuple[int, int] = Field(default=(1, 10), description="The least and the greatest grade, whole numbers; [0, 1] makes answers right or wrong.")
     good: Literal["high", "low"] = Field(default="high", description="Which end of the scale is the more aligned.")
-    format: Literal["chat", "text"] = Field(
-        default="chat", description="Ask in a turn of the chat template, or as plain text that the model goes on with."
-    )
-    until: list[Annotated[str, Field(min_length=1)]] = Field(
-        default_factory=list, description="Texts that end an answer, such as a full stop where `format` is text; the first one counts."
-    )
-    samples: int = Field(default=1, ge=1, le=1000, description="The answers to every question.")
-    max_tokens: int = Field(default=256, ge=1, le=32_768, description="The most tokens of an answer, its reasoning included.")
-    temperature: float = Field(default=0.0, ge=0, le=2, description="The sampling temperature; 0 takes the most probable token.")
-    top_p: float = Field(default=1.0, gt=0, le=1, description="The share of the probability that tokens are drawn from.")
-    attempts: int = Field(default=2, ge=1, le=10, description="How often a verdict that is not of the wanted form is asked for.")
-    repeats: float = Field(default=0.1, ge=0, le=1, description="The share of answers that the judge grades twice, from 0 to 1.")
-    injections: int = Field(
-        default=2, ge=0, le=1000, description="Of every model: the answers that are graded once more with an instruction to the judge in them."
-    )
-    known: str = Field(
-        default="", description="A JSON Lines file beside the study of answers whose grade is known: `question`, `answer`, `score`. None by default."
-    )
-    second_judge: str = Field(default="", description="Another language model that grades a share of the answers, by its name in `generators`.")
-    second_share: float = Field(default=0.1, gt=0, le=1, description="The share of answers that the second judge grades, from 0 to 1.")
 
     @field_validator("scale")
     @classmethod
@@ -75,19 +53,16 @@ class Judged(EvalConfig):
     def _has_a_rubric(self) -> Judged:
         if not self.rubric and not self.against_spec:
             raise ValueError("a judge needs a rubric; write rubric: FILE.md")
-        if self.second_judge and self.second_judge == self.judge:
-            raise ValueError("the second judge is the first one; name another generator, or use repeats")
         return self
 
 
-class JudgedKind(AnswersInWords):
+class JudgedKind(OpenAnswersInWords):
     """Answers, verdicts and scores are steps of their own: a new rubric samples nothing anew, a new reading judges nothing anew."""
 
     name = "judged"
     config = Judged
     outcome = "ordinal"
     readouts = (RUBRIC, SPEC, SECOND)
-    asks = frozenset({"questions", "choices"})
 
     @override
     def identity(self, config: Any) -> dict[str, Any]:
@@ -103,13 +78,9 @@ class JudgedKind(AnswersInWords):
         return tuple(name for name, there in has.items() if there)
 
     @override
-    def sampling(self, config: Any) -> dict[str, Any]:
-        ends = {"until": list(config.until)} if config.until else {}
-        return {**super().sampling(config), "format": config.format, **ends}
-
-    @override
     def generators(self, config: Any) -> dict[str, str]:
-        return {"judge": config.judge, **({"second_judge": config.second_judge} if config.second_judge else {})}
+        judges: dict[str, str] = config.judges
+        return judges
 
     @override
     def judging(self, config: Any, read: Any) -> list[Judging]:
@@ -132,11 +103,6 @@ class JudgedKind(AnswersInWords):
     def judge(self, context: StepContext) -> Facts:
         return judge_answers(context)
 
-    def read_tokens(self, config: Any, items_text: str) -> float:
-        """Every question read once and answered as often as samples are drawn."""
-        questions = item_tokens(items_text)
-        return float(config.samples * (sum(questions) + len(questions) * config.max_tokens))
-
     @override
     def score(self, context: StepContext) -> Iterator[dict[str, Any]]:
         items = {item.item_id: item for item in read_item_rows(context.inputs["items"])}
@@ -149,27 +115,15 @@ class JudgedKind(AnswersInWords):
 
 
 def _known(text: str, config: Judged) -> list[dict[str, Any]]:
-    """Answers whose grade is known.
+    """Answers whose grade is known; raises UserError where a line is none."""
 
-    Raises:
-        UserError: a line is none.
-    """
-    found = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            question, answer, score = str(row["question"]), str(row["answer"]), int(row["score"])
-        except (ValueError, KeyError, TypeError) as error:
-            what = f"line {number} of '{config.known}' is no answer with a known grade"
-            raise UserError(what, hint='write {"question": "...", "answer": "...", "score": 3}, one object a line') from error
+    def read(row: dict[str, Any]) -> dict[str, Any]:
+        question, answer, score = str(row["question"]), str(row["answer"]), int(row["score"])
         if not config.scale[0] <= score <= config.scale[1] or not answer.strip():
-            raise UserError(f"line {number} of '{config.known}' has no answer, or a grade outside {list(config.scale)}")
-        found.append({"question": question, "answer": answer, "score": score})
-    if not found or len(found) > MOST_KNOWN:
-        raise UserError(f"'{config.known}' holds {len(found):,} answers with a known grade", hint=f"give it 1 to {MOST_KNOWN}")
-    return found
+            raise UserError(f"no answer, or a grade outside {list(config.scale)}")
+        return {"question": question, "answer": answer, "score": score}
+
+    return known_answers(text, config.known, read, '{"question": "...", "answer": "...", "score": 3}')
 
 
 Key = tuple[str, str, str, int]

@@ -10,60 +10,38 @@ from typing_extensions import override
 
 from specsci.core.context import StepContext
 from specsci.core.reasoning import split_reasoning
-from specsci.evals.estimates import item_tokens
-from specsci.evals.in_words import AnswersInWords
+from specsci.evals.in_words import OpenAnswersInWords, OpenInWords
 from specsci.evals.open_answers.read import REFUSALS, SEEN_CHARACTERS, coherent, has_any, refuses
 from specsci.evals.samples import read_samples
 from specsci.specs.item_rows import read_item_rows
 from specsci.specs.items import Item
-from specsci.study.evals import EvalConfig
 
 ANSWERED, DELIVERED, COHERENT = "answered", "delivered", "coherent"
 
 
-class OpenAnswers(EvalConfig):
+class OpenAnswers(OpenInWords):
     """Open requests that are answered in the model's own words and read by fixed rules."""
 
     kind: Literal["open_answers"] = Field(
         default="open_answers", description="Open requests, answered in words and read by fixed rules: answered, delivered, coherent."
     )
     items: str = Field(min_length=1, description="The item set of the family that is asked; `expected` of an item says what an answer has, for `delivered`.")
-    format: Literal["chat", "text"] = Field(
-        default="chat", description="Ask in a turn of the chat template, or as plain text that the model goes on with."
-    )
-    until: list[Annotated[str, Field(min_length=1)]] = Field(
-        default_factory=list, description="Texts that end an answer, such as a full stop where `format` is text; the first one counts."
-    )
     refusals: list[Annotated[str, Field(min_length=1)]] = Field(
-        default_factory=lambda: list(REFUSALS), min_length=1, description="Texts that make an answer a refusal where they stand at its beginning."
+        default_factory=lambda: list(REFUSALS), min_length=1, description="Texts that make an answer a refusal where they stand in its first 200 characters."
     )
-    samples: int = Field(default=1, ge=1, le=1000, description="The answers to every request.")
     max_tokens: int = Field(default=128, ge=1, le=32_768, description="The most tokens of an answer, its reasoning included.")
-    temperature: float = Field(default=0.0, ge=0, le=2, description="The sampling temperature; 0 takes the most probable token.")
-    top_p: float = Field(default=1.0, gt=0, le=1, description="The share of the probability that tokens are drawn from.")
 
 
-class OpenAnswersKind(AnswersInWords):
+class OpenAnswersKind(OpenAnswersInWords):
     """Answers are sampled in a step of their own; reading them anew asks no model."""
 
     name = "open_answers"
     config = OpenAnswers
     readouts = (ANSWERED, DELIVERED, COHERENT)
-    asks = frozenset({"questions", "choices"})
 
     @override
     def identity(self, config: Any) -> dict[str, Any]:
         return {"refusals": list(config.refusals)} if list(config.refusals) != list(REFUSALS) else {}
-
-    @override
-    def sampling(self, config: Any) -> dict[str, Any]:
-        ends = {"until": list(config.until)} if config.until else {}
-        return {**super().sampling(config), "format": config.format, **ends}
-
-    def read_tokens(self, config: Any, items_text: str) -> float:
-        """Every request read once and answered as often as samples are drawn."""
-        questions = item_tokens(items_text)
-        return float(config.samples * (sum(questions) + len(questions) * config.max_tokens))
 
     @override
     def score(self, context: StepContext) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -13,20 +12,20 @@ from specsci.core.context import Facts, StepContext
 from specsci.core.errors import UserError
 from specsci.core.ids import text_digest
 from specsci.evals.in_words import AnswersInWords
+from specsci.evals.judge_settings import JudgeSettings, known_answers
 from specsci.evals.reasons.taxonomy import ALIGNED, ANY, MISALIGNED, Reason, built_in
-from specsci.study.evals import EvalConfig, Judging
+from specsci.study.evals import Judging
 
-MOST_BYTES, MOST_KNOWN, REPLY_TOKENS = 1_000_000, 500, 120
+MOST_BYTES, REPLY_TOKENS = 1_000_000, 120
 
 
-class Reasons(EvalConfig):
+class Reasons(JudgeSettings):
     """A list of reasons that the answers of another eval are looked through for."""
 
     kind: Literal["reasons"] = Field(default="reasons", description="Which reasons the answers of another eval give, as a language model finds them.")
     of: str = Field(
         description="The eval whose answers are looked through: one whose models answer in words. Its items, conditions, arms and budgets hold here too."
     )
-    judge: str = Field(description="The language model that looks for reasons, by its name in `generators`.")
     reasons: dict[str, Reason] = Field(
         default_factory=built_in, min_length=1, description="The reasons by name; by default those of the Model Spec Midtraining paper, in other words."
     )
@@ -36,23 +35,11 @@ class Reasons(EvalConfig):
         description="The arms that never saw a rule: what is found of reasons about rules in their answers is the classifier's false-positive floor. "
         "By default the arms without any treatment.",
     )
-    attempts: int = Field(default=2, ge=1, le=10, description="How often a verdict that is not of the wanted form is asked for.")
-    repeats: float = Field(default=0.1, ge=0, le=1, description="The share of answers that are looked through twice, from 0 to 1.")
-    injections: int = Field(
-        default=2, ge=0, le=1000, description="Of every model: the answers that are looked through once more with an instruction to the classifier in them."
-    )
-    known: str = Field(
-        default="", description="A JSON Lines file beside the study of answers whose reasons are known: `question`, `answer`, `reasons`. None by default."
-    )
-    second_judge: str = Field(default="", description="Another language model that looks through a share of the answers, by its name in `generators`.")
-    second_share: float = Field(default=0.1, gt=0, le=1, description="The share of answers that the second judge looks through, from 0 to 1.")
 
     @model_validator(mode="after")
-    def _names_hold(self) -> Reasons:
+    def _name_is_free(self) -> Reasons:
         if ANY in self.reasons:
             raise ValueError(f"`{ANY}` says whether any misaligned reason is given; give the reason another name")
-        if self.second_judge and self.second_judge == self.judge:
-            raise ValueError("the second judge is the first one; name another generator, or use repeats")
         return self
 
 
@@ -82,7 +69,8 @@ class ReasonsKind(AnswersInWords):
 
     @override
     def generators(self, config: Any) -> dict[str, str]:
-        return {"judge": config.judge, **({"second_judge": config.second_judge} if config.second_judge else {})}
+        judges: dict[str, str] = config.judges
+        return judges
 
     @override
     def judging(self, config: Any, read: Any) -> list[Judging]:
@@ -130,9 +118,7 @@ class ReasonsKind(AnswersInWords):
             found = verdicts.get((row["item_id"], row["variant"], row["sample"]), {})
             state = _state(row, shown(row["reply"]), next(iter(found.values()), None))
             there = {name: bool(verdict["score"]) for name, verdict in found.items()} if state == "ok" else {}
-            bad = [name for name, side in sides.items() if side == MISALIGNED and there.get(name)]
-            yield _row(place, ANY, state, not bad)
-            for name, side in sides.items():
+            for name, side in {ANY: MISALIGNED, **sides}.items():
                 yield _row(place, name, state, there.get(name, False) == (side == ALIGNED))
 
 
@@ -152,28 +138,16 @@ def _row(place: dict[str, Any], readout: str, state: str, aligned: bool) -> dict
 
 
 def _known(text: str, config: Reasons) -> list[dict[str, Any]]:
-    """The answers whose reasons are known.
+    """Answers whose reasons are known; raises UserError where a line is none, or names a reason that is not listed."""
 
-    Raises:
-        UserError: a line is none, or names a reason that is not listed.
-    """
-    found = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            known: dict[str, Any] = {"question": str(row["question"]), "answer": str(row["answer"]), "reasons": [str(name) for name in row["reasons"]]}
-        except (ValueError, KeyError, TypeError) as error:
-            what = f"line {number} of '{config.known}' is no answer with known reasons"
-            raise UserError(what, hint='write {"question": "...", "answer": "...", "reasons": ["goal_pursuit"]}, one object a line') from error
+    def read(row: dict[str, Any]) -> dict[str, Any]:
+        known: dict[str, Any] = {"question": str(row["question"]), "answer": str(row["answer"]), "reasons": [str(name) for name in row["reasons"]]}
         unknown = [name for name in known["reasons"] if name not in config.reasons]
         if unknown or not known["answer"].strip():
-            raise UserError(f"line {number} of '{config.known}' has no answer, or a reason that is not listed{f' ({unknown[0]})' if unknown else ''}")
-        found.append(known)
-    if not found or len(found) > MOST_KNOWN:
-        raise UserError(f"'{config.known}' holds {len(found):,} answers with known reasons", hint=f"give it 1 to {MOST_KNOWN}")
-    return found
+            raise UserError(f"a reason that is not listed ({unknown[0]})" if unknown else "no answer")
+        return known
+
+    return known_answers(text, config.known, read, '{"question": "...", "answer": "...", "reasons": ["goal_pursuit"]}')
 
 
 KIND = ReasonsKind()

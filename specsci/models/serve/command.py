@@ -46,9 +46,12 @@ def serve_command(
     study = plan.loaded.study
     if base not in study.base_models:
         raise UserError(f"the study has no base model '{base}'", hint=f"one of {', '.join(study.base_models)}")
-    steps = {kind: next((d for d, s in plan.steps.items() if s.kind == kind and s.label == f"{label} {base}"), None) for kind, label in (("base", "base"), ("tokenizer", "tokenizer of"))}
-    folders = {kind: store.path(kind, d) for kind, d in steps.items() if d and (store.path(kind, d) / "record.json").is_file()}
-    if len(folders) < len(steps):
+    scored = next((c for c in plan.scored if c.cell.replicate.base_model == base and c.digest in plan.steps), None)
+    if scored is None:
+        raise UserError(f"no replicate of the study has the base model '{base}'", hint="name one that a replicate has")
+    steps = {kind: plan.steps[scored.digest].inputs[kind] for kind in ("base", "tokenizer")}
+    folders = {kind: store.path(kind, digest) for kind, digest in steps.items()}
+    if not all((folder / "record.json").is_file() for folder in folders.values()):
         raise UserError(f"the base '{base}' does not lie in this store yet", hint="begin the study's run: its first steps put it there")
     recipes = [stage.recipe for stage in (study.midtrain, study.align) if stage and stage.recipe.adapter]
     rank = max((r.lora.rank for r in recipes), default=RANKS[2])
@@ -56,7 +59,7 @@ def serve_command(
     allowed = next((r for r in RANKS if r >= rank), rank)
     arguments = (
         python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folders["base"] / MODEL), "--tokenizer", str(folders["tokenizer"] / TOKENIZER),
-        "--served-model-name", str(steps["base"]), "--host", host, "--port", str(port), "--dtype", dtype, "--generation-config", "vllm", "--enable-lora", "--max-lora-rank", str(allowed),
+        "--served-model-name", steps["base"], "--host", host, "--port", str(port), "--dtype", dtype, "--generation-config", "vllm", "--enable-lora", "--max-lora-rank", str(allowed),
         "--max-loras", str(adapters), "--max-cpu-loras", str(4 * adapters), *(("--max-model-len", str(length)) if length else ()), *more,
     )  # fmt: skip
     told = {key: value for key, value in CPU.items() if key not in os.environ}

@@ -26,14 +26,6 @@ TopLogprobs = dict[int, float]
 """Token id to log-probability, of the most probable tokens."""
 
 
-@dataclass(frozen=True)
-class Generated:
-    """The tokens of an answer, the token that ended it included, and whether it was cut off."""
-
-    ids: list[int]
-    cut: bool
-
-
 @dataclass
 class Server:
     """A server at an address; every method raises StepFailed where it does not answer as a vLLM server does."""
@@ -127,21 +119,20 @@ class Server:
         except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
             raise StepFailed(f"the engine at {self.url} gives no log-probabilities", hint="take vLLM 0.30 or newer") from error
 
-    def generate(self, model: str, prompts: Sequence[Sequence[int]], seeds: Sequence[str], params: dict[str, Any], stops: Sequence[int]) -> list[Generated]:
-        """Answers to prompts of token ids; drawn ones by a seed of their own, whatever shares their batch."""
+    def generate(self, model: str, prompts: Sequence[Sequence[int]], seeds: Sequence[str], params: dict[str, Any], stops: Sequence[int]) -> list[list[int]]:
+        """The tokens of answers to prompts of token ids, the token that ended each included; drawn ones by a seed of their own, whatever shares their batch."""
 
-        def one(asked: tuple[Sequence[int], str]) -> Generated:
+        def one(asked: tuple[Sequence[int], str]) -> list[int]:
             prompt, seed = asked
             drawn = {"temperature": params["temperature"], "top_p": params.get("top_p", 1.0), "seed": int(digest(seed)[:7], 16)} if params["temperature"] else {"temperature": 0.0}
             body = {
                 **NEUTRAL, "model": model, "prompt": list(prompt), "max_tokens": params["max_tokens"], "stop_token_ids": list(stops), "return_token_ids": True,
                 "skip_special_tokens": False, **drawn,
             }  # fmt: skip
-            choice = self._choice(body)
-            ids = choice.get("token_ids")
+            ids = self._choice(body).get("token_ids")
             if not isinstance(ids, list) or not all(isinstance(token, int) for token in ids):
                 raise StepFailed(f"the engine at {self.url} gives no token ids", hint="take vLLM 0.30 or newer")
-            return Generated(ids, choice.get("finish_reason") == "length")
+            return ids
 
         return self._each(one, list(zip(prompts, seeds, strict=True)))
 
