@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -68,15 +67,16 @@ def answers(store: Path) -> dict[tuple, str]:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """A study run in process, and again with an engine, which takes its trained models from the same store."""
-    os.environ["SPECSCI_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-    folder = tmp_path_factory.mktemp("engines")
-    plain = write(folder / "plain")
-    harness.run_study(plain, folder / "store")
-    here = answers(folder / "store")
-    base = base_of(plain)
-    with EngineServer(base, lambda: folder / "store" / "steps" / "base" / base) as server:
-        path = write(folder / "served", f'engines: {{dev: {{base_url: "{server.url}/v1"}}}}\n')
-        report = harness.run_study(path, folder / "store")
+    with pytest.MonkeyPatch.context() as patch:  # the process is other tests' too
+        patch.setenv("SPECSCI_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folder = tmp_path_factory.mktemp("engines")
+        plain = write(folder / "plain")
+        harness.run_study(plain, folder / "store")
+        here = answers(folder / "store")
+        base = base_of(plain)
+        with EngineServer(base, lambda: folder / "store" / "steps" / "base" / base) as server:
+            path = write(folder / "served", f'engines: {{dev: {{base_url: "{server.url}/v1"}}}}\n')
+            report = harness.run_study(path, folder / "store")
     yield folder, here, server, report, base
 
 
