@@ -9,7 +9,7 @@ from typing import Any
 from specsci.core.context import StepContext
 from specsci.core.errors import StepFailed
 from specsci.core.ids import canonical_json
-from specsci.models.hf import WeightFormat, kept_model, load_model
+from specsci.models.hf import FP32, WeightFormat, folded, kept_model, load_model
 
 
 def scored_model(context: StepContext) -> Any:
@@ -41,7 +41,7 @@ def _loading(context: StepContext) -> tuple[str, Callable[[], Any]]:
 
     def load() -> Any:
         trained, below = places.get("model"), places.get("below")
-        return load_model(
+        model = load_model(
             places["base"],
             trained,
             below=below,
@@ -49,6 +49,7 @@ def _loading(context: StepContext) -> tuple[str, Callable[[], Any]]:
             weight_format=weight_format,
             device=device,
             scratch=context.scratch,
-        ).eval()
+        )
+        return (folded(model) if weight_format == FP32 else model).eval()
 
     return canonical_json([{r: str(p) for r, p in places.items()}, asdict(weight_format), merge, device]), load

@@ -11,7 +11,7 @@ from tiny import SHAPE, chats, documents, llama, logits_of, lora, loud, recipe, 
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM
 
 from specsci.core.errors import SpecsciError
-from specsci.models.hf import ADAPTER, MODEL, WeightFormat, load_model, save_model
+from specsci.models.hf import ADAPTER, MODEL, WeightFormat, folded, load_model, save_model
 from specsci.recipe.recipe import Recipe, Runtime
 from specsci.train.adapters import reach, trainable_parameters, with_adapter
 
@@ -94,6 +94,31 @@ def test_merging_the_first_adapter_keeps_the_logits_and_the_second_stands_on_it(
     out = saved(second, tmp_path, "out")
     loaded = load_model(base, out, below=below, merge=True)
     torch.testing.assert_close(logits_of(loaded), logits_of(second), atol=1e-5, rtol=0)
+
+
+def test_adapters_folded_for_reading_keep_the_logits_and_leave_no_product_of_their_own(model, tokenizer, tmp_path):
+    base = saved_base(model, tmp_path)
+    below = saved(moved(load_model(base, trainable=True), tokenizer, tmp_path, 1), tmp_path, "mid")
+    out = saved(moved(load_model(base, below=below, merge=False, trainable=True), tokenizer, tmp_path, 2), tmp_path, "out")
+    unfolded = logits_of(load_model(base, out, below=below, merge=False))
+    alone = folded(load_model(base, out, below=below, merge=False))
+    assert not any("lora" in name for name, _ in alone.named_parameters())
+    torch.testing.assert_close(logits_of(alone), unfolded, atol=1e-5, rtol=0)
+    assert float((unfolded - logits_of(load_model(base, out))).abs().max()) > 1e-3, "both adapters count"
+    plain = load_model(base)
+    assert folded(plain) is plain
+
+
+def test_an_adapter_on_an_output_layer_that_shares_its_weights_is_not_folded():
+    """Folding it would change the embedding of what is read too."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    tied = LlamaForCausalLM(LlamaConfig(**{**SHAPE, "tie_word_embeddings": True}))
+    model = get_peft_model(tied, LoraConfig(r=2, target_modules=["lm_head", "q_proj"], init_lora_weights=False)).eval()
+    before = logits_of(model)
+    assert folded(model) is model
+    torch.testing.assert_close(logits_of(model), before, atol=0, rtol=0)
 
 
 def test_a_new_adapter_beside_a_frozen_one_leaves_it_as_it_was(model, tokenizer, tmp_path):
