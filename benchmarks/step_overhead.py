@@ -16,7 +16,7 @@ from specsci.execute.pools.local import LocalPool
 from specsci.execute.runner import Runner
 from specsci.specs.load import load_family
 from specsci.store.artifact import Store
-from specsci.store.ledger import Ledger
+from specsci.store.ledger import open_ledger
 
 STEPS, GOAL_S = 200, 0.010
 
@@ -37,7 +37,7 @@ def run(options: Options) -> Result:
     with scratch() as folder:
         steps = _steps(folder / "family")
         store = Store(folder / "store").open()
-        ledger, clock = Ledger(store.root, "benchmark"), _Clock()
+        ledger, clock = open_ledger(store.root, "benchmark"), _Clock()
         report = Runner(store, ledger, LocalPool(store.root, Layout(1, 1)), clock, {s.digest: s for s in steps}, 1).run()
         ledger.close()
         if report.executed != STEPS:

@@ -22,7 +22,7 @@ from specsci.execute.report import Display, RunReport
 from specsci.execute.runner import Runner
 from specsci.plan.plan import Plan
 from specsci.store.artifact import Store
-from specsci.store.ledger import Ledger
+from specsci.store.ledger import open_ledger
 
 MAX_REPAIRS = 3
 RESULTS = "results"
@@ -130,7 +130,7 @@ def _execute(
     fitted = layout(workers, wanted.threads_per_worker, gpus=gpus, devices_per_stage=wanted.devices_per_stage)
     if fitted.note:
         display.note(fitted.note)
-    ledger = Ledger(store.root, plan.loaded.name)
+    ledger = open_ledger(store.root, plan.loaded.name)
     try:
         pool = POOLS[executor].open(store.root, fitted)
         return Runner(store, ledger, pool, display, steps, fitted.workers).run()

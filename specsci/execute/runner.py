@@ -10,14 +10,15 @@ import time
 from dataclasses import replace
 
 from specsci.core.kinds import KINDS, TORCH
+from specsci.core.liveness import is_dead
 from specsci.core.step import Step
 from specsci.execute.logs import failed_log, keep_failed
 from specsci.execute.pools.pool import Pool, Seat
 from specsci.execute.report import Display, RunReport
 from specsci.execute.scheduler import Scheduler
-from specsci.execute.worker import Job, Outcome, Tick
+from specsci.execute.worker import LEASE_LOST, Job, Outcome, Tick
 from specsci.store.artifact import Store
-from specsci.store.ledger import LEASE_S, Ledger, is_dead
+from specsci.store.ledger import BEATS, Ledger
 
 POLL_S = 0.5
 MAX_DEATHS = 2
@@ -48,7 +49,6 @@ class Runner:
         return self.report
 
     def _run(self) -> None:
-        self.ledger.free_dead_claims()
         self.store.clear_stage(is_dead)
         self.store.clear_checkpoints()
         self.ledger.start_run(len(self.steps))
@@ -77,12 +77,11 @@ class Runner:
                     self.display.tick(self.steps[message.digest], message.done, message.total)
                 else:
                     self._ended(message)
-            if time.monotonic() - renewed > LEASE_S / 6:
+            if time.monotonic() - renewed > self.ledger.watch.lease_s / BEATS:
                 self.ledger.renew(len(self.scheduler.done), len(self.steps))
                 renewed = time.monotonic()
             if not self.pool.running and self.scheduler.ready and not self._assign():
                 time.sleep(POLL_S)
-                self.ledger.free_dead_claims()
 
     def _assign(self) -> bool:
         """Give steps to free seats; returns whether any was given or found done elsewhere."""
@@ -107,7 +106,7 @@ class Runner:
                 self.display.note(f"{step.label} [{step.digest}] begins without a checkpoint: {trouble}")
             self.display.started(step)
             inputs = {role: (self.steps[d].kind, d) for role, d in step.inputs.items()}
-            self.pool.submit(Job(step, inputs, self.ledger.runner), seat)
+            self.pool.submit(Job(step, inputs, self.ledger.runner, self.ledger.token(step.digest)), seat)
             return True
         for step in self.scheduler.offers():
             if self.store.has(step):
@@ -136,11 +135,11 @@ class Runner:
                 self._fail(step, outcome)
         elif outcome.state == "died" and self._may_retry(outcome.digest):
             self.scheduler.give_back(outcome.digest)
-        elif not ours and self._may_retry(outcome.digest):
+        elif outcome.state == LEASE_LOST or (not ours and self._may_retry(outcome.digest)):
             self.scheduler.give_back(outcome.digest)
             said = (outcome.error.strip().splitlines() or [""])[-1]
             self.display.note(f"{step.label} [{step.digest}] is another runner's by now; here it ended with: {said}")
-            outcome = replace(outcome, state="lease lost")
+            outcome = replace(outcome, state=LEASE_LOST)
         else:
             self._fail(step, outcome)
         self.display.ended(step, outcome.state, outcome.seconds, outcome.error)

@@ -26,8 +26,10 @@ from specsci.core.step import OUTSIDE, Step
 from specsci.core.version import __version__
 from specsci.execute.logs import add, drop_failed, keep_failed, log_libraries, logged
 from specsci.store.artifact import LOG, Store
+from specsci.store.ledger import taken_over
 
 PROGRESS_EVERY_S = 0.2
+LEASE_LOST = "lease lost"
 NO_GPU = "there is an NVIDIA GPU, and this torch cannot use it"
 
 
@@ -38,13 +40,15 @@ class Job:
     step: Step
     inputs: dict[str, tuple[str, str]]
     owner: str
+    token: int = 0
+    """The fencing token of its claim; 0 where no ledger is asked."""
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of a job: `done`, `failed`, `refused` (a gate), `waiting` (for others), `corrupt` (an input).
 
-    `died` and `lease lost` are said by its runner.
+    `died` is said by its pool; `lease lost` where another runner has the step by now.
     """
 
     digest: str
@@ -191,6 +195,8 @@ def _outcome(
         more = {"access": step.runtime["access"]} if "access" in step.runtime else {}
         if price := step.runtime.get("usd_per_h"):
             more["cost_usd"] = round(busy / 3600 * price, 6)
+        if job.token and taken_over(store.root, step.digest, job.owner, job.token):
+            return Outcome(step.digest, LEASE_LOST, error="another runner took the step over, and what was made here is dropped")
         store.publish(step, stage, {**facts, **more, "busy_s": round(busy, 4), "provenance": provenance()})
         store.drop_checkpoints(step.digest)
         drop_failed(store.root, step.digest)

@@ -13,27 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import harness
 import pytest
+from watching import assert_same, done_steps, results, wait_for
 
 from specsci.core.liveness import process_name
-
-SCORES = "SELECT * EXCLUDE (study) FROM scores ORDER BY ALL"
-
-
-def results(store: Path, query: str = SCORES) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str(store / "results.duckdb"), read_only=True) as db:
-        return db.execute(query).fetchall()
-
-
-def assert_same(store: Path, straight: Path) -> None:
-    """Two finished stores hold the same artefacts, file by file, and the same score rows."""
-    ours, theirs = harness.records(store), harness.records(straight)
-    assert set(ours) == set(theirs)
-    assert {n: r["files"] for n, r in ours.items()} == {n: r["files"] for n, r in theirs.items()}
-    assert harness.score_rows(store) == harness.score_rows(straight)
-    assert results(store) == results(straight)
 
 
 def kill_until(runs: Callable[[], harness.Running], store: Path, kills: int, longest_s: float, seed: int) -> int:
@@ -145,18 +129,6 @@ def test_killed_training_goes_on_to_the_same_rows(finished_small, tmp_path):
 @pytest.mark.timeout(5400)
 def test_fifty_kills_of_training(finished_small, tmp_path):
     real_kills(finished_small, tmp_path, kills=50, longest_s=1.2 * finished_small.report["wall_s"])
-
-
-def wait_for(condition: Callable[[], Any], timeout_s: float = 60) -> Any:
-    until = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < until, "nothing happened in time"
-        time.sleep(0.02)
-    return found
-
-
-def done_steps(store: Path) -> int:
-    return len(list(store.glob("steps/*/*/record.json")))
 
 
 @pytest.mark.parametrize("stop", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
@@ -304,7 +276,7 @@ def test_a_runner_that_lost_its_lease_takes_the_other_ones_word(toy_start, toy_r
     late = toy_start(*command, pause_s=3, TOY_FAILS="1")
     wait_for(lambda: list(store.glob("stage/*/model/0.bin")))
     with sqlite3.connect(store / "ledger.sqlite") as ledger:
-        ledger.execute("UPDATE claims SET lease_until = 0")
+        ledger.execute("DELETE FROM claims")
     code, out, err = toy_run(*command)
     assert code == 0 and json.loads(out)["executed"] == 59, err
     code, out, err = late.wait()

@@ -3,7 +3,8 @@
 Plan, store, ledger, workers, results and signals are the real ones; a step takes milliseconds: it reads
 its inputs, writes several files that depend on them and on its parameters, and sleeps between the files,
 so that a kill may strike anywhere. A spawned worker imports this file again, and with it the actions.
-Every step that runs appends its digest to $TOY_LOG; with $TOY_FAILS every step fails at its end.
+Every step that runs appends its digest to $TOY_LOG; with $TOY_FAILS every step fails at its end. A runner is on a machine
+of its own by $TOY_HOST, with its time of day off by $TOY_CLOCK_S; $TOY_LEASE_S is how long it lets others be silent.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import socket
 import sys
 import time
 from dataclasses import replace
@@ -23,6 +25,16 @@ import pyarrow.parquet as pq
 
 from specsci.core.context import StepContext
 from specsci.core.kinds import KINDS
+from specsci.store.ledger import LEDGERS
+
+if host := os.environ.get("TOY_HOST"):
+    socket.gethostname = lambda: host
+if shift := float(os.environ.get("TOY_CLOCK_S", "0")):
+    right = time.time
+    time.time = lambda: right() + shift
+if lease := os.environ.get("TOY_LEASE_S"):
+    for kind in LEDGERS.values():
+        kind.lease_s = float(lease)
 
 if __name__ == "__mp_main__":
     torch = ModuleType("torch")

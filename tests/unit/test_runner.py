@@ -14,7 +14,7 @@ from specsci.execute.report import RunReport
 from specsci.execute.runner import MAX_ANEW, MAX_DEATHS, Runner
 from specsci.execute.worker import Job, Outcome, Tick
 from specsci.store.artifact import Store
-from specsci.store.ledger import Ledger
+from specsci.store.ledger import open_ledger
 
 A = Step("spec", {"name": "a"}, label="a")
 B = Step("spec", {"name": "b"}, {"spec": A.digest}, label="b")
@@ -58,7 +58,7 @@ def run(folder: Path, script: dict[str, list[str]], *, first: bool = False) -> R
     store = Store(folder / "store").open()
 
     def once(script: dict[str, list[str]], *steps: Step) -> RunReport:
-        ledger = Ledger(store.root, "s")
+        ledger = open_ledger(store.root, "s")
         try:
             return Runner(store, ledger, Scripted(store, script), Quiet(), {s.digest: s for s in steps}, 1).run()
         finally:
