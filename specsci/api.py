@@ -147,6 +147,7 @@ class StudyPlan:
         store: Place = None,
         workers: int | None = None,
         executor: str = "local",
+        address: str = "",
         progress: Literal["auto", "lines", "none"] | Callable[[dict[str, Step]], Display] = "auto",
         check: bool = True,
     ) -> Run:
@@ -156,6 +157,7 @@ class StudyPlan:
             store: where artefacts and results lie; made if need be.
             workers: steps at once; None for as many as this machine has room for.
             executor: the pool that runs steps.
+            address: where an executor of other machines finds their cluster.
             progress: a live view on a terminal and lines elsewhere (`auto`), `lines`, `none`, or a function that makes a
                 display for the missing steps.
             check: raise where a step failed; else the report tells.
@@ -170,7 +172,7 @@ class StudyPlan:
 
         refuse_if_needed(self.plan)
         place = opened(store, create=True)
-        report = run_study(self.plan, place, workers, _display(progress), executor)
+        report = run_study(self.plan, place, workers, _display(progress), executor, address=address)
         run = Run(self.plan.loaded.name, report, Store(place))
         if check:
             run.raise_for_failure()

@@ -151,8 +151,10 @@ def _measured(root: Path, study_name: str) -> dict[str, list[float]]:
     "--executor",
     metavar="NAME",
     default="local",
-    help="Where steps run: local processes, inline (one by one in this process), or what a package brings [local].",
+    help="Where steps run: local processes, inline (one by one in this process), ray (the machines of a Ray cluster), or what a package "
+    "brings [local].",
 )
+@click.option("--address", default="", help="With --executor ray: the cluster [RAY_ADDRESS, else a new one on this machine].")
 @click.option("--workers", type=click.IntRange(1), help="Worker processes [cores / threads per worker].")
 @click.option("--plain", is_flag=True, help="Plain progress lines even on a terminal.")
 def run(
@@ -163,6 +165,7 @@ def run(
     store_dir: Path | None,
     as_json: bool,
     executor: str,
+    address: str,
     workers: int | None,
     plain: bool,
 ) -> None:
@@ -187,7 +190,7 @@ def run(
     def display_for(missing: dict[str, Step]) -> Display:
         return display_of(as_json, plain, errors, missing)
 
-    report = run_study(plan, store, workers, display_for, executor)
+    report = run_study(plan, store, workers, display_for, executor, address=address)
     say_left_out(report.left_out)
     if as_json:
         emit({"study": plan.loaded.name, "store": str(store.root), **report.as_json()})

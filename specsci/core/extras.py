@@ -16,6 +16,9 @@ EXTRAS = {
     "vllm": ("vllm",),
     "embeddings": ("sentence_transformers",),
     "evals": ("inspect_ai", "inspect_evals"),
+    "ray": ("ray",),
+    "s3": ("s3fs",),
+    "tune": ("optuna",),
     "smollm2": ("gguf",),
     "track": ("tensorboard", "mlflow", "wandb"),
 }  # fmt: skip

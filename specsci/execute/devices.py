@@ -13,13 +13,17 @@ from specsci.core.machine import cores
 class Layout:
     """Workers, the threads of each of their processes (all together never exceed the cores), and the GPUs they are dealt.
 
-    A worker's GPUs are one string, as CUDA_VISIBLE_DEVICES has it.
+    A worker's GPUs are one string, as CUDA_VISIBLE_DEVICES has it. For a pool of other machines: `workers` 0 for as many as they
+    have room for, the `device` and the `devices_per_stage` that the study asks for, and the `address` of their cluster.
     """
 
     workers: int
     threads: int
     gpus: tuple[str, ...] = ()
     note: str = ""
+    device: str = "auto"
+    devices_per_stage: int = 1
+    address: str = ""
 
 
 def layout(

@@ -8,31 +8,22 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from packaging.requirements import Requirement
 
 from specsci.core.machine import cores
+from specsci.execute.doctor_store import store_checks
+from specsci.execute.findings import Check
 from specsci.sources.registry import examples
 
 HUB, HUB_TIMEOUT_S = "huggingface.co", 3.0
 LITTLE_DISK_GIB = 5.0
 MIN_PYTHON = (3, 11)
 BREAKS_TRANSFORMERS = ("torchvision", "torchaudio")
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding: `ok`, `warn` (works, with a limit) or `error` (specsci will not work)."""
-
-    name: str
-    level: Literal["ok", "warn", "error"]
-    text: str
-    hint: str = ""
 
 
 def checks(store: Path) -> Iterator[Check]:
@@ -42,6 +33,7 @@ def checks(store: Path) -> Iterator[Check]:
     yield from _devices()
     yield _bitsandbytes()
     yield _disk(store)
+    yield from store_checks(store)
     yield _hub()
 
 

@@ -15,9 +15,9 @@ from specsci.core.kinds import KINDS, TORCH
 from specsci.core.liveness import is_dead
 from specsci.core.machine import visible_gpus
 from specsci.core.step import Step
-from specsci.execute.devices import layout
+from specsci.execute.devices import Layout, layout
 from specsci.execute.live import Guarded
-from specsci.execute.pools.pool import POOLS
+from specsci.execute.pools.pool import POOLS, PoolKind
 from specsci.execute.report import Display, RunReport
 from specsci.execute.runner import Runner
 from specsci.plan.plan import Plan
@@ -36,6 +36,7 @@ def run_study(
     display_for: Callable[[dict[str, Step]], Display],
     executor: str = "local",
     only: Collection[str] | None = None,
+    address: str = "",
 ) -> RunReport:
     """Run what is missing of a plan, then bring results.duckdb up to date.
 
@@ -43,6 +44,7 @@ def run_study(
         workers: how many steps run at once; None for as many as this machine has room for.
         executor: the name of the pool that runs steps.
         only: digests of the steps that are wanted; what they need is run too. All where not given.
+        address: where a pool of other machines finds their cluster.
     """
     from specsci.database.manifest import write_manifest
     from specsci.database.stamp import is_current
@@ -54,7 +56,7 @@ def run_study(
     total = RunReport()
     for _ in range(MAX_REPAIRS):
         with _terminated_as_interrupted():
-            report = _execute(plan, _wanted(plan.steps, only), store, workers, guarded, executor)
+            report = _execute(plan, _wanted(plan.steps, only), store, workers, guarded, POOLS[executor], address)
         _add(total, report)
         if is_current(store):
             break
@@ -114,7 +116,8 @@ def _execute(
     store: Store,
     workers: int | None,
     display_for: Callable[[dict[str, Step]], Display],
-    executor: str,
+    executor: PoolKind,
+    address: str,
 ) -> RunReport:
     have = store.have(list(steps.values()))
     missing = {d: s for d, s in steps.items() if d not in have}
@@ -125,17 +128,27 @@ def _execute(
     if any(TORCH in KINDS[s.kind].needs for s in missing.values()):
         need("torch", "training and scoring")
     display = display_for(missing)
-    wanted = plan.loaded.study.runtime
-    gpus = () if wanted.device == "cpu" else visible_gpus()
-    fitted = layout(workers, wanted.threads_per_worker, gpus=gpus, devices_per_stage=wanted.devices_per_stage)
+    fitted = _layout(plan, workers, executor, address)
     if fitted.note:
         display.note(fitted.note)
     ledger = open_ledger(store.root, plan.loaded.name)
     try:
-        pool = POOLS[executor].open(store.root, fitted)
-        return Runner(store, ledger, pool, display, steps, fitted.workers).run()
+        pool = executor.open(store.root, fitted)
+        return Runner(store, ledger, pool, display, steps, fitted.workers or pool.size).run()
     finally:
         ledger.close()
+
+
+def _layout(plan: Plan, workers: int | None, executor: PoolKind, address: str) -> Layout:
+    """How a study's steps are laid out: by this machine's cores and GPUs, or as a pool of other machines is told."""
+    wanted = plan.loaded.study.runtime
+    if executor.elsewhere:
+        threads = max(1, wanted.threads_per_worker)
+        return Layout(workers or 0, threads, device=wanted.device, devices_per_stage=wanted.devices_per_stage, address=address)
+    if address:
+        raise UserError(f"--address is for executors on other machines, and '{executor.name}' runs here", hint="add --executor ray")
+    gpus = () if wanted.device == "cpu" else visible_gpus()
+    return layout(workers, wanted.threads_per_worker, gpus=gpus, devices_per_stage=wanted.devices_per_stage)
 
 
 def _add(total: RunReport, report: RunReport) -> None:

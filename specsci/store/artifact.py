@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from specsci.core.errors import CorruptArtifact, StepFailed, StoreError, UserError
-from specsci.core.files import obey_umask, sync, write_json, write_text
+from specsci.core.files import obey_umask, remove, sync, write_json, write_text
 from specsci.core.ids import file_sha256
 from specsci.core.record import FORMAT, Record
 from specsci.core.step import Step
@@ -155,10 +156,9 @@ class Store:
 
     def clear_stage(self, is_gone: Callable[[str], bool]) -> None:
         """Remove what owners that are gone left in the stage."""
-        for folder in (self.root / "stage").iterdir():
-            owner = folder.name.partition(".")[2].removesuffix(".scratch")
-            if is_gone(owner):
-                shutil.rmtree(folder, ignore_errors=True)
+        for place in (self.root / "stage").iterdir():
+            if is_gone(owner_of(place)):
+                remove(place)
 
     def publish(self, step: Step, stage: Path, facts: dict[str, Any]) -> Path:
         """Make a stage directory an artefact; if another runner was first, its artefact stays.
@@ -213,6 +213,11 @@ class Store:
         """The records of all artefacts, of one kind or of all."""
         folders = unhidden(self.root / "steps", f"{kind or '*'}/*")
         return [r for r in (read_record(f) for f in folders) if r is not None]
+
+
+def owner_of(staged: Path) -> str:
+    """Whose a folder or file of the stage is."""
+    return re.sub(r"\.(scratch|progress(-part)?)$", "", staged.name.partition(".")[2])
 
 
 def check_place(root: Path) -> None:

@@ -10,7 +10,7 @@ from specsci.core.errors import CorruptArtifact
 from specsci.core.files import leftovers, remove
 from specsci.core.liveness import is_dead
 from specsci.core.user_files import unhidden
-from specsci.store.artifact import Store
+from specsci.store.artifact import Store, owner_of
 from specsci.store.record import MADE_ANEW, RECORD
 
 IGNORED = ("log.txt", ".DS_Store", "Thumbs.db", "desktop.ini")
@@ -58,7 +58,7 @@ def left_behind(store: Store) -> list[Path]:
         found += leftovers(imported)
     found += leftovers(store.root / "imports")
     for folder in sorted((store.root / "stage").glob("*")):
-        if is_dead(folder.name.partition(".")[2].removesuffix(".scratch")):
+        if is_dead(owner_of(folder)):
             found.append(folder)
     return sorted(set(found))
 

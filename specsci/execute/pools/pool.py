@@ -51,6 +51,11 @@ class Pool(ABC):
     def running(self) -> int:
         """How many jobs have no outcome yet."""
 
+    @property
+    def size(self) -> int:
+        """How many jobs may run at once, where the pool knows better than its layout; else 0."""
+        return 0
+
     @abstractmethod
     def stop(self) -> None:
         """End all jobs and free what they used; the pool is closed afterwards."""
@@ -58,16 +63,23 @@ class Pool(ABC):
 
 @dataclass(frozen=True)
 class PoolKind:
-    """A pool by the name that `--executor` takes."""
+    """A pool by the name that `--executor` takes.
+
+    Attributes:
+        name: what `--executor` calls it.
+        open: makes the pool on a store's directory.
+        elsewhere: whether steps run on other machines: then this machine's cores and GPUs are no limit.
+    """
 
     name: str
     open: Callable[[Path, Layout], Pool]
+    elsewhere: bool = False
 
 
 POOLS: Registry[PoolKind] = Registry(
     "specsci.pools",
     "executor",
-    ("specsci.execute.pools.local:KIND", "specsci.execute.pools.inline:KIND"),
+    ("specsci.execute.pools.local:KIND", "specsci.execute.pools.inline:KIND", "specsci.execute.pools.ray.pool:KIND"),
     lambda kind: kind.name,
     PoolKind,
 )

@@ -1,0 +1,50 @@
+"""The pool of a Ray cluster: the conformance suite of pools on two machines, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from specsci.core.errors import UserError
+from specsci.execute.devices import Layout
+from specsci.execute.pools.pool import POOLS, Pool, PoolKind
+from specsci.execute.pools.ray.pool import RayPool
+from specsci.testing.pools import PoolSuite
+
+PLACE: dict[str, str] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster(two_nodes: Any) -> Any:
+    PLACE["address"] = two_nodes.address
+    return two_nodes
+
+
+def _open(root: Path, layout: Layout) -> Pool:
+    return RayPool(root, replace(layout, address=PLACE["address"]))
+
+
+class TestRayPool(PoolSuite):
+    kind: ClassVar[PoolKind] = PoolKind("ray", _open)
+
+
+def test_as_many_steps_run_as_the_cluster_has_room_for_and_no_stage_that_no_machine_holds(tmp_path: Path) -> None:
+    assert POOLS["ray"].elsewhere
+    pool = _open(tmp_path, Layout(0, 1))
+    assert pool.size == 2, "one core on each of two machines"
+    pool.stop()
+    with pytest.raises(UserError, match="devices_per_stage is 2, and the largest machine of the Ray cluster has 1"):
+        _open(tmp_path, Layout(0, 1, devices_per_stage=2))
+    with pytest.raises(UserError, match="device is cuda, and no machine of the Ray cluster has a GPU"):
+        _open(tmp_path, Layout(0, 1, device="cuda"))
+
+
+def test_an_address_where_no_cluster_is_says_so(tmp_path: Path) -> None:
+    import ray
+
+    ray.shutdown()
+    with pytest.raises(UserError, match="no Ray cluster at '127.0.0.2:1'"):
+        RayPool(tmp_path, Layout(0, 1, address="127.0.0.2:1"))
