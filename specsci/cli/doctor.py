@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from specsci.cli.common import emit, json_option, open_store, store_option, store_path
+
+if TYPE_CHECKING:
+    from specsci.execute.findings import Check
 
 HARMLESS = ("left behind", "rights")
 """Troubles that no result rests on."""
@@ -24,14 +28,18 @@ HARMLESS = ("left behind", "rights")
 @click.option(
     "--repair", is_flag=True, help="Quarantine what is damaged, remove what killed processes left, rebuild the results."
 )
-def doctor(store_dir: Path | None, as_json: bool, verify: bool, repair: bool) -> None:
-    """Check this machine; with --verify, every artefact of a store. Exits with 1 if something is broken."""
+@click.option("--executor", type=click.Choice(["ray"]), help="Check every machine of a Ray cluster too: versions, store, clock.")
+@click.option("--address", default="", help="With --executor ray: the cluster [RAY_ADDRESS, else a new one on this machine].")
+def doctor(store_dir: Path | None, as_json: bool, verify: bool, repair: bool, executor: str | None, address: str) -> None:
+    """Check this machine and what a store's disk can do; with --verify, every artefact. Exits with 1 if something is broken."""
+    from itertools import chain
+
     from specsci.execute.doctor import checks
     from specsci.execute.logs import quiet_libraries
 
     quiet_libraries()
     found = []
-    for check in checks(store_path(store_dir)):
+    for check in chain(checks(store_path(store_dir)), _machines(store_dir, executor, address)):
         found.append(check)
         if not as_json:
             click.echo(f"{check.level:5} {check.name}: {check.text}" + (f"\n      hint: {check.hint}" if check.hint else ""))
@@ -41,6 +49,15 @@ def doctor(store_dir: Path | None, as_json: bool, verify: bool, repair: bool) ->
         emit({"checks": [asdict(c) for c in found], "corrupt": corrupt, "troubles": troubles})
     if corrupt or any(t["kind"] not in HARMLESS for t in troubles) or any(c.level == "error" for c in found):
         sys.exit(1)
+
+
+def _machines(store_dir: Path | None, executor: str | None, address: str) -> Iterator[Check]:
+    """What every machine of a cluster says of itself; nothing where no cluster is asked about."""
+    if executor is None:
+        return
+    from specsci.execute.pools.ray.doctor import cluster_checks
+
+    yield from cluster_checks(open_store(store_dir).root, address)
 
 
 def _corrupt(store_dir: Path | None, repair: bool, as_json: bool) -> list[str]:

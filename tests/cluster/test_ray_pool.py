@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from ray import cloudpickle
 
 from specsci.core.errors import UserError
 from specsci.execute.devices import Layout
 from specsci.execute.pools.pool import POOLS, Pool, PoolKind
+from specsci.execute.pools.ray.doctor import cluster_checks
+from specsci.execute.pools.ray.node import describe
 from specsci.execute.pools.ray.pool import RayPool
+from specsci.store.artifact import Store
 from specsci.testing.pools import PoolSuite
 
 PLACE: dict[str, str] = {}
@@ -42,9 +47,25 @@ def test_as_many_steps_run_as_the_cluster_has_room_for_and_no_stage_that_no_mach
         _open(tmp_path, Layout(0, 1, device="cuda"))
 
 
+def test_doctor_asks_every_machine_for_versions_store_and_clock(tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "store").open()
+    found = list(cluster_checks(store.root, cluster.address))
+    assert [c.level for c in found] == ["ok"] * 3 and "2 machines, 2 cores" in found[0].text
+    assert all("sees the store; specsci" in c.text for c in found[1:])
+    assert not list((store.root / "stage").iterdir())
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr("specsci.execute.pools.ray.doctor.describe", _elsewhere)
+    assert [(c.level, "does not see the store" in c.text) for c in cluster_checks(store.root, cluster.address)][1:] == [("error", True)] * 2
+
+
+def _elsewhere(root: str, token: str) -> dict[str, Any]:
+    """A machine that has the same path and another disk under it."""
+    return describe(f"{root}-elsewhere", token)
+
+
 def test_an_address_where_no_cluster_is_says_so(tmp_path: Path) -> None:
     import ray
 
     ray.shutdown()
-    with pytest.raises(UserError, match="no Ray cluster at '127.0.0.2:1'"):
+    with pytest.raises(UserError, match=r"no Ray cluster at '127\.0\.0\.2:1'"):
         RayPool(tmp_path, Layout(0, 1, address="127.0.0.2:1"))
