@@ -60,6 +60,7 @@ class Runner:
             self._loop()
         except KeyboardInterrupt:
             self.report.interrupted, state = True, "interrupted"
+            self.display.phase("stopping: a training stage saves a checkpoint first (Ctrl-C again does not wait)")
         finally:
             self.pool.stop()
             self.store.clear_stage(lambda owner: owner == self.ledger.runner)

@@ -23,6 +23,7 @@ from specsci.core.errors import CorruptArtifact, GateRefused, NotFinished, Specs
 from specsci.core.kinds import KINDS, TORCH
 from specsci.core.record import Record
 from specsci.core.step import OUTSIDE, Step
+from specsci.core.stopping import heed_sigterm, wanted
 from specsci.core.version import __version__
 from specsci.execute.logs import add, drop_failed, keep_failed, log_libraries, logged
 from specsci.store.artifact import LOG, Store
@@ -72,6 +73,7 @@ class Tick:
 def main(connection: Connection, root: str, threads: int) -> None:
     """Serve jobs until the connection closes; Ctrl-C is the runner's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    heed_sigterm()
     _end_with_parent()
     log_libraries()
     store = Store(Path(root))
@@ -88,6 +90,8 @@ def main(connection: Connection, root: str, threads: int) -> None:
         try:
             connection.send(outcome)
         except (BrokenPipeError, OSError):
+            return
+        if wanted():
             return
 
 

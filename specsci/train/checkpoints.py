@@ -12,25 +12,31 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
+from specsci.core import stopping
 from specsci.store.artifact import CHECKPOINT, CHECKPOINT_STATE
 from specsci.train.distributed import agreed, world_size
 
 
 class SaveByClock(TrainerCallback):
-    """Asks for a checkpoint after the first update that ends `every_s` seconds after the last one."""
+    """Asks for a checkpoint after the first update that ends `every_s` seconds after the last one, or after a request to stop.
+
+    After the latter the process ends once the checkpoint is written; the stage goes on from it when it is begun again.
+    """
 
     def __init__(self, every_s: float) -> None:
-        self.every_s, self.last = every_s, time.monotonic()
+        self.every_s, self.last, self.leaving = every_s, time.monotonic(), False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Called after every update."""
-        due = time.monotonic() - self.last >= self.every_s
-        if state.global_step < state.max_steps and agreed(due):
-            control.should_save = True
+        due, leave = agreed((time.monotonic() - self.last >= self.every_s, stopping.wanted()))
+        if state.global_step < state.max_steps and (due or leave):
+            control.should_save, self.leaving = True, leave
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The clock starts again once a checkpoint is written."""
         self.last = time.monotonic()
+        if self.leaving:
+            stopping.stop()
 
 
 def latest(folder: Path) -> Path | None:

@@ -24,6 +24,7 @@ import psutil
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import SpecsciError
 from specsci.core.kinds import KINDS
+from specsci.core.stopping import STOP_FILE, saving_first, wanted
 from specsci.train.distributed import is_first, world_size
 
 TASK, FACTS, PROGRESS, LOG = "step.json", "facts.json", "progress", "ranks.log"
@@ -47,10 +48,15 @@ def run_ranks(context: StepContext, devices: int, runtime: dict[str, Any]) -> Fa
     _write(folder / TASK, {**_packed(replace(context, runtime={**context.runtime, **runtime})), "worker": os.getpid()})
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(devices)]
     with (folder / LOG).open("wb") as log:
-        process = subprocess.Popen([*command, "-m", __name__, str(folder)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        while process.poll() is None:
-            _pass_on(folder / PROGRESS, context)
-            time.sleep(LOOK_EVERY_S)
+        stop = folder / "stop"
+        environment = {**os.environ, STOP_FILE: str(stop)}
+        process = subprocess.Popen([*command, "-m", __name__, str(folder)], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
+        with saving_first():
+            while process.poll() is None:
+                _pass_on(folder / PROGRESS, context)
+                if wanted():
+                    stop.touch()
+                time.sleep(LOOK_EVERY_S)
     with (folder / LOG).open(encoding="utf-8", errors="replace") as log:
         shutil.copyfileobj(log, sys.stderr)  # the step's log
     if (folder / FACTS).is_file():

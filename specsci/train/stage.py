@@ -17,6 +17,7 @@ from transformers.trainer_callback import ProgressCallback
 from trl.trainer.sft_config import SFTConfig
 
 from specsci.core.errors import MissingDependencyError, SpecsciError
+from specsci.core.stopping import saving_first
 from specsci.core.token_row import IGNORED, TokenRow
 from specsci.models.hf import pad_id
 from specsci.models.proofs import isolates_rows
@@ -156,7 +157,8 @@ def train_stage(
     found = agreed(latest(Path(checkpoints)) if checkpoints and is_first() else None)
     meter = SpeedMeter(runtime.device, model, adapter=recipe.adapter)
     per_document = not apart and runtime.device == "cpu" and recipe.max_length_tokens >= PER_DOCUMENT_FROM_TOKENS
-    with flushed_denormals(), per_document_attention() if per_document else nullcontext():
+    saves = saving_first() if checkpoints else nullcontext()
+    with saves, flushed_denormals(), per_document_attention() if per_document else nullcontext():
         trainer.train(resume_from_checkpoint=str(found) if found else None)
     if trainer.state.global_step != updates:
         raise SpecsciError(f"the trainer made {trainer.state.global_step} updates where {updates} were planned")

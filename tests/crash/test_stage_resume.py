@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 
@@ -48,3 +49,23 @@ def test_a_killed_stage_goes_on_where_its_checkpoint_was(tmp_path):
     ours, theirs = harness.score_rows(store), harness.score_rows(straight)
     for name, rows in theirs.items():
         assert [r["value"] for r in ours[name]] == pytest.approx([r["value"] for r in rows], abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_asked_to_stop_saves_the_stage_it_is_in(stop, tmp_path):
+    """What a batch system sends before its limit, and Ctrl-C: no checkpoint is due by the clock."""
+    study, store = long_study(tmp_path / "a", 600), tmp_path / "store"
+    running = harness.start("study", "run", study, "--store", store, "--plain", "--workers", "1")
+    until = time.monotonic() + 120
+    while not any("midtrain" in (p / "log.txt").read_text() for p in store.glob("stage/*") if (p / "log.txt").is_file()):
+        assert running.process.poll() is None and time.monotonic() < until, "no stage began"
+        time.sleep(0.02)
+    time.sleep(4)
+    running.process.send_signal(stop)
+    code, _, err = running.wait()
+    assert code == 4 and "stopping: a training stage saves a checkpoint first" in err, err
+    assert running.gone() and not harness.records(store, "midtrain") and not list((store / "stage").iterdir())
+    (state,) = store.glob("checkpoints/*/checkpoint-*/trainer_state.json")
+    harness.run_study(study, store, workers=1)
+    assert 0 < midtrained(store)["resumed_at_update"] == int(state.parent.name.rsplit("-", 1)[-1])

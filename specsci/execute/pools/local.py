@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -24,6 +25,8 @@ LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR
 """What a job scheduler may have set for another program; a worker that believed it would take itself for a rank."""
 
 
+STOP_S = 60.0
+"""How long a training stage has to end its update and save a checkpoint."""
 NEW = "new"
 """The seat of a worker that is yet to be started."""
 
@@ -126,15 +129,23 @@ class LocalPool(Pool):
         return Outcome(worker.job.step.digest, "died", error=f"the worker process {why}")
 
     def stop(self) -> None:
-        """End all workers; what they were on is dropped."""
+        """End all workers; what they were on is dropped, except that a training stage saves a checkpoint first.
+
+        A second Ctrl-C does not wait for that.
+        """
         for worker in self.workers:
             with suppress(OSError):  # it is gone already, which is what stopping wants
                 worker.connection.send(None)
         for worker in self.workers:
             if worker.job is not None:
                 worker.process.terminate()
+        until = time.monotonic() + STOP_S
+        try:
+            for worker in self.workers:
+                worker.process.join(max(0.0, until - time.monotonic()) if worker.job is not None else 5)
+        except KeyboardInterrupt:
+            until = 0.0
         for worker in self.workers:
-            worker.process.join(5)
             if worker.process.is_alive():
                 worker.process.kill()
         self.workers.clear()

@@ -29,10 +29,15 @@ def run_job(root: str, job: Job, threads: int, gpus: bool) -> Outcome:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "") if gpus else ""
     key = (root, threads)
     pool = LocalPool(Path(root), Layout(1, threads, (visible,))) if visible else _KEPT.setdefault(key, LocalPool(Path(root), Layout(1, threads)))
+    stopped = bool(visible)
     try:
         return _outcome(pool, job, Path(root))
+    except KeyboardInterrupt:  # the driver is stopping: a training stage saves a checkpoint first
+        stopped = True
+        raise
     finally:
-        if visible:
+        if stopped:
+            _KEPT.pop(key, None)
             pool.stop()
         progress_file(Path(root), job).unlink(missing_ok=True)
 

@@ -15,11 +15,14 @@ from typing_extensions import override
 from specsci.core.errors import UserError
 from specsci.core.kinds import KINDS, TORCH, trains
 from specsci.execute.devices import Layout
+from specsci.execute.pools.local import STOP_S
 from specsci.execute.pools.pool import Pool, PoolKind, Seat
 from specsci.execute.pools.ray.cluster import Resources, joined, resources
 from specsci.execute.pools.ray.node import progress_file, run_job
 from specsci.execute.worker import Job, Outcome, Tick
 
+STEP_S = 5.0
+"""How much longer than a worker its task may take to end."""
 LOOK_S = 10.0
 """How long what the cluster has is taken as known."""
 
@@ -133,8 +136,14 @@ class RayPool(Pool):
 
     @override
     def stop(self) -> None:
+        """End all tasks; a training stage saves a checkpoint first, for which it has some time."""
+        with suppress(Exception, KeyboardInterrupt):  # a cluster that is gone runs nothing, and a second Ctrl-C does not wait
+            for reference in self.tasks:
+                self.ray.cancel(reference, force=False)
+            if self.tasks:
+                self.ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=STOP_S + STEP_S)
         for reference, (job, _) in self.tasks.items():
-            with suppress(Exception):  # a cluster that is gone runs nothing
+            with suppress(Exception):
                 self.ray.cancel(reference, force=True)
             with suppress(OSError):
                 progress_file(self.root, job).unlink(missing_ok=True)
