@@ -20,6 +20,7 @@ from specsci.cli.common import (
     store_option,
     store_path,
 )
+from specsci.cli.study_slurm import slurm
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -270,7 +271,7 @@ def status(
     from specsci.execute.status import status_lines, status_of
     from specsci.governance.stale import stale_lines, stale_studies
 
-    plan, store = plan_of(name, profile), open_store(store_dir, create=False)
+    plan, store = plan_of(name, profile, overrides, limit), open_store(store_dir, create=False)
     found, stale = status_of(plan, store), stale_studies(store, plan.loaded.family.name, plan.loaded.family_home)
     if as_json:
         emit({**found, "stale": [s.as_dict() for s in stale]})
@@ -281,15 +282,16 @@ def status(
 @study.command()
 @click.argument("name", metavar="STUDY")
 @profile_option
+@set_option
 @store_option
 @json_option
 @click.option("--limit", type=click.IntRange(1), default=30, help="Most steps to list.")
-def explain(name: str, profile: str | None, store_dir: Path | None, as_json: bool, limit: int) -> None:
+def explain(name: str, profile: str | None, overrides: tuple[str, ...], store_dir: Path | None, as_json: bool, limit: int) -> None:
     """Say field by field why steps would run."""
     from specsci.plan.explain import explain as reasons_for
     from specsci.store.artifact import Store
 
-    plan = plan_of(name, profile)
+    plan = plan_of(name, profile, overrides)
     store = Store(store_path(store_dir))
     reasons = reasons_for(plan, store.have(list(plan.steps.values())), store.records())
     if as_json:
@@ -376,3 +378,6 @@ def show(name: str, profile: str | None) -> None:
 
     loaded = load_study(name, profile)
     click.echo(json.dumps(loaded.study.model_dump(mode="json"), indent=1))
+
+
+study.add_command(slurm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from specsci.execute.logs import failed_log
@@ -59,6 +60,12 @@ def _failure_lines(failure: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _runner_line(run: dict[str, Any]) -> str:
+    """One runner of the study: where it is, how far, and when it was last heard of (by the clocks of both machines)."""
+    ago = max(0.0, time.time() - float(run["seen_at"]))
+    return f"runner on {run['host']} (process {run['pid']}): {run['done']:,} of {run['total']:,} steps done when last heard of, {ago:.0f} s ago"
+
+
 def _generator_line(row: dict[str, Any]) -> str:
     """One generator's requests and dollars."""
     parts = [f"{row['ok']:,} answered"]
@@ -76,6 +83,7 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     lines += [f"  {kind}: {c['done']}/{c['total']}" for kind, c in found["kinds"].items()]
     for claim in found["running"]:
         lines.append(f"running {claim['running_s']:.0f} s: {claim['label']} (runner {claim['runner']})")
+    lines += [_runner_line(run) for run in found["runs"] if run["state"] == "running"]
     lines += [_generator_line(row) for row in found.get("generators", [])]
     for failure in found["failures"]:
         lines += _failure_lines(failure)

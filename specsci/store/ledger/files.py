@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from specsci.core.errors import StoreError
 from specsci.core.files import writing
-from specsci.store.ledger.ledger import FAILURES, LEASE_S, RUNS, Ledger, Snapshot, seen_claims, seen_run
+from specsci.store.ledger.ledger import FAILURES, LEASE_S, Ledger, Snapshot, seen_claims, seen_run, seen_runs
 
 FOLDER = "ledger"
 ENDED_RUNS = 50
@@ -223,4 +223,4 @@ def _snapshot(folder: Path) -> Snapshot:
         if found:
             claims.append((place.name, str(found["runner"]), str(found.get("label", "")), float(found.get("at", 0))))
     failures = sorted(_failures(folder), key=lambda f: -float(f.get("at", 0)))[:FAILURES]
-    return {"claims": seen_claims(claims, runs), "runs": runs[:RUNS], "failures": failures}
+    return {"claims": seen_claims(claims, runs), "runs": seen_runs(runs), "failures": failures}

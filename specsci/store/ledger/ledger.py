@@ -21,7 +21,7 @@ BEATS = 6
 Snapshot = dict[str, list[dict[str, Any]]]
 """`claims`, `runs` and `failures`, for `status`."""
 FAILURES, RUNS = 10, 5
-"""How many of each a snapshot tells, the last first."""
+"""How many failures and ended runs a snapshot tells, the last first."""
 
 
 class Watch:
@@ -112,6 +112,12 @@ class Ledger(ABC):
 def seen_run(run: dict[str, Any]) -> dict[str, Any]:
     """A run as a snapshot tells it: `killed` where its process is surely gone."""
     return run | {"state": "killed"} if run["state"] == "running" and is_dead(run["runner"]) else run
+
+
+def seen_runs(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All runs that may be running, and of the others the last ones, the last begun first."""
+    ended = [run["runner"] for run in runs if run["state"] != "running"][:RUNS]
+    return [run for run in runs if run["state"] == "running" or run["runner"] in ended]
 
 
 def seen_claims(claims: list[tuple[str, str, str, float]], runs: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from typing_extensions import override
 
 from specsci.core.errors import StoreError
-from specsci.store.ledger.ledger import FAILURES, RUNS, Ledger, Snapshot, seen_claims, seen_run
+from specsci.store.ledger.ledger import FAILURES, Ledger, Snapshot, seen_claims, seen_run, seen_runs
 
 FILE, FORMAT = "ledger.sqlite", 2
 _SCHEMA = f"""
@@ -198,6 +198,6 @@ def _snapshot(db: sqlite3.Connection) -> Snapshot:
     failures = db.execute("SELECT digest, label, at, error FROM failures ORDER BY at DESC LIMIT ?", (FAILURES,)).fetchall()
     return {
         "claims": seen_claims(claims, runs),
-        "runs": runs[:RUNS],
+        "runs": seen_runs(runs),
         "failures": [dict(zip(("digest", "label", "at", "error"), row, strict=True)) for row in failures],
     }
