@@ -15,6 +15,7 @@ NOUNS = {
     "results": ("specsci.cli.results:results", "Query, compare, import and export results.duckdb."),
     "report": ("specsci.cli.report:report", "Tables, figures, pages and cards of a study's answers."),
     "model": ("specsci.cli.model:model", "Take trained models out of a store."),
+    "store": ("specsci.cli.store:store", "Space, what may go, and bringing stores together."),
     "microlab": ("specsci.cli.microlab:microlab", "The embedded toy world and its base models."),
     "init": ("specsci.cli.init:init", "Write a small study to begin with."),
     "doctor": ("specsci.cli.doctor:doctor", "Check this installation and a store."),

@@ -21,12 +21,14 @@ from specsci.core.ids import file_sha256
 from specsci.core.record import FORMAT, Record
 from specsci.core.step import Step
 from specsci.core.user_files import unhidden
+from specsci.store.absent import REMOVED, absent
 from specsci.store.record import MADE_ANEW, RECORD, check_record, holds, load_record, read_record, sealed
 
 __all__ = ["LOG", "RECORD", "Store", "is_complete", "read_record", "write_json", "write_text"]
 
 LOG = "log.txt"
 """What a step and its libraries wrote while it ran: beside its files, in no digest."""
+MAKE_AGAIN = "`specsci store rm {digest} --force --yes`, and run the study again: it is made anew"
 CHECKPOINT, CHECKPOINT_STATE = "checkpoint-", "trainer_state.json"
 """How a trainer's checkpoint is named before its number, and what is written last into it: with that the folder is whole."""
 
@@ -70,15 +72,24 @@ class Store:
             present[kind] = set(os.listdir(folder)) if folder.is_dir() else set()  # noqa: PTH208 - names alone, of many
         return {s.digest for s in steps if s.digest in present[s.kind] and self.has(s)}
 
-    def verify(self, kind: str, digest: str, only: str | None = None) -> Record:
+    def verify(self, kind: str, digest: str, only: str | None = None, *, here: bool = False) -> Record:
         """The record of an artefact whose every file (or the one named) has its recorded SHA-256.
 
+        Args:
+            here: leave out files that are not here on purpose (see `specsci.store.absent`).
+
         Raises:
-            CorruptArtifact: a file is missing, short or changed, or the one named is not in the record.
+            CorruptArtifact: a file is missing, short or changed, or the one named is not in the record; or it was removed.
         """
         folder = self.path(kind, digest)
-        record = self.record(kind, digest)
-        for name in record.files if only is None else [only]:
+        record, away = self.record(kind, digest), absent(folder)
+        wanted = [name for name in (record.files if only is None else [only]) if not (here and name in away.files)]
+        gone = next((n for n in wanted if n in away.files and away.why == REMOVED and not (folder / n).is_file()), None)
+        if gone is not None:
+            raise CorruptArtifact(
+                f"{kind} {digest}: '{gone}' was removed to free space", digest=digest, where=str(folder / gone), hint=MAKE_AGAIN.format(digest=digest)
+            )
+        for name in wanted:
             path, facts = folder / name, record.files.get(name)
             short = facts is None or not path.is_file() or path.stat().st_size != facts.bytes
             if facts is None or short or file_sha256(path) != facts.sha256:
@@ -243,12 +254,17 @@ def _is_text(text: str) -> bool:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether an artefact's record is its folder's, and every file that it names has its recorded size."""
+    """Whether an artefact's record is its folder's, and every file that it names has its recorded size, or is away on purpose."""
     record = read_record(folder)
     if record is None or not record.files:
         return False
+    lacking = [name for name, facts in record.files.items() if not _is_there(folder / name, facts.bytes)]
+    return not lacking or absent(folder).files.issuperset(lacking)
+
+
+def _is_there(path: Path, size: int) -> bool:
     try:
-        return all((folder / name).stat().st_size == f.bytes for name, f in record.files.items())
+        return path.stat().st_size == size
     except OSError:
         return False
 

@@ -10,11 +10,12 @@ from specsci.core.errors import CorruptArtifact
 from specsci.core.files import leftovers, remove
 from specsci.core.liveness import is_dead
 from specsci.core.user_files import unhidden
+from specsci.store.absent import FILE as ABSENT
 from specsci.store.artifact import Store, owner_of
 from specsci.store.record import MADE_ANEW, RECORD
 
-IGNORED = ("log.txt", ".DS_Store", "Thumbs.db", "desktop.ini")
-"""A step's log, which is kept beside what the record names, and what file browsers leave behind."""
+IGNORED = ("log.txt", ABSENT, ".DS_Store", "Thumbs.db", "desktop.ini")
+"""A step's log and the list of what is away, which are kept beside what the record names, and what file browsers leave behind."""
 
 
 def check(store: Store, *, repair: bool = False) -> Iterator[CorruptArtifact]:
@@ -32,7 +33,7 @@ def _wrong(store: Store, folder: Path) -> CorruptArtifact | None:
     if not folder.is_dir():
         return CorruptArtifact(f"'{digest}' is not an artefact's folder", digest=digest, where=str(folder), hint="remove it")
     try:
-        record = store.verify(kind, digest)
+        record = store.verify(kind, digest, here=True)
     except CorruptArtifact as error:
         return error
     there = {
