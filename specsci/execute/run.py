@@ -11,7 +11,7 @@ from typing import Any
 
 from specsci.core.errors import StoreError, UserError
 from specsci.core.extras import need
-from specsci.core.kinds import KINDS, TORCH
+from specsci.core.kinds import KINDS, TORCH, names
 from specsci.core.liveness import is_dead
 from specsci.core.machine import visible_gpus
 from specsci.core.step import Step
@@ -77,7 +77,22 @@ def run_study(
             total.repaired += 1
         if not corrupt or total.interrupted:
             break
+    if total.exit_code == 0 and only is None:
+        _let_weights_go(plan, store, guarded)
     return total
+
+
+def _let_weights_go(plan: Plan, store: Store, display_for: Callable[[dict[str, Step]], Display]) -> None:
+    """Remove the weights of a study that is whole, where it asks for that and no other study needs them."""
+    keep = plan.loaded.study.runtime.keep_models
+    if keep == "all":
+        return
+    from specsci.upkeep.sweep import carry_out, sweep
+
+    found = [r for r in sweep(store, kinds=names(lambda kind: kind.trains), keep_models=keep) if r.files and r.place.name in plan.steps]
+    if found:
+        freed = carry_out(found)
+        display_for({}).note(f"runtime.keep_models is {keep}: the weights of {len(found)} models went, {freed / 2**30:.2f} GiB")
 
 
 @contextmanager

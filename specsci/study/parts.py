@@ -356,6 +356,11 @@ class RuntimeSettings(StageRuntime):
         description="CPU threads of each worker process; 0 takes as many as fit. Without GPUs and without `--workers` the "
         "number also decides how many workers run at once.",
     )
+    keep_models: Literal["none", "last", "all"] = Field(
+        default="all",
+        description="Which trained weights stay in the store once all scores of the study are there: `all`, those of each arm's "
+        "largest AFT budget (`last`), or `none`. Scores, curves and records stay; weights that a later step needs are trained anew.",
+    )
     usd_per_h: float = Field(
         default=0.0,
         ge=0,

@@ -30,9 +30,11 @@ def ray_environment() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def two_nodes(ray_environment: None) -> Iterator[Any]:
     """A head and a second machine, one core each."""
+    import ray
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, connect=False, head_node_args={"num_cpus": 1, "node_ip_address": ADDRESS, "include_dashboard": False})
     cluster.add_node(num_cpus=1, node_ip_address=ADDRESS)
     yield cluster
+    ray.shutdown()
     cluster.shutdown()

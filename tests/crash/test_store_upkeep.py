@@ -185,3 +185,14 @@ def test_merging_brings_studies_locks_and_weights_that_are_away_here(store, fini
 def test_an_age_that_is_none_is_refused(age, store, toy_run) -> None:
     code, _, err = toy_run("store", "gc", "--older-than", age, "--store", store.root)
     assert code == 2 and "Traceback" not in err
+
+
+def test_a_study_that_keeps_no_models_lets_their_weights_go_once_it_is_whole(finished_toy, toy_run, tmp_path) -> None:
+    study, store = tmp_path / "tiny.yaml", tmp_path / "store"
+    study.write_text(finished_toy.study.read_text().replace("runtime: {", "runtime: {keep_models: last, "))
+    code, _, err = toy_run("study", "run", study, "--store", store, "--plain")
+    assert code == 0 and "runtime.keep_models is last: the weights of" in err, err
+    assert list(store.glob("steps/align/*/model/*")) and list(store.glob("steps/align/*/absent.json"))
+    assert results(store) == results(finished_toy.store)
+    code, out, _ = toy_run("study", "run", study, "--store", store, "--json")
+    assert code == 0 and json.loads(out)["executed"] == 0

@@ -39,13 +39,15 @@ class RayPool(Pool):
         self.seen_at, self.found = 0.0, resources(self.ray)
         self.gpus = layout.device != "cpu" and self.found.gpus > 0
         self.task = self.ray.remote(max_retries=0)(run_job)
-        self._check()
+        try:
+            self._check()
+        except UserError:
+            self.ray.shutdown()
+            raise
 
     def _check(self) -> None:
         """Refuse what no machine of the cluster can ever run: Ray would wait for one without a word."""
         stage, threads = self.layout.devices_per_stage, self.layout.threads
-        if self.layout.device == "cuda" and not self.gpus:
-            raise UserError("runtime.device is cuda, and no machine of the Ray cluster has a GPU", hint="start one with GPUs, or say cpu")
         most, what = (self.found.most_gpus, "GPUs") if self.gpus else (self.found.most_cpus // max(1, threads), f"times {threads} cores")
         if stage > most:
             raise UserError(
