@@ -119,7 +119,8 @@ def run(
     if options:
         return start(*args, cwd=cwd, env=env, **options).wait()
     words = [str(a) for a in args]
-    if words[:2] == ["study", "run"] and "--executor" not in words:
+    runs = words[:2] == ["study", "run"] or (words[:1] == ["tune"] and not {"--show", "--dry-run"} & set(words))
+    if runs and "--executor" not in words:
         words += ["--executor", "inline"]
     if apart or any(name.startswith(("HF_", "PYTHON", "PATH")) for name in env or {}):
         return start(*words, cwd=cwd, env=env).wait()

@@ -10,6 +10,7 @@ from specsci.core.version import __version__
 
 NOUNS = {
     "study": ("specsci.cli.study:study", "Check, plan, run and watch studies."),
+    "tune": ("specsci.cli.tune:tune", "Search training settings, the same budget for every arm."),
     "spec": ("specsci.cli.spec:spec", "Read, check and compare spec variants; change control."),
     "corpus": ("specsci.cli.corpus:corpus", "Look at the texts a study generated, and export them."),
     "results": ("specsci.cli.results:results", "Query, compare, import and export results.duckdb."),

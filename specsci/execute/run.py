@@ -95,6 +95,18 @@ def _let_weights_go(plan: Plan, store: Store, display_for: Callable[[dict[str, S
         display_for({}).note(f"runtime.keep_models is {keep}: the weights of {len(found)} models went, {freed / 2**30:.2f} GiB")
 
 
+def run_steps(
+    plan: Plan, steps: dict[str, Step], store: Store, workers: int | None, display_for: Callable[[dict[str, Step]], Display], executor: str, address: str
+) -> RunReport:
+    """Run what is missing of some steps, which are not all of the plan's; no study is written down for them, and no results are built.
+
+    Args:
+        plan: whose name and runtime settings hold.
+    """
+    with _terminated_as_interrupted():
+        return _execute(plan, steps, store, workers, lambda missing: Guarded(display_for(missing), sys.stderr), POOLS[executor], address)
+
+
 @contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
     """SIGTERM, a batch system's stop, ends the workers and keeps what is done, as Ctrl-C does."""

@@ -18,6 +18,7 @@ from specsci.study.harness import is_text_name
 from specsci.study.places import Places
 from specsci.study.schema import IT_MIX, Study
 from specsci.study.texts import DEFAULT, WrittenConversations, WrittenCorpus, is_conversation_file
+from specsci.study.tuning_names import tuning_problems
 
 MAX_NAME_CHARS = 100
 
@@ -46,6 +47,7 @@ def name_problems(study: Study, family: Family, places: Places) -> Iterator[Prob
     yield from eval_problems(study, family, places)
     yield from _bar_problems(study, places)
     yield from contrast_problems(study, places)
+    yield from tuning_problems(study, places)
     for name in study.engines:
         if name not in study.base_models:
             yield places.unknown(("engines", name), "base model", name, study.base_models, key=True)

@@ -26,6 +26,7 @@ from specsci.study.texts import (
     WrittenConversations,
     WrittenCorpus,
 )
+from specsci.study.tuning import Tuning
 
 BASE_PRETRAINING = "pretraining"
 MOST_WEIGHT = 1000.0
@@ -208,6 +209,10 @@ class Study(Strict):
         description="The settings of how the study is run: devices, memory, checkpoints, price and trackers.",
     )
 
+    tuning: Tuning | None = Field(
+        default=None, description="A search for training settings with the same budget for every arm, run by `specsci tune`; there is none by default."
+    )
+
     @field_validator("evals", mode="before")
     @classmethod
     def _as_their_source(cls, evals: Any) -> Any:
@@ -359,6 +364,7 @@ PROFILE_KEYS = (
     "gates",
     "audit",
     "runtime",
+    "tuning",
 )
 """What a profile may set: scale and substrate, nothing of the design."""
 DEFAULT_PROFILE = "micro"

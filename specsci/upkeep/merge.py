@@ -15,7 +15,7 @@ from specsci.store.absent import FILE as ABSENT
 from specsci.store.absent import absent
 from specsci.store.artifact import Store, is_complete
 
-WRITTEN = ("studies", "studies/superseded", "locks", "claims", "retired", "grades", "reviews")
+WRITTEN = ("studies", "studies/superseded", "locks", "claims", "retired", "grades", "reviews", "tuning")
 """Folders of single files: manifests, and what people wrote."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections import defaultdict
@@ -12,6 +13,9 @@ from specsci.core.errors import GateRefused
 from specsci.core.user_files import unhidden
 from specsci.database.manifest import Manifest, damaged_manifests, manifests
 from specsci.store.artifact import RECORD, Store
+
+TUNING = "tuning"
+"""Folder of the records of searches (`specsci tune`)."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,19 @@ def naming(store: Store) -> dict[str, list[str]]:
     for manifest in manifests(store, superseded=True):
         for digest in named(manifest):
             found[digest].add(manifest.study)
+    for path in unhidden(store.root / TUNING, "*.json"):
+        for digest in _searched(path):
+            found[digest].add(f"{path.stem} (tuning)")
     return {digest: sorted(studies) for digest, studies in found.items()}
+
+
+def _searched(path: Path) -> list[str]:
+    """The steps of a search's trials; raises GateRefused where they cannot be read."""
+    try:
+        return list(map(str, json.loads(path.read_text(encoding="utf-8"))["steps"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = "what a search needs cannot be known: its record cannot be read"
+        raise GateRefused(what, where=str(path), hint="run `specsci tune` again, which writes it anew; or remove the file") from error
 
 
 def named(manifest: Manifest) -> set[str]:

@@ -1,0 +1,1 @@
+"""Searching for training settings, with the same budget for every arm."""
