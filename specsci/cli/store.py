@@ -150,7 +150,7 @@ def _finish(place: Store, found: list[Removal], yes: bool, as_json: bool) -> Non
         if len(found) > MOST_LINES:
             click.echo(f"... and {len(found) - MOST_LINES:,} more")
     if yes:
-        carry_out(found)
+        carry_out(found, place)
         _rebuild(place)
     if not as_json:
         click.echo(f"{len(found):,} removed, {_gib(total)} free now" if yes else f"{len(found):,} would go, {_gib(total)}; add --yes to do it" if found else "nothing to remove")

@@ -53,6 +53,8 @@ def run_study(
         return Guarded(display_for(missing), sys.stderr)
 
     write_manifest(store, plan)
+    if store.remote is not None:
+        store.remote.sync_written()
     total = RunReport()
     for _ in range(MAX_REPAIRS):
         with _terminated_as_interrupted():
@@ -91,7 +93,7 @@ def _let_weights_go(plan: Plan, store: Store, display_for: Callable[[dict[str, S
 
     found = [r for r in sweep(store, kinds=names(lambda kind: kind.trains), keep_models=keep) if r.files and r.place.name in plan.steps]
     if found:
-        freed = carry_out(found)
+        freed = carry_out(found, store)
         display_for({}).note(f"runtime.keep_models is {keep}: the weights of {len(found)} models went, {freed / 2**30:.2f} GiB")
 
 

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from specsci.core.step import Step
 from specsci.core.user_files import unhidden
 from specsci.store.absent import REMOVED, absent
 from specsci.store.record import MADE_ANEW, RECORD, check_record, holds, load_record, read_record, sealed
+from specsci.store.remote import Remote, remote_of
 
 __all__ = ["LOG", "RECORD", "Store", "is_complete", "read_record", "write_json", "write_text"]
 
@@ -60,9 +62,16 @@ class Store:
         """The directory of a step's artefact, there or not."""
         return self.root / "steps" / kind / digest
 
+    @cached_property
+    def remote(self) -> Remote | None:
+        """Where the artefacts lie, where this directory is a cache."""
+        return remote_of(self.root)
+
     def has(self, step: Step) -> bool:
-        """Whether an artefact is there with all files of the recorded sizes (contents: see `verify`)."""
-        return is_complete(self.path(step.kind, step.digest))
+        """Whether an artefact is there with all files of the recorded sizes (contents: see `verify`); a cache asks its store."""
+        if is_complete(self.path(step.kind, step.digest)):
+            return True
+        return self.remote is not None and self.remote.bring(step.kind, step.digest) and is_complete(self.path(step.kind, step.digest))
 
     def have(self, steps: list[Step]) -> set[str]:
         """Digests of the steps whose artefacts are complete."""
@@ -89,6 +98,8 @@ class Store:
             raise CorruptArtifact(
                 f"{kind} {digest}: '{gone}' was removed to free space", digest=digest, where=str(folder / gone), hint=MAKE_AGAIN.format(digest=digest)
             )
+        if self.remote is not None and (left := [n for n in wanted if n in away.files and not (folder / n).is_file()]):
+            self.remote.fetch(folder, left)
         for name in wanted:
             path, facts = folder / name, record.files.get(name)
             short = facts is None or not path.is_file() or path.stat().st_size != facts.bytes
@@ -205,6 +216,8 @@ class Store:
                 raise
             shutil.rmtree(stage, ignore_errors=True)
         sync(target.parent)
+        if self.remote is not None:
+            self.remote.push(target)
         return target
 
     def quarantine(self, kind: str, digest: str) -> Path | None:
@@ -218,7 +231,18 @@ class Store:
             source.rename(target)
         except FileNotFoundError:
             return None
+        self._bring_again(kind, digest)
         return target
+
+    def _bring_again(self, kind: str, digest: str) -> None:
+        """Of an artefact that is broken in a cache: take the store's own, or remove that too where it is broken as well."""
+        if self.remote is None or not self.remote.bring(kind, digest):
+            return
+        try:
+            self.verify(kind, digest)
+        except CorruptArtifact:
+            self.remote.drop(self.path(kind, digest))
+            shutil.rmtree(self.path(kind, digest), ignore_errors=True)
 
     def records(self, kind: str | None = None) -> list[Record]:
         """The records of all artefacts, of one kind or of all."""

@@ -141,10 +141,16 @@ def refuse_running(store: Store, study: str | None = None, *, force: bool = Fals
         raise GateRefused(what, hint="wait for its end; or, where that machine is gone, add --force")
 
 
-def carry_out(removals: Collection[Removal]) -> int:
-    """Remove what was found; each in one rename first, so that nobody meets half of it. Returns the bytes that are free now."""
+def carry_out(removals: Collection[Removal], store: Store | None = None) -> int:
+    """Remove what was found; each in one rename first, so that nobody meets half of it. Returns the bytes that are free now.
+
+    Args:
+        store: where what lies elsewhere as well is removed there too.
+    """
     freed = 0
     for one in removals:
+        if store is not None and store.remote is not None:
+            store.remote.drop(one.place, one.files)
         if one.files:
             mark(one.place, REMOVED, {*absent(one.place).files, *one.files})
             for name in one.files:
