@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from specsci.cli.common import emit, json_option, open_store, store_option
+from specsci.cli.common import declassify_option, emit, json_option, open_store, store_option
 
 if TYPE_CHECKING:
     from specsci.store.artifact import Store
@@ -134,3 +134,54 @@ def serve(
     click.echo(command.shown(), err=not print_)
     if not print_:
         run(command)
+
+
+@model.command()
+@click.argument("digest", metavar="MODEL_DIGEST")
+@click.argument("repo", metavar="NAMESPACE/NAME")
+@store_option
+@click.option("--branch", default="specsci", show_default=True, help="Where the files go before they are tagged.")
+@click.option("--tag", help="What the model is tagged as, once every file was read back [the first 12 digits of its digest].")
+@click.option("--public", is_flag=True, help="Let everybody see the repository; it is private otherwise. One that is there stays as it is.")
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="bf16", show_default=True, help="Of the weights.")
+@click.option("--adapter", is_flag=True, help="Push the adapter alone instead of merging it into its base.")
+@click.option("--license", "licence", help="Under which it is given to others, as the hub names licences [that of its base, where it is known].")
+@declassify_option
+@json_option
+def push(
+    digest: str, repo: str, store_dir: Path | None, branch: str, tag: str | None, public: bool, precision: str, adapter: bool,
+    licence: str | None, declassify: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Put a model on the hub: its files to a branch, each digest read back, then its card, then the tag.
+
+    A model that is internal or confidential goes into a private repository at most, unless --declassify says why.
+    """
+    import tempfile
+
+    from specsci.core.errors import UserError
+    from specsci.execute.logs import quiet_libraries
+    from specsci.governance.release import check_release, lowering, now, record_lowering
+    from specsci.models.export import export_model
+    from specsci.models.push import push_model
+    from specsci.provenance.lineage import find_model
+    from specsci.report.cards import license_of, model_card
+
+    quiet_libraries()
+    store = open_store(store_dir, create=False)
+    record = find_model(store, digest)
+    store.verify(record.kind, record.digest)
+    licence = licence or license_of(store, record)
+    if not licence:
+        raise UserError("the licence of the model's base is not known", hint="say it with --license, as the hub names licences: apache-2.0, llama3.1, other")
+    wanted = "public" if public else "internal"
+    check_release("the model", record.access, wanted, declassify)
+    if lowered := lowering(record.access, wanted, declassify):
+        record_lowering(store.root, {"what": f"model {record.digest} to {repo}", "to": wanted, "at": now(), **lowered})
+    with tempfile.TemporaryDirectory(dir=store.root / "stage") as made:
+        folder = Path(made) / "model"
+        export_model(store, record, folder, precision=precision, merge=not adapter)
+        done = push_model(folder, model_card(store, record, licence), repo, branch=branch, tag=tag or record.digest[:12], private=not public)
+    if as_json:
+        emit(asdict(done))
+        return
+    click.echo(f"{record.label} is {repo}@{done.tag} ({len(done.files)} files read back, commit {done.commit[:12]})")

@@ -17,7 +17,7 @@ EXTRAS = {
     "embeddings": ("sentence_transformers",),
     "evals": ("inspect_ai", "inspect_evals"),
     "ray": ("ray",),
-    "s3": ("s3fs",),
+    "s3": ("s3fs", "fsspec"),
     "tune": ("optuna",),
     "smollm2": ("gguf",),
     "track": ("tensorboard", "mlflow", "wandb"),

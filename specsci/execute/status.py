@@ -83,7 +83,7 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     lines += [f"  {kind}: {c['done']}/{c['total']}" for kind, c in found["kinds"].items()]
     for claim in found["running"]:
         lines.append(f"running {claim['running_s']:.0f} s: {claim['label']} (runner {claim['runner']})")
-    lines += [_runner_line(run) for run in found["runs"] if run["state"] == "running"]
+    lines += [_runner_line(run) for run in found.get("runs", []) if run["state"] == "running"]
     lines += [_generator_line(row) for row in found.get("generators", [])]
     for failure in found["failures"]:
         lines += _failure_lines(failure)

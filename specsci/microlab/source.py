@@ -48,6 +48,10 @@ class Microlab(ModelSource):
             parameters=record["parameters"],
         )
 
+    def license(self, name: str) -> str:
+        """That of specsci, whose own bases these are."""
+        return "apache-2.0"
+
     def made(self, params: dict[str, Any]) -> bool:
         """Whether the params of a `base` or `tokenizer` step name the microlab."""
         return "microlab" in params or str(params.get("source", "")).startswith(PREFIX)

@@ -13,7 +13,7 @@ from specsci.recipe.recipe import Recipe
 from specsci.report.lineage import scores_table
 from specsci.report.table import Table
 from specsci.report.tables import markdown, no_html
-from specsci.sources.registry import maker_of
+from specsci.sources.registry import maker_of, source_of
 from specsci.store.artifact import Store
 
 PAPER = "arXiv 2605.02087"
@@ -42,8 +42,19 @@ def card_of(store: Store, digest: str) -> str:
     return model_card(store, find_model(store, digest))
 
 
-def model_card(store: Store, record: Record) -> str:
-    """The card of one trained model: lineage, training, scores with their denominators, claims and their flags."""
+def license_of(store: Store, record: Record) -> str:
+    """The licence of the base that a model was trained from, as the hub names licences; empty where it is not known."""
+    bases = lineage(store, record.digest)["base"]
+    source = str(bases[0].get("source", "")) if bases else ""
+    return source_of(source).license(source) if source else ""
+
+
+def model_card(store: Store, record: Record, licence: str = "") -> str:
+    """The card of one trained model: lineage, training, scores with their denominators, claims and their flags.
+
+    Args:
+        licence: under which it is given to others, as the hub names licences; where not given that of its base, if it is known.
+    """
     from huggingface_hub import ModelCard, ModelCardData
 
     chain = lineage(store, record.digest)
@@ -51,13 +62,14 @@ def model_card(store: Store, record: Record) -> str:
     data = ModelCardData(
         library_name="transformers", pipeline_tag="text-generation", tags=["model-spec-midtraining", "specsci"],
         base_model=_hub_name(base.get("source", "")), model_name=f"{record.label} [{record.digest}]",
+        license=licence or license_of(store, record) or None,
     )  # fmt: skip
     parts = [
         f"# {record.label}",
         f"`{record.kind} {record.digest}`, made with specsci. Access: {chain['access']}.",
         *_uses(chain),
         "## Training",
-        *[f"- Base: {b.get('source', 'a model directory')} `{b['digest']}`" for b in chain["base"]],
+        *[f"- Base: {b.get('source', 'a model directory')} `{b['digest']}`, licence {licence or license_of(store, record) or 'unknown'}" for b in chain["base"]],
         *[_stage(t) for t in chain["training"]],
         "## Spec",
         *([_spec(s) for s in chain["specs"]] or ["No spec was midtrained."]),

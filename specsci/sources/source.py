@@ -106,6 +106,10 @@ class ModelSource(ABC):
         """What must be installed before the base can be written, and the command that does it; None where nothing."""
         return None
 
+    def license(self, name: str) -> str:
+        """The licence of a base, as the hub names licences; empty where it is not known."""
+        return ""
+
     def pinned(self, name: str) -> bool:
         """Whether the name can mean no other model tomorrow."""
         return True

@@ -21,7 +21,7 @@ FROZEN = {
     "open_store": "(path, *, create)",
     "Study": "file loaded name plan run",
     "StudyPlan": "as_dict findings plan run steps text",
-    "StudyPlan.run": "(self, *, store, workers, executor, progress, check)",
+    "StudyPlan.run": "(self, *, store, workers, executor, address, progress, check)",
     "Run": "raise_for_failure report results store study",
     "Store": "path rebuild results",
     "Results": "contrast frame root sql studies study table",

@@ -15,9 +15,10 @@ from specsci.cli.main import cli
 
 FROZEN = {
     "study check": "STUDY --profile --set --limit --json --schema",
-    "study explain": "STUDY --profile --store --json --limit",
+    "study explain": "STUDY --profile --set --store --json --limit",
     "study plan": "STUDY --profile --set --limit --store --json --power --spread --device",
-    "study run": "STUDY --profile --set --limit --store --json --executor --workers --plain",
+    "study run": "STUDY --profile --set --limit --store --json --executor --address --workers --plain",
+    "study slurm": "STUDY --profile --set --limit --store --runners --workers --sbatch --grace-s --out",
     "study lock": "STUDY --profile --store --json",
     "study diff": "A B --profile-a --profile-b --store --json",
     "study show": "STUDY --profile",
@@ -62,8 +63,14 @@ FROZEN = {
     "model check": "SOURCE --trust-remote-code --json",
     "model export": "[MODEL_DIGEST] DIR --study --all --store --precision --adapter --json",
     "model serve": "STUDY --base --profile --store --python --host --port --adapters --length --print MORE",
+    "model push": "MODEL_DIGEST NAMESPACE/NAME --store --branch --tag --public --precision --adapter --license --declassify --json",
+    "store du": "--store --older-than --json",
+    "store gc": "--store --older-than --kind --keep-models --yes --force --json",
+    "store merge": "OTHER --store --json",
+    "store rm": "[DIGEST]... --study --store --yes --force --json",
+    "tune": "STUDY --profile --set --limit --store --json --executor --address --workers --plain --dry-run --show --figures",
     "init": "DIR",
-    "doctor": "--store --json --verify --repair",
+    "doctor": "--store --json --verify --repair --executor --address",
 }
 """Scripts rely on these names: add freely, take nothing away."""
 

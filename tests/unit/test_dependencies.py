@@ -18,6 +18,7 @@ MODULES = {"ruamel.yaml": "ruamel", "mlflow-skinny": "mlflow"}
 FOR_OTHERS = {
     "pandas": "seaborn's input, and what a notebook opens results with",
     "gguf": "transformers reads packaged weights by it",
+    "s3fs": "fsspec's, for stores at s3://",
     "tensorboard": "the trainer's, for runtime.report_to",
     "mlflow-skinny": "the trainer's, for runtime.report_to",
     "wandb": "the trainer's, for runtime.report_to",

@@ -73,7 +73,7 @@ def test_an_error_at_the_top_points_to_the_top_although_the_overlay_sets_its_nei
 def test_a_profile_may_not_set_the_design(edited, problems, place) -> None:
     path = edited(add="profiles:\n  micro:\n    arms: {}\n    contrasts: []\n    midtrian: {}\n")
     allowed = (
-        "a profile may set: notes, tuned_to_target, family, base_models, replicates, without, generators, engines, corpora, conversations, mixes, harness, midtrain, align, probe, gates, audit, runtime"
+        "a profile may set: notes, tuned_to_target, family, base_models, replicates, without, generators, engines, corpora, conversations, mixes, harness, midtrain, align, probe, gates, audit, runtime, tuning"
     )
     assert problems(path) == [
         f"{place(path, 'arms: {}')}: a profile may not set 'arms': it changes scale, not the design | {allowed}",

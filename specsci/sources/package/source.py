@@ -32,6 +32,10 @@ class PackagedWeights(ModelSource):
             shape=Shape(**package.shape),
         )
 
+    def license(self, name: str) -> str:
+        """That of the packaged weights."""
+        return package_of(name).license.lower()
+
     @override
     def made(self, params: dict[str, Any]) -> bool:
         return "package" in params
