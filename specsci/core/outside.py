@@ -13,6 +13,7 @@ from pathlib import Path
 
 from specsci.core.errors import StepFailed, UserError
 from specsci.core.ids import file_sha256, text_digest
+from specsci.core.remembered import remembered_sha256
 
 HUB_BLOBS = "blobs"
 """Where a hub's cache keeps the files that its snapshots are links to: `blobs` beside `snapshots/REVISION`."""
@@ -34,7 +35,7 @@ def listed(folder: Path, what: str) -> dict[str, str]:
             path = here / name
             _is_link(path, folder, what)
             if path.is_file():
-                found[path.relative_to(folder).as_posix()] = file_sha256(path)
+                found[path.relative_to(folder).as_posix()] = remembered_sha256(path)
     return dict(sorted(found.items()))
 
 

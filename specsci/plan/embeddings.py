@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from specsci.core.errors import UserError
-from specsci.core.ids import file_sha256
+from specsci.core.remembered import remembered_sha256
 from specsci.core.step import OUTSIDE
 from specsci.core.user_files import lies_below, name_fault
 from specsci.sources.hub.names import PREFIX, hub_model
@@ -34,7 +34,7 @@ def embeddings_of(loaded: LoadedStudy) -> tuple[dict[str, Any], dict[str, Any]]:
             return {"embeddings": {"hub": model.name, "revision": model.revision}}, {}
         folder = _folder(settings.model, loaded.file.resolve().parent)
         files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-        wanted = {name: file_sha256(path) for name, path in files.items() if any(fnmatch(name, p) for p in EMBEDDING_FILES)}
+        wanted = {name: remembered_sha256(path) for name, path in files.items() if any(fnmatch(name, p) for p in EMBEDDING_FILES)}
         if "config.json" not in wanted or not any(name.endswith(".safetensors") for name in wanted):
             raise UserError(f"'{settings.model}' has no config.json with weights in safetensors", hint="name a model directory")
     except UserError as error:

@@ -7,7 +7,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from specsci.core.errors import InputFileError, UserError
-from specsci.core.ids import derive_seed, file_sha256
+from specsci.core.ids import derive_seed
+from specsci.core.remembered import remembered_sha256
 from specsci.core.step import OUTSIDE, Step
 from specsci.sources.files import inside
 from specsci.sources.identity import is_text_file, text_identity
@@ -91,7 +92,7 @@ def _mix(loaded: LoadedStudy, name: str, what: str) -> dict[str, dict[str, Any]]
         try:
             path = inside(file, folder, "text file")
             read_passages(path, file, what)
-            found[file] = {"sha256": file_sha256(path), "share": share}
+            found[file] = {"sha256": remembered_sha256(path), "share": share}
         except InputFileError:
             raise  # it names the file and the line
         except UserError as error:

@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from specsci.core.errors import InputFileError, UserError
-from specsci.core.ids import derive_seed, file_sha256
+from specsci.core.ids import derive_seed
+from specsci.core.remembered import remembered_sha256
 from specsci.core.step import OUTSIDE, Step
 from specsci.generate.generator import GENERATORS
 from specsci.plan.cost import BYTES_PER_PARAMETER, CostModel
@@ -215,7 +216,7 @@ class TextSteps:
                         found[file] = facts.sha256
                     else:
                         read_passages(path, file, "conversations")
-                        found[file] = file_sha256(path)
+                        found[file] = remembered_sha256(path)
                 except InputFileError:
                     raise  # it names the file and the line
                 except UserError as error:

@@ -16,8 +16,9 @@ from typing import Any
 
 from specsci.core.errors import InputFileError, Problem
 from specsci.core.files import write_whole
-from specsci.core.ids import file_sha256, text_digest
+from specsci.core.ids import text_digest
 from specsci.core.jsonl import BOM, MAX_PROBLEMS, Row, kind_of, parse_rows, raise_problems, stream_rows
+from specsci.core.remembered import remembered_sha256
 from specsci.core.shipped import cache_folder
 from specsci.sources.parquet_rows import is_parquet, parquet_rows
 from specsci.sources.text_files import TEXT, text_of
@@ -85,7 +86,7 @@ def facts_of(path: Path, name: str) -> FileFacts:
         InputFileError: rows that are not documents, the first of them with their places; or there are no rows.
         UserError: the file cannot be opened.
     """
-    sha256 = file_sha256(path)
+    sha256 = remembered_sha256(path)
     kept = cache_folder("documents") / f"{sha256}.{FACTS_FORMAT}.json"
     try:
         return FileFacts(**json.loads(kept.read_text(encoding="utf-8")))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from specsci.core.errors import UserError
-from specsci.core.ids import file_sha256
+from specsci.core.remembered import remembered_sha256
 from specsci.sources.files import inside
 from specsci.sources.registry import source_of
 from specsci.sources.source import BaseFacts
@@ -33,7 +33,7 @@ def text_identity(name: str, study_folder: Path) -> dict[str, Any]:
         UserError: no such text or file.
     """
     if is_text_file(name):
-        return {"source": name, "sha256": file_sha256(inside(name, study_folder, "text file"))}
+        return {"source": name, "sha256": remembered_sha256(inside(name, study_folder, "text file"))}
     own = source_of(name).text_identity(name)
     if own is None:
         raise UserError(f"'{name}' does not come with its pretraining text", hint="name a file of texts")

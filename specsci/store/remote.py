@@ -19,6 +19,7 @@ from typing import Any
 from specsci.core.errors import StoreError, UserError
 from specsci.core.extras import need
 from specsci.core.files import remove, temporary_beside, write_json
+from specsci.core.shipped import cache_folder
 from specsci.store.absent import FILE as ABSENT
 from specsci.store.absent import REMOTE, REMOVED, absent, mark
 from specsci.store.record import RECORD
@@ -39,10 +40,9 @@ def url_of(given: str | os.PathLike[str]) -> str | None:
 
 
 def cache_of(url: str) -> Path:
-    """The directory that is a store's cache: below `$SPECSCI_CACHE`, else `~/.cache/specsci`."""
-    home = Path(os.environ.get("SPECSCI_CACHE") or Path.home() / ".cache" / "specsci")
+    """The directory that is a store's cache: below `$SPECSCI_CACHE`, else the user's cache."""
     name = re.sub(r"[^\w.-]+", "_", url.partition("://")[2])[-60:]
-    return home / "stores" / f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+    return cache_folder("stores") / f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
 
 
 def remote_of(root: Path) -> Remote | None:
