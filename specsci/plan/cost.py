@@ -40,7 +40,10 @@ def flop_per_s(parameters: float, *, bf16: bool = False) -> float:
 
 
 class CostModel:
-    """Attaches costs to steps. Training takes 6 FLOP per parameter and token, reading 2; the rest are measured constants.
+    """Attaches costs to steps; what is neither training nor reading takes measured constants.
+
+    Reading takes 2 FLOP per parameter and token, training 6: 2 forward, 2 for the gradients of activations, 2 for those of weights, which
+    weights below an adapter do not have. Gradient checkpointing goes forward once more. A CPU's seconds were measured at 6 throughout.
 
     A cost holds `tokens`, `updates`, `flop`, `core_seconds` (of one CPU core), `bytes` (on disk), `checkpoint_bytes` and
     `parameters`. Of a model whose size nobody tells (`parameters` None) it holds `size_unknown` in place of all that follows from it.
@@ -51,15 +54,16 @@ class CostModel:
         cost: dict[str, float] = {"tokens": tokens * recipe.epochs, "updates": recipe.updates(tokens)}
         if parameters is None:
             return replace(step, cost={**cost, "size_unknown": 1})
-        flop = 6.0 * parameters * tokens * recipe.epochs
+        work = float(parameters) * tokens * recipe.epochs
         trained = float(parameters)
         if recipe.adapter:
             share = (LARGE_ADAPTER_SHARE if parameters >= 1e9 else ADAPTER_SHARE) * recipe.lora.rank / ADAPTER_RANK
             trained = adapter_parameters(shape, recipe) if shape else parameters * share
         rate = flop_per_s(parameters, bf16=recipe.precision == "bf16")
+        each = 4.0 + 2.0 * min(1.0, trained / max(parameters, 1)) + (2.0 if step.runtime.get("recompute") else 0.0)
         cost |= {
-            "flop": flop,
-            "core_seconds": flop / rate + TRAIN_OVERHEAD_S,
+            "flop": each * work,
+            "core_seconds": 6.0 * work / rate + TRAIN_OVERHEAD_S,
             "bytes": trained * BYTES_PER_PARAMETER,
             "checkpoint_bytes": trained * CHECKPOINT_BYTES[recipe.optimizer],
             "parameters": parameters,

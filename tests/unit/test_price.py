@@ -59,7 +59,8 @@ def planned(path: Path):
 
 
 def training_flop(plan) -> float:
-    return sum(6 * 32e9 * s.cost["tokens"] for s in plan.steps.values() if s.kind in ("midtrain", "align"))
+    """Adapters over frozen weights: forward, and the gradients of activations (see test_flop_count for the counting of products)."""
+    return sum(4 * 32e9 * s.cost["tokens"] for s in plan.steps.values() if s.kind in ("midtrain", "align"))
 
 
 def test_work_for_a_gpu_is_not_priced_as_that_of_a_cpu(hub_study, no_gpu) -> None:
@@ -70,7 +71,8 @@ def test_work_for_a_gpu_is_not_priced_as_that_of_a_cpu(hub_study, no_gpu) -> Non
     assert training < found["h100_h"] < 1.2 * training
     text = "\n".join(lines(plan, set(), findings(plan)))
     assert "estimate: time unknown (the device is not known)" in text and "price unknown" in text
-    assert f"${found['h100_h'] * 2.5:,.2f} if an H100 costs $2.5 an hour" in text
+    said = re.search(r"\$([\d,.]+) if an H100 costs \$2.5 an hour", text)
+    assert said and float(said[1].replace(",", "")) == pytest.approx(found["h100_h"] * 2.5, abs=0.02)
     assert "core-seconds" not in text and "days" not in text
 
 
