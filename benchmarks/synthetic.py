@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,8 +28,16 @@ ANY_BASE = "microlab:conduct/100"
 
 
 def study_file(folder: Path, replicates: int) -> Path:
-    """The main study with another number of replicates, its bases taken in turn."""
-    tree = read_yaml(find_study(STUDY)).tree
+    """The main study with another number of replicates, its bases taken in turn, and its evals by log-probability alone."""
+    tree = deepcopy(read_yaml(find_study(STUDY)).data)
+    tree["evals"] = {name: spec for name, spec in tree["evals"].items() if spec.get("kind", "forced_choice") == "forced_choice"}
+    for spec in tree["evals"].values():
+        spec.pop("harness", None)
+    del tree["harness"]
+    tree["arms"] = {name: arm for name, arm in tree["arms"].items() if "prompt" not in arm}
+    tree["contrasts"] = [c for c in tree["contrasts"] if c["eval"] in tree["evals"] and c["weights"].keys() <= tree["arms"].keys()]
+    for one in tree["profiles"].values():
+        one["without"] = {name: why for name, why in one.get("without", {}).items() if name in tree["evals"]}
     profile = tree["profiles"][tree["default_profile"]]
     registered = microlab_registry()["bases"]
     for base in profile["base_models"].values():
@@ -38,7 +47,7 @@ def study_file(folder: Path, replicates: int) -> Path:
     profile["replicates"] = [{"seed": n + 1, "base_model": names[n % len(names)]} for n in range(replicates)]
     path = folder / f"synthetic_{replicates}.yaml"
     with path.open("w", encoding="utf-8") as handle:
-        YAML(typ="rt").dump(tree, handle)
+        YAML(typ="safe").dump(tree, handle)
     return path
 
 
@@ -66,6 +75,8 @@ def _files(step: Step, number: int, rows: int) -> dict[str, bytes]:
         return {"curve.parquet": _curve(), "model.bin": b"0" * 1000}
     if step.kind == "probe":
         return {"nll.parquet": _nats(number % 8)}
+    if step.kind == "items":
+        return {"items.parquet": _items()}
     if step.kind == "corpus":
         return {"rows.parquet": _documents()}
     return {"content.txt": step.label.encode()}
@@ -93,6 +104,12 @@ def _scores(seed: int, rows: int) -> bytes:
             "logprob_misaligned": -rng.exponential(size=rows),
         }
     )
+
+
+@lru_cache(maxsize=1)
+def _items() -> bytes:
+    texts = {name: [f"{name} {n}" for n in range(60)] for name in ("cluster_id", "slice", "prompt", "aligned", "misaligned")}
+    return _parquet({"item_id": [f"item-{n}" for n in range(60)], **texts})
 
 
 @lru_cache(maxsize=1)
