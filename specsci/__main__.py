@@ -1,6 +1,6 @@
 """`python -m specsci`."""
 
-from specsci.cli.main import main
+from specsci.cli.entry import main
 
 if __name__ == "__main__":
     main()

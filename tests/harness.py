@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from specsci.core.record import Record
 from specsci.database.manifest import Manifest
 
-MARK = "SPECSCI_TEST_RUN"
+MARK = "TEST_RUN_MARK"
 SCALE = """\
 midtrain:
   tokens: 2000

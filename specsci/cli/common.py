@@ -57,11 +57,16 @@ def open_store(given: Path | None, *, create: bool = True) -> Store:
 
 def emit(value: Any) -> None:
     """One JSON document on stdout; a number that is none (NaN, infinite) is null, as JSON has no other word for it."""
+    click.echo(text_of(value), nl=False)
+
+
+def text_of(value: Any) -> str:
+    """The text that `emit` prints."""
     try:
         text = json.dumps(value, indent=1, default=str, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(value), indent=1, default=str)
-    click.echo(text.replace("\x7f", "\\u007f"))  # the one control character that JSON leaves as it is
+    return text.replace("\x7f", "\\u007f") + "\n"  # the one control character that JSON leaves as it is
 
 
 def _finite(value: Any) -> Any:

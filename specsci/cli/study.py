@@ -19,6 +19,7 @@ from specsci.cli.common import (
     set_option,
     store_option,
     store_path,
+    text_of,
 )
 from specsci.cli.study_slurm import slurm
 
@@ -195,9 +196,25 @@ def run(
     say_left_out(report.left_out)
     if as_json:
         emit({"study": plan.loaded.name, "store": str(store.root), **report.as_json()})
+        _keep_answer(plan, store, report)
     else:
         _print_end(store, plan, report, display_for({}))
     sys.exit(report.exit_code)
+
+
+def _keep_answer(plan: Plan, store: Store, report: RunReport) -> None:
+    """Of a run that had nothing to do: keep its answer for the next time (see `specsci.cli.unchanged`)."""
+    from specsci.cli import unchanged
+    from specsci.sources.registry import source_of
+
+    sources = [base.source for base in plan.loaded.study.base_models.values()]
+    if report.exit_code or report.executed or report.repaired or report.left_out or store.remote is not None:
+        return
+    servers = [*plan.loaded.study.generators.values(), *plan.loaded.study.engines.values()]
+    if any(server.base_url_env for server in servers) or not all(source_of(s).pinned(s) for s in sources):
+        return  # they rest on a variable of any name, or on the network
+    said = text_of({"study": plan.loaded.name, "store": str(store.root), **report.as_json()})
+    unchanged.keep(said, str(store.root), [str(store.path(s.kind, d)) for d, s in plan.steps.items()])
 
 
 def _print_end(store: Store, plan: Plan, report: RunReport, display: Display) -> None:
