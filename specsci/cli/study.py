@@ -210,8 +210,8 @@ def _keep_answer(plan: Plan, store: Store, report: RunReport) -> None:
     sources = [base.source for base in plan.loaded.study.base_models.values()]
     if report.exit_code or report.executed or report.repaired or report.left_out or store.remote is not None:
         return
-    servers = [*plan.loaded.study.generators.values(), *plan.loaded.study.engines.values()]
-    if any(server.base_url_env for server in servers) or not all(source_of(s).pinned(s) for s in sources):
+    of_variables = [g.base_url_env for g in plan.loaded.study.generators.values()] + [e.base_url_env for e in plan.loaded.study.engines.values()]
+    if any(of_variables) or not all(source_of(s).pinned(s) for s in sources):
         return  # they rest on a variable of any name, or on the network
     said = text_of({"study": plan.loaded.name, "store": str(store.root), **report.as_json()})
     unchanged.keep(said, str(store.root), [str(store.path(s.kind, d)) for d, s in plan.steps.items()])
