@@ -36,6 +36,7 @@ class TestRayPool(PoolSuite):
     kind: ClassVar[PoolKind] = PoolKind("ray", _open)
 
 
+@pytest.mark.slow
 def test_as_many_steps_run_as_the_cluster_has_room_for_and_no_stage_that_no_machine_holds(tmp_path: Path) -> None:
     assert POOLS["ray"].elsewhere
     pool = _open(tmp_path, Layout(0, 1))
@@ -45,6 +46,7 @@ def test_as_many_steps_run_as_the_cluster_has_room_for_and_no_stage_that_no_mach
         _open(tmp_path, Layout(0, 1, devices_per_stage=2))
 
 
+@pytest.mark.slow
 def test_doctor_asks_every_machine_for_versions_store_and_clock(tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "store").open()
     found = list(cluster_checks(store.root, cluster.address))
@@ -61,6 +63,7 @@ def _elsewhere(root: str, token: str) -> dict[str, Any]:
     return describe(f"{root}-elsewhere", token)
 
 
+@pytest.mark.slow
 def test_an_address_where_no_cluster_is_says_so(tmp_path: Path) -> None:
     import ray
 

@@ -71,6 +71,7 @@ def test_a_task_that_is_asked_to_stop_waits_in_the_queue_again(slurm, finished_t
     assert_same(store, finished_toy.store)
 
 
+@pytest.mark.slow
 def test_a_failure_is_the_tasks_exit_code_and_is_not_queued_again(slurm, finished_toy, tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_FAILS", "1")
     path = script(tmp_path, finished_toy.study, tmp_path / "store", 1)

@@ -57,6 +57,7 @@ def test_a_search_gives_every_arm_the_same_and_a_second_one_runs_nothing(study, 
     assert [r["study"] for r in json.loads(out)] == ["tiny-shared", "tiny-tuned", "tiny-untuned"]
 
 
+@pytest.mark.slow
 def test_an_objective_that_a_contrast_reports_is_flagged_by_itself(study, toy_run, tmp_path) -> None:
     store = tmp_path / "store"
     code, out, err = toy_run("tune", study(objective="held_out"), "--store", store, "--json")
@@ -66,6 +67,7 @@ def test_an_objective_that_a_contrast_reports_is_flagged_by_itself(study, toy_ru
     assert [r["study"] for r in json.loads(out)] == ["tiny-shared", "tiny-tuned"], "the settings as they were are not"
 
 
+@pytest.mark.slow
 def test_a_search_that_is_killed_goes_on_to_the_same_end(study, toy_start, toy_run, tmp_path) -> None:
     whole, store, draws = tmp_path / "whole", tmp_path / "store", random.Random(1)
     assert toy_run("tune", study(), "--store", whole, "--json")[0] == 0

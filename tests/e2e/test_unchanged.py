@@ -82,7 +82,11 @@ def kept(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-@pytest.mark.parametrize("change", CHANGES)
+OFTEN = ("the study is edited", "an item set comes", "a file of an artefact changes with its size and time kept", "the results go")
+"""The changes that are tried at each run of the tests."""
+
+
+@pytest.mark.parametrize("change", [pytest.param(c, marks=() if c in OFTEN else pytest.mark.slow) for c in CHANGES])
 def test_any_change_is_looked_at(change, place) -> None:
     assert known(place)
     CHANGES[change](place)
@@ -102,6 +106,7 @@ def test_another_place_environment_or_command_is_another_answer(place, monkeypat
     assert not unchanged.is_asked(["study", "run", "small.yaml"]) and not unchanged.is_asked(["study", "plan", "x", "--json"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rubbish", ["", "{", "[]", '{"format": 1}', '{"format": 1, "files": {"": {"x": [1]}}, "said": "no"}', '{"format": 1, "files": 3, "said": ""}'])
 def test_a_kept_answer_that_cannot_be_read_is_none(rubbish, place, monkeypatch) -> None:
     (kept_answer,) = (place.parent / "cache" / "unchanged").glob("*.json")

@@ -73,6 +73,7 @@ def test_a_study_in_a_bucket_is_whole_there_and_a_second_machine_reads_it(bucket
     assert any((root / p).is_file() for p in weights if digest in p), "and come down when they are"
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_what_it_left_here_goes_up(bucket, finished_small) -> None:
     running = harness.start("study", "run", finished_small.study, "--store", bucket, "--json", "--workers", "1")
     root = cache_of(bucket)
@@ -90,6 +91,7 @@ def test_a_killed_run_goes_on_and_what_it_left_here_goes_up(bucket, finished_sma
     assert f"{lost.relative_to(root)}/record.json" in there(bucket)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_broken_here_comes_again_and_one_that_is_broken_there_is_made_anew(bucket, machine, finished_small) -> None:
     specsci("study", "run", finished_small.study, "--store", bucket, "--json")
     store = open_store(bucket)
@@ -126,6 +128,7 @@ def test_what_people_write_travels_and_two_that_wrote_keep_both(bucket, machine)
     assert (other.root / "locks" / "a.json").read_text() == "3"
 
 
+@pytest.mark.slow
 def test_removal_reaches_the_bucket(bucket, finished_small) -> None:
     specsci("study", "run", finished_small.study, "--store", bucket, "--json")
     specsci("store", "rm", "--study", "small", "--store", bucket, "--yes")
