@@ -224,7 +224,7 @@ def test_two_links_to_one_number_are_one_claim(tmp_path) -> None:
         "import sys, time\nfrom pathlib import Path\nfrom specsci.store.ledger import LEDGERS\n"
         "root, begin = Path(sys.argv[1]), float(sys.argv[2])\nledger = LEDGERS['files'](root, 's')\nledger.start_run(1)\n"
         "time.sleep(max(0, begin - time.time()))\n"
-        "print(' '.join(str(n) for n in range(60) if ledger.claim(f'd{n}', 'x')))\nsys.stdin.read()\n"
+        "print(' '.join(str(n) for n in range(60) if ledger.claim(f'd{n}', 'x')), flush=True)\nsys.stdin.read()\n"
     )
     begin = str(time.time() + 4)
     runners = [
