@@ -57,6 +57,7 @@ def test_an_array_of_runners_shares_the_work(slurm, finished_toy, tmp_path, monk
     assert_same(store, finished_toy.store)
 
 
+@pytest.mark.slow
 def test_a_task_that_is_asked_to_stop_waits_in_the_queue_again(slurm, finished_toy, tmp_path, monkeypatch):
     monkeypatch.setenv("TOY_PAUSE_S", "0.05")
     store = tmp_path / "store"
