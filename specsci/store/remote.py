@@ -27,6 +27,7 @@ from specsci.store.record import RECORD
 PLACE = "remote.json"
 """File of a cache that says what it is a cache of."""
 URL = re.compile(r"([a-z][a-z0-9+]*):/+(.+)")
+NO_BUCKET = re.compile(r"[a-z][a-z0-9+]+:/*")
 SMALL_BYTES = 2**20
 WRITTEN = ("studies", "locks", "claims", "retired", "grades", "reviews", "imports", "tuning")
 """Folders of what studies declare and people write: brought down and taken up whole, the newer one of both."""
@@ -34,7 +35,13 @@ _KEEP = ("log.txt",)
 
 
 def url_of(given: str | os.PathLike[str]) -> str | None:
-    """The address that a store's name is; None for a directory. A path that lost one of its slashes is an address too."""
+    """The address that a store's name is; None for a directory. A path that lost one of its slashes is an address too.
+
+    Raises:
+        UserError: it names no bucket.
+    """
+    if NO_BUCKET.fullmatch(str(given)):
+        raise UserError(f"the store's address '{given}' names no bucket", hint="write s3://BUCKET/PREFIX")
     found = URL.fullmatch(str(given))
     return f"{found[1]}://{found[2].rstrip('/')}" if found and len(found[1]) > 1 else None
 

@@ -50,6 +50,13 @@ def test_an_address_is_known_also_where_a_path_lost_its_slash(given) -> None:
     assert url_of("/a/b") is None and url_of("relative/x") is None and url_of("C:/x") is None
 
 
+@pytest.mark.parametrize("given", ["s3://", "s3:/", "s3:", "gs://"])
+def test_an_address_without_a_bucket_is_no_directory_of_that_name(given, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = harness.run("study", "run", "cheese_dissociation.yaml", "--store", given)
+    assert code == 2 and "names no bucket" in err and not [p for p in tmp_path.iterdir() if ":" in p.name]
+
+
 def test_a_study_in_a_bucket_is_whole_there_and_a_second_machine_reads_it(bucket, machine, finished_small) -> None:
     report = json.loads(specsci("study", "run", finished_small.study, "--store", bucket, "--json"))
     assert report["executed"] == len(harness.digests(finished_small.store))
