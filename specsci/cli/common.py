@@ -36,6 +36,14 @@ access_option = click.option(
 declassify_option = click.option(
     "--declassify", metavar="REASON", help="Why the label may be lowered; it is recorded."
 )
+executor_option = click.option(
+    "--executor", metavar="NAME", default="local",
+    help="Where steps run: local processes, inline (one by one in this process), ray (the machines of a Ray cluster), or what a package "
+    "brings [local].",
+)  # fmt: skip
+address_option = click.option("--address", default="", help="With --executor ray: the cluster [RAY_ADDRESS, else a new one on this machine].")
+workers_option = click.option("--workers", type=click.IntRange(1), help="Worker processes [cores / threads per worker].")
+plain_option = click.option("--plain", is_flag=True, help="Plain progress lines even on a terminal.")
 format_option = click.option(
     "--format", "format_", type=click.Choice(["table", "json", "csv", "md"]), default="table", help="Output format."
 )

@@ -12,11 +12,14 @@ from specsci.cli.common import (
     access_option,
     declassify_option,
     emit,
+    executor_option,
     json_option,
     open_store,
+    plain_option,
     profile_option,
     set_option,
     store_option,
+    workers_option,
 )
 from specsci.cli.corpus_import import import_
 from specsci.cli.corpus_review import review
@@ -176,9 +179,9 @@ UNTIL = {
     default="audit",
     help="How far to go: outlines and user queries, all texts that generators write, or the audit of the training texts [audit].",
 )
-@click.option("--executor", metavar="NAME", default="local", help="Where steps run: local processes, or inline (one by one in this process) [local].")
-@click.option("--workers", type=click.IntRange(1), help="Worker processes [cores / threads per worker].")
-@click.option("--plain", is_flag=True, help="Plain progress lines even on a terminal.")
+@executor_option
+@workers_option
+@plain_option
 def build(
     name: str,
     profile: str | None,

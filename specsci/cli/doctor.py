@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from specsci.cli.common import emit, json_option, open_store, store_option, store_path
+from specsci.cli.common import address_option, emit, json_option, open_store, store_option, store_path
 
 if TYPE_CHECKING:
     from specsci.execute.findings import Check
@@ -29,7 +29,7 @@ HARMLESS = ("left behind", "rights")
     "--repair", is_flag=True, help="Quarantine what is damaged, remove what killed processes left, rebuild the results."
 )
 @click.option("--executor", type=click.Choice(["ray"]), help="Check every machine of a Ray cluster too: versions, store, clock.")
-@click.option("--address", default="", help="With --executor ray: the cluster [RAY_ADDRESS, else a new one on this machine].")
+@address_option
 def doctor(store_dir: Path | None, as_json: bool, verify: bool, repair: bool, executor: str | None, address: str) -> None:
     """Check this machine and what a store's disk can do; with --verify, every artefact. Exits with 1 if something is broken."""
     from itertools import chain

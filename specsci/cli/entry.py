@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from specsci.cli import unchanged
 
@@ -13,9 +14,10 @@ def main() -> None:
     if unchanged.is_asked(arguments):
         said = unchanged.answer(arguments)
         if said is not None:
-            sys.stdout.write(said)
-            sys.stdout.flush()
-            sys.exit(0)
+            with suppress(OSError):  # a full disk, a pager that was left: the command line says so
+                sys.stdout.write(said)
+                sys.stdout.flush()
+                sys.exit(0)
         unchanged.record(arguments)
     from specsci.cli.main import main as command_line
 

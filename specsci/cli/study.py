@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from specsci.cli import unchanged
 from specsci.cli.common import (
+    address_option,
     emit,
+    executor_option,
     json_option,
     limit_option,
     open_store,
+    plain_option,
     profile_option,
     say_left_out,
     set_option,
     store_option,
     store_path,
     text_of,
+    workers_option,
 )
 from specsci.cli.study_slurm import slurm
 
@@ -149,16 +154,10 @@ def _measured(root: Path, study_name: str) -> dict[str, list[float]]:
 @limit_option
 @store_option
 @json_option
-@click.option(
-    "--executor",
-    metavar="NAME",
-    default="local",
-    help="Where steps run: local processes, inline (one by one in this process), ray (the machines of a Ray cluster), or what a package "
-    "brings [local].",
-)
-@click.option("--address", default="", help="With --executor ray: the cluster [RAY_ADDRESS, else a new one on this machine].")
-@click.option("--workers", type=click.IntRange(1), help="Worker processes [cores / threads per worker].")
-@click.option("--plain", is_flag=True, help="Plain progress lines even on a terminal.")
+@executor_option
+@address_option
+@workers_option
+@plain_option
 def run(
     name: str,
     profile: str | None,
@@ -192,6 +191,7 @@ def run(
     def display_for(missing: dict[str, Step]) -> Display:
         return display_of(as_json, plain, errors, missing)
 
+    unchanged.recorded()
     report = run_study(plan, store, workers, display_for, executor, address=address)
     say_left_out(report.left_out)
     if as_json:
@@ -204,7 +204,6 @@ def run(
 
 def _keep_answer(plan: Plan, store: Store, report: RunReport) -> None:
     """Of a run that had nothing to do: keep its answer for the next time (see `specsci.cli.unchanged`)."""
-    from specsci.cli import unchanged
     from specsci.sources.registry import source_of
 
     sources = [base.source for base in plan.loaded.study.base_models.values()]

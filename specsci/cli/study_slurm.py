@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from specsci.cli.common import limit_option, open_store, profile_option, set_option, store_option
+from specsci.cli.common import limit_option, open_store, profile_option, set_option, store_option, workers_option
 from specsci.execute.slurm import GRACE_S
 
 
@@ -18,7 +18,7 @@ from specsci.execute.slurm import GRACE_S
 @limit_option
 @store_option
 @click.option("--runners", type=click.IntRange(1, 10_000), default=4, show_default=True, help="Tasks of the array; each is a runner.")
-@click.option("--workers", type=click.IntRange(1), help="Worker processes of each runner [its GPUs; cores / threads per worker].")
+@workers_option
 @click.option("--sbatch", "options", multiple=True, metavar="--OPTION=VALUE", help="Of sbatch, such as --gres=gpu:1 or --time=12:00:00; several times.")
 @click.option("--grace-s", type=click.IntRange(30, 86_400), default=GRACE_S, show_default=True, help="Seconds before the limit to save and requeue.")
 @click.option("--out", "target", type=click.Path(path_type=Path, dir_okay=False), help="Write the script there [stdout].")

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from specsci.cli.common import emit, json_option, limit_option, open_store, profile_option, set_option, store_option
+from specsci.cli.common import (
+    address_option,
+    emit,
+    executor_option,
+    json_option,
+    limit_option,
+    open_store,
+    plain_option,
+    profile_option,
+    set_option,
+    store_option,
+    workers_option,
+)
+
+if TYPE_CHECKING:
+    from specsci.search.tune import Search
 
 
 @click.command()
@@ -17,10 +33,10 @@ from specsci.cli.common import emit, json_option, limit_option, open_store, prof
 @limit_option
 @store_option
 @json_option
-@click.option("--executor", metavar="NAME", default="local", help="Where steps run, as of `study run` [local].")
-@click.option("--address", default="", help="With --executor ray: the cluster.")
-@click.option("--workers", type=click.IntRange(1), help="Worker processes [cores / threads per worker].")
-@click.option("--plain", is_flag=True, help="Plain progress lines even on a terminal.")
+@executor_option
+@address_option
+@workers_option
+@plain_option
 @click.option("--dry-run", is_flag=True, help="Say which trials there are and what is to run, and stop.")
 @click.option("--show", is_flag=True, help="Show the last search as it is recorded, and run nothing.")
 @click.option("--figures", type=click.Path(path_type=Path, file_okay=False), help="Write the figures there as SVG.")
@@ -92,13 +108,11 @@ def tune(
     sys.exit(code)
 
 
-def _say_plan(search: object, as_json: bool) -> None:
+def _say_plan(search: Search, as_json: bool) -> None:
     """The trials that are known before anything runs, and how many of their steps are to run."""
+    from specsci.core.step import with_needs
     from specsci.search.space import said
-    from specsci.search.trials import with_needs
-    from specsci.search.tune import Search
 
-    assert isinstance(search, Search)
     trials = search.trials()
     steps = {d: s for t in trials for d, s in with_needs(t.plan.steps, t.wanted).items()}
     have = search.store.have(list(steps.values()))

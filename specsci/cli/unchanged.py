@@ -72,6 +72,12 @@ def record(arguments: list[str]) -> None:
     _RECORDER.append(Recorder(_place(arguments)))
 
 
+def recorded() -> None:
+    """Note no more: what a plan rests on is read."""
+    for recorder in _RECORDER:
+        recorder.active = False
+
+
 def answer(arguments: list[str]) -> str | None:
     """What the same command said when it had nothing to do, if nothing has changed since."""
     try:
@@ -105,8 +111,8 @@ def keep(said: str, root: str, artefacts: Iterable[str]) -> None:
     """
     if not _RECORDER:
         return
+    recorded()
     recorder = _RECORDER[0]
-    recorder.active = False
     root = os.path.abspath(root)  # noqa: PTH100
     cache = os.path.dirname(recorder.place)  # noqa: PTH120
     seen = {
@@ -116,7 +122,7 @@ def keep(said: str, root: str, artefacts: Iterable[str]) -> None:
     }
     for path in list(seen):
         folder = os.path.dirname(path)  # noqa: PTH120
-        if folder not in seen and not _below(root, folder):  # the store's own parent changes with every file beside it
+        if folder not in seen:  # a file that comes there may be taken in place of another
             seen[folder] = facts_of(folder)
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)

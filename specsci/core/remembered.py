@@ -1,7 +1,7 @@
 """SHA-256 of large files, read once: remembered by place in the file system, size, and times of content and inode.
 
-For plans, which look at the same gigabytes again and again. What a step takes is hashed anew as it is copied (see `outside`), so that
-nothing rests on a memory that somebody deceived.
+For plans, which need the hashes of the same gigabytes again and again. What a step takes is hashed anew as it is copied (see `outside`),
+so that no artefact rests on a remembered hash.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -54,3 +55,14 @@ class Step:
     def needs(self) -> set[str]:
         """Digests that must be there before this step can run."""
         return {*self.inputs.values(), *self.after}
+
+
+def with_needs(steps: Mapping[str, Step], wanted: Iterable[str]) -> dict[str, Step]:
+    """Some steps, by their digests, with all that they need, in the order that they have in a plan."""
+    found, left = set[str](), list(wanted)
+    while left:
+        digest = left.pop()
+        if digest not in found:
+            found.add(digest)
+            left += steps[digest].needs
+    return {d: s for d, s in steps.items() if d in found}

@@ -36,7 +36,7 @@ def _asked(*_: object) -> None:
 def saving_first() -> Iterator[None]:
     """Inside, being asked to stop is only noted: the work looks at `wanted`, saves what it has and calls `stop`.
 
-    Work that comes to its end meanwhile is brought home: the step is published, and the process ends after it.
+    Where the work ends meanwhile, its step is published, and the process ends after that.
     """
     _State.saving += 1
     try:

@@ -38,6 +38,16 @@ class RunReport:
             return 1
         return 3 if self.refused else 4 if self.waiting else 0
 
+    def add(self, other: RunReport) -> None:
+        """Add what another run, or a further pass of this one, did."""
+        for name in ("executed", "reused", "failed", "blocked", "refused", "repaired", "wall_s", "step_s", "busy_s"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for kind, seconds in other.busy_by_kind_s.items():
+            self.busy_by_kind_s[kind] = self.busy_by_kind_s.get(kind, 0.0) + seconds
+        self.interrupted = self.interrupted or other.interrupted
+        self.errors += other.errors
+        self.waiting += other.waiting
+
     def as_json(self) -> dict[str, Any]:
         """The report as plain values, seconds rounded."""
         return {

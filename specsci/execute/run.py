@@ -14,7 +14,7 @@ from specsci.core.extras import need
 from specsci.core.kinds import KINDS, TORCH, names
 from specsci.core.liveness import is_dead
 from specsci.core.machine import visible_gpus
-from specsci.core.step import Step
+from specsci.core.step import Step, with_needs
 from specsci.execute.devices import Layout, layout
 from specsci.execute.live import Guarded
 from specsci.execute.pools.pool import POOLS, PoolKind
@@ -58,8 +58,10 @@ def run_study(
     total = RunReport()
     for _ in range(MAX_REPAIRS):
         with _terminated_as_interrupted():
-            report = _execute(plan, _wanted(plan.steps, only), store, workers, guarded, POOLS[executor], address)
-        _add(total, report)
+            report = _execute(plan, plan.steps if only is None else with_needs(plan.steps, only), store, workers, guarded, POOLS[executor], address)
+        reused = report.reused if total.executed == 0 else total.reused  # counted once, as the last pass found it
+        total.add(report)
+        total.reused = reused
         if is_current(store):
             break
         from specsci.results.build import build, left_out
@@ -126,19 +128,6 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _wanted(steps: dict[str, Step], only: Collection[str] | None) -> dict[str, Step]:
-    """Some steps of a plan with all that they need, in the plan's order."""
-    if only is None:
-        return steps
-    wanted, left = set[str](), list(only)
-    while left:
-        digest = left.pop()
-        if digest not in wanted:
-            wanted.add(digest)
-            left += steps[digest].needs
-    return {d: s for d, s in steps.items() if d in wanted}
-
-
 def _execute(
     plan: Plan,
     steps: dict[str, Step],
@@ -178,17 +167,3 @@ def _layout(plan: Plan, workers: int | None, executor: PoolKind, address: str) -
         raise UserError(f"--address is for executors on other machines, and '{executor.name}' runs here", hint="add --executor ray")
     gpus = () if wanted.device == "cpu" else visible_gpus()
     return layout(workers, wanted.threads_per_worker, gpus=gpus, devices_per_stage=wanted.devices_per_stage)
-
-
-def _add(total: RunReport, report: RunReport) -> None:
-    """Add a further pass; what is reused counts once, as the last pass found it."""
-    total.reused = report.reused if total.executed == 0 else total.reused
-    for name in ("executed", "failed", "blocked", "refused", "repaired"):
-        setattr(total, name, getattr(total, name) + getattr(report, name))
-    for name in ("wall_s", "step_s", "busy_s"):
-        setattr(total, name, getattr(total, name) + getattr(report, name))
-    for kind, seconds in report.busy_by_kind_s.items():
-        total.busy_by_kind_s[kind] = total.busy_by_kind_s.get(kind, 0.0) + seconds
-    total.interrupted = total.interrupted or report.interrupted
-    total.errors += report.errors
-    total.waiting += report.waiting

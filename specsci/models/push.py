@@ -66,7 +66,7 @@ def _read_back(api: Any, repo: str, branch: str, folder: Path) -> dict[str, str]
     there = {f.path: f for f in api.list_repo_tree(repo, revision=branch, recursive=True) if hasattr(f, "blob_id")}
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.relative_to(folder).as_posix() != CARD):
-        name, kept = path.relative_to(folder).as_posix(), None
+        name = path.relative_to(folder).as_posix()
         found[name] = file_sha256(path)
         kept = there.get(name)
         same = kept is not None and (kept.lfs.sha256 == found[name] if kept.lfs else kept.blob_id == _git_blob(path))

@@ -13,7 +13,7 @@ from typing import Any
 from specsci.core.kinds import KINDS
 from specsci.core.step import Step
 from specsci.plan.plan import Plan
-from specsci.study.schema import Replicate
+from specsci.study.parts import Replicate
 
 Score = Callable[..., str]
 """Adds the step that scores a model (None for the base) of a replicate on an eval, its items given; returns its digest."""

@@ -22,7 +22,8 @@ from specsci.specs.variants import units_of
 from specsci.study.arms import Cell, cells, is_asked
 from specsci.study.evals import EVALS
 from specsci.study.load import LoadedStudy
-from specsci.study.schema import IT_MIX, Replicate
+from specsci.study.parts import Replicate
+from specsci.study.schema import IT_MIX
 
 
 def declared(recipe: Recipe) -> dict[str, Any]:

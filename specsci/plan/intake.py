@@ -16,7 +16,8 @@ from specsci.sources.files import inside
 from specsci.sources.identity import is_text_file
 from specsci.sources.text_files import read_passages, role_orders
 from specsci.study.evals import EVALS, EvalConfig
-from specsci.study.schema import BASE_PRETRAINING, Replicate
+from specsci.study.parts import Replicate
+from specsci.study.schema import BASE_PRETRAINING
 
 if TYPE_CHECKING:
     from specsci.plan.plan import Plan

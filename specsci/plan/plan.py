@@ -12,7 +12,7 @@ from specsci.sources.source import BaseFacts
 from specsci.specs.schema import ACCESS
 from specsci.study.arms import Cell
 from specsci.study.load import LoadedStudy
-from specsci.study.schema import Replicate
+from specsci.study.parts import Replicate
 
 
 @dataclass(frozen=True)

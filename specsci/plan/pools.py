@@ -15,7 +15,8 @@ from specsci.sources.identity import is_text_file, text_identity
 from specsci.sources.registry import source_of
 from specsci.sources.text_files import read_passages
 from specsci.study.load import LoadedStudy
-from specsci.study.schema import BASE_PRETRAINING, Replicate
+from specsci.study.parts import Replicate
+from specsci.study.schema import BASE_PRETRAINING
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from specsci.study.evals import EVALS, EvalConfig, EvalKind, Judging
 from specsci.study.frame import ROLE as FRAME
 from specsci.study.frame import frame_tokens
 from specsci.study.harness import is_text_name
-from specsci.study.schema import Replicate
+from specsci.study.parts import Replicate
 
 Size = Callable[[Replicate], tuple[int | None, Shape | None]]
 """A replicate's base: parameters and shape, as far as they are known."""

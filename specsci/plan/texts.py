@@ -20,7 +20,8 @@ from specsci.sources.files import inside
 from specsci.sources.registry import source_of
 from specsci.sources.text_files import read_passages
 from specsci.specs.variants import demonstrations
-from specsci.study.schema import BASE_PRETRAINING, IT_MIX, Replicate
+from specsci.study.parts import Replicate
+from specsci.study.schema import BASE_PRETRAINING, IT_MIX
 from specsci.study.texts import WrittenConversations, WrittenCorpus
 
 NEUTRAL = "neutral"

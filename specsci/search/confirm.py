@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from specsci.core.levels import arm_of
+from specsci.core.step import with_needs
 from specsci.database.connection import connect, rows
 from specsci.plan.plan import Plan
 from specsci.search.choose import Winners
 from specsci.search.space import Config, said
-from specsci.search.trials import plan_of, with_needs
+from specsci.search.trials import plan_of
 from specsci.store.artifact import Store
 from specsci.study.load import LoadedStudy
 from specsci.study.tuning import Tuning

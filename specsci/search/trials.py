@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from specsci.core.errors import CorruptArtifact, UserError
-from specsci.core.step import Step
+from specsci.core.step import Step, with_needs
 from specsci.plan.build import build_plan
 from specsci.plan.plan import Plan
 from specsci.search.space import Config
@@ -143,14 +143,3 @@ def _value(step: Step, name: str, plan: Plan, store: Store) -> float | None:
     rows = rows.filter(pc.and_(pc.equal(rows["readout"], readout_of(spec)), pc.equal(rows["state"], "ok")))
     mean = pc.mean(rows.column(2).cast("double")).as_py()
     return float(mean) if mean is not None else None
-
-
-def with_needs(steps: dict[str, Step], wanted: Iterable[str]) -> dict[str, Step]:
-    """Some steps with all that they need, in the plan's order."""
-    found, left = set[str](), list(wanted)
-    while left:
-        digest = left.pop()
-        if digest not in found:
-            found.add(digest)
-            left += steps[digest].needs
-    return {d: s for d, s in steps.items() if d in found}

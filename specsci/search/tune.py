@@ -15,7 +15,7 @@ from typing import Any
 
 from specsci.core.errors import GateRefused, UserError
 from specsci.core.files import write_json
-from specsci.core.step import Step
+from specsci.core.step import Step, with_needs
 from specsci.execute.report import Display, RunReport
 from specsci.execute.run import run_steps, run_study
 from specsci.plan.gates import refuse_if_needed
@@ -23,7 +23,7 @@ from specsci.search.choose import Winners, winners
 from specsci.search.confirm import Conclusion, conclusions, config_of, fragile, plans, targeted
 from specsci.search.samplers import adaptive, described, is_adaptive, paired
 from specsci.search.space import Axis, Config, axes, present
-from specsci.search.trials import Result, Trial, result_of, trials_of, with_needs
+from specsci.search.trials import Result, Trial, result_of, trials_of
 from specsci.stats.tuning_curve import CurvePoint, tuning_curve
 from specsci.store.artifact import Store
 from specsci.study.evals import EVALS
@@ -132,7 +132,7 @@ class Search:
         self.outcome.steps = sorted({*self.outcome.steps, *steps})
         self._write()
         workers, display_for, executor, address = self.how
-        _add(self.outcome.report, run_steps(trials[0].plan, steps, self.store, workers, display_for, executor, address))
+        self.outcome.report.add(run_steps(trials[0].plan, steps, self.store, workers, display_for, executor, address))
         return [result_of(trial, self.store, self.tuning) for trial in trials]
 
     def _curve(self, arm: str) -> list[CurvePoint]:
@@ -152,7 +152,7 @@ class Search:
         for setting, plan in plans(self.loaded, self.tuning, best).items():
             refuse_if_needed(plan)
             report = run_study(plan, self.store, workers, display_for, executor, address=address)
-            _add(self.outcome.report, report)
+            self.outcome.report.add(report)
             if report.interrupted:
                 return
             self.outcome.studies[setting] = plan.loaded.name
@@ -182,11 +182,3 @@ def read_outcome(store: Store, study: str) -> dict[str, Any]:
     except ValueError as error:
         raise GateRefused("the record of the search cannot be read", where=str(path), hint="run `specsci tune` again: nothing is trained twice") from error
     return found
-
-
-def _add(total: RunReport, report: RunReport) -> None:
-    for name in ("executed", "reused", "failed", "blocked", "refused", "repaired", "wall_s", "step_s", "busy_s"):
-        setattr(total, name, getattr(total, name) + getattr(report, name))
-    total.interrupted = total.interrupted or report.interrupted
-    total.errors += report.errors
-    total.waiting += report.waiting

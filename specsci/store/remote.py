@@ -19,18 +19,20 @@ from typing import Any
 from specsci.core.errors import StoreError, UserError
 from specsci.core.extras import need
 from specsci.core.files import remove, temporary_beside, write_json
+from specsci.core.ids import file_sha256
 from specsci.core.shipped import cache_folder
 from specsci.store.absent import FILE as ABSENT
 from specsci.store.absent import REMOTE, REMOVED, absent, mark
 from specsci.store.record import RECORD
+from specsci.store.written import THEIRS, WRITTEN, written
 
 PLACE = "remote.json"
 """File of a cache that says what it is a cache of."""
 URL = re.compile(r"([a-z][a-z0-9+]*):/+(.+)")
 NO_BUCKET = re.compile(r"[a-z][a-z0-9+]+:/*")
 SMALL_BYTES = 2**20
-WRITTEN = ("studies", "locks", "claims", "retired", "grades", "reviews", "imports", "tuning")
-"""Folders of what studies declare and people write: brought down and taken up whole, the newer one of both."""
+DEPTH = 3
+"""Parts of an artefact's place: `steps/KIND/DIGEST`."""
 _KEEP = ("log.txt",)
 
 
@@ -106,13 +108,12 @@ class Remote:
         self.sync_written()
 
     def _listing(self, below: str) -> dict[str, dict[str, int]]:
-        """Artefact folders (or, of other places, their own folder) to the files and sizes below them."""
+        """Artefact folders to the files and sizes below them."""
         found: dict[str, dict[str, int]] = defaultdict(dict)
-        depth = 3 if below == "steps" else 1
         for path, facts in self._do("listed", lambda: self._fs.find(self._there(below), detail=True, withdirs=False)).items():
             parts = path.removeprefix(self._base).strip("/").split("/")
-            if len(parts) > depth:
-                found["/".join(parts[:depth])]["/".join(parts[depth:])] = int(facts.get("size") or 0)
+            if len(parts) > DEPTH:
+                found["/".join(parts[:DEPTH])]["/".join(parts[DEPTH:])] = int(facts.get("size") or 0)
         return found
 
     def _bring_small(self, listed: dict[str, dict[str, int]]) -> None:
@@ -153,14 +154,10 @@ class Remote:
         place = f"steps/{kind}/{digest}"
         if not self._do("read", lambda: self._fs.exists(self._there(f"{place}/{RECORD}"))):
             return False
-        listed = {k: v for k, v in self._listing(place).items() if k == place} or self._one(place)
+        self._fs.invalidate_cache()
+        listed = self._listing(place)
         self._bring_small(listed)
         return (self.root / place / RECORD).is_file()
-
-    def _one(self, place: str) -> dict[str, dict[str, int]]:
-        found = self._do("listed", lambda: self._fs.find(self._there(place), detail=True))
-        head = self._there(place)
-        return {place: {p.removeprefix(head).strip("/"): int(f.get("size") or 0) for p, f in found.items()}}
 
     def fetch(self, folder: Path, names: Iterable[str]) -> None:
         """Bring files of an artefact down that were left there."""
@@ -205,43 +202,44 @@ class Remote:
             known: dict[str, list[str]] = json.loads(state_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             known = {}
-        there = {f"{folder}/{n}": self._version(f"{folder}/{n}") for folder in WRITTEN for n in self._listing(folder).get(folder, {})}
-        here = {
-            p.relative_to(self.root).as_posix(): _sha256(p)
-            for folder in WRITTEN
-            for p in (self.root / folder).rglob("*")
-            if p.is_file() and not p.name.startswith(".") and not p.name.endswith(".theirs")
-        }
+        there = self._versions()
+        here = {place.as_posix(): file_sha256(self.root / place) for place in written(self.root)}
         for name in sorted({*there, *here}):
             mine, theirs = known.get(name, ["", ""])
             changed_here, changed_there = here.get(name, mine) != mine, there.get(name, theirs) != theirs
-            if name in there and changed_there and (changed_here or name not in here or not mine):
+            if changed_there:
                 self._take_down(name, beside=changed_here and name in here)
-            elif name in there and changed_there:
-                self._take_down(name, beside=False)
             if name in here and (changed_here or name not in there):
                 self._do("written", lambda name=name: self._fs.put_file(str(self.root / name), self._there(name)))
+                there[name] = self._version(name)
             if (self.root / name).is_file():
-                known[name] = [_sha256(self.root / name), self._version(name)]
+                known[name] = [file_sha256(self.root / name), there[name]]
         write_json(state_file, known)
 
     def _take_down(self, name: str, *, beside: bool) -> None:
-        target = self.root / (f"{name}.theirs" if beside else name)
+        target = self.root / (f"{name}{THEIRS}" if beside else name)
         target.parent.mkdir(parents=True, exist_ok=True)
         part = temporary_beside(target)
         try:
             self._do("read", lambda: self._fs.get_file(self._there(name), str(part)))
-            if beside and _sha256(part) == _sha256(self.root / name):
+            if beside and file_sha256(part) == file_sha256(self.root / name):
                 return
             part.replace(target)
         finally:
             part.unlink(missing_ok=True)
 
-    def _version(self, name: str) -> str:
-        """What changes with a file's content there: its tag, else its time and size."""
+    def _versions(self) -> dict[str, str]:
+        """The files there that studies declare and people wrote, with what changes with their content."""
         self._fs.invalidate_cache()
-        facts = self._do("read", lambda: self._fs.info(self._there(name)))
-        return str(facts.get("ETag") or (facts.get("mtime") or facts.get("created"), facts.get("size")))
+        found: dict[str, str] = {}
+        for folder in WRITTEN:
+            listed = self._do("listed", lambda folder=folder: self._fs.find(self._there(folder), detail=True))
+            found |= {path.removeprefix(self._base).strip("/"): _tag(facts) for path, facts in listed.items()}
+        return found
+
+    def _version(self, name: str) -> str:
+        self._fs.invalidate_cache()
+        return _tag(self._do("read", lambda: self._fs.info(self._there(name))))
 
     def _do(self, what: str, work: Any) -> Any:
         """Do something there; whatever a file system raises is one sentence."""
@@ -258,5 +256,6 @@ class Remote:
             raise StoreError(f"the store cannot be {what}: {said}", where=self.url, hint="see to the network and the keys; the same command goes on") from error
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _tag(facts: dict[str, Any]) -> str:
+    """What changes with a file's content: its tag, else its time and size."""
+    return str(facts.get("ETag") or (facts.get("mtime") or facts.get("created"), facts.get("size")))

@@ -8,7 +8,8 @@ from typing import Any
 
 from specsci.core.levels import arm_of, condition_of, tokens_of
 from specsci.study.evals import EvalConfig
-from specsci.study.schema import Replicate, Study
+from specsci.study.parts import Replicate
+from specsci.study.schema import Study
 
 
 @dataclass(frozen=True)

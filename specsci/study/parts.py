@@ -28,6 +28,17 @@ class Treatment(Strict):
         return self
 
 
+class Replicate(Strict):
+    """One draw of everything random: the base model, the corpora, the data order and the initialisation."""
+
+    seed: int = Field(
+        ge=0,
+        lt=2**31,
+        description="The seed of the corpora, the data order and the initialisation; every replicate needs its own.",
+    )
+    base_model: str = Field(description="The base model of the replicate, by its name in `base_models`.")
+
+
 class Arm(Strict):
     """One condition: what a base model is trained on before it is evaluated."""
 

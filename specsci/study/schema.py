@@ -15,7 +15,17 @@ from specsci.recipe.recipe import Recipe
 from specsci.study.audit import AuditSettings
 from specsci.study.evals import EVALS, Eval, EvalConfig
 from specsci.study.harness import Condition
-from specsci.study.parts import Arm, BaseModelSource, Contrast, Engine, Gates, Probe, RuntimeSettings, TokenEfficiency
+from specsci.study.parts import (
+    Arm,
+    BaseModelSource,
+    Contrast,
+    Engine,
+    Gates,
+    Probe,
+    Replicate,
+    RuntimeSettings,
+    TokenEfficiency,
+)
 from specsci.study.texts import (
     DEFAULT,
     ConversationFiles,
@@ -34,17 +44,6 @@ MOST_WEIGHT = 1000.0
 IT_MIX = "it_mix"
 OF_THE_SOURCE = ("items", "harness", "arms", "budgets_tokens")
 """What an eval that reads the answers of another takes from it."""
-
-
-class Replicate(Strict):
-    """One draw of everything random: the base model, the corpora, the data order and the initialisation."""
-
-    seed: int = Field(
-        ge=0,
-        lt=2**31,
-        description="The seed of the corpora, the data order and the initialisation; every replicate needs its own.",
-    )
-    base_model: str = Field(description="The base model of the replicate, by its name in `base_models`.")
 
 
 class Midtrain(Strict):
@@ -189,12 +188,8 @@ class Study(Strict):
         description="Named recipes of texts that no spec made, files with their shares of the tokens; `align.it_mix`, `midtrain.replay` "
         "and `probe.control` may name one.",
     )
-    midtrain: Midtrain | None = Field(
-        default=None, description="The midtraining stage; required where an arm is midtrained."
-    )
-    align: Align | None = Field(
-        default=None, description="The alignment fine-tuning (AFT) stage; required where an arm is fine-tuned."
-    )
+    midtrain: Midtrain | None = Field(default=None, description="The midtraining stage; required where an arm is midtrained.")
+    align: Align | None = Field(default=None, description="The alignment fine-tuning (AFT) stage; required where an arm is fine-tuned.")
     probe: Probe = Field(
         default=Probe(),
         description="The settings of the absorption probe, which tests whether midtraining made documents about the spec "

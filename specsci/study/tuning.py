@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from specsci.core.yaml_file import Strict
+from specsci.study.parts import Replicate
 
 LOSS = "loss"
 """The objective that needs no eval: the loss on held-out documents of the arm's own spec, in nats per token, after midtraining."""
@@ -35,13 +36,6 @@ class Constraint(Strict):
     at_least: float = Field(ge=0, le=1, description="The lowest rate that a tuned model may have there, as the mean over the tuning replicates.")
 
 
-class TuningReplicate(Strict):
-    """A replicate that settings are chosen on; none of the study's own."""
-
-    seed: int = Field(ge=0, lt=2**31, description="The seed; none that a replicate of the study has.")
-    base_model: str = Field(description="The base model, by its name in `base_models`.")
-
-
 class Tuning(Strict):
     """A search for training settings with the same budget for every arm (see `specsci tune`)."""
 
@@ -54,7 +48,7 @@ class Tuning(Strict):
         description="Trials of each arm. Up to 24 all arms try the same scrambled Sobol points; from 25 on each has a TPE sampler of its own.",
     )  # fmt: skip
     seed: int = Field(default=0, ge=0, lt=2**31, description="The seed of the Sobol points, or of the samplers.")
-    replicates: list[TuningReplicate] = Field(min_length=1, description="The replicates of every trial; their seeds are none of the study's.")
+    replicates: list[Replicate] = Field(min_length=1, description="The replicates of every trial; their seeds are none of the study's.")
     objective: str = Field(
         default=LOSS,
         description="What a setting is chosen by: `loss` (on held-out documents of the arm's own spec, after midtraining), or an eval's rate. "

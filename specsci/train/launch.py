@@ -24,13 +24,14 @@ import psutil
 from specsci.core.context import Facts, StepContext
 from specsci.core.errors import SpecsciError
 from specsci.core.kinds import KINDS
+from specsci.core.record import Record
 from specsci.core.stopping import STOP_FILE, saving_first, wanted
 from specsci.train.distributed import is_first, world_size
 
 TASK, FACTS, PROGRESS, LOG = "step.json", "facts.json", "progress", "ranks.log"
 ERROR = "error-{rank}.json"
 LOOK_EVERY_S = 0.2
-FOLDERS = ("out", "scratch", "checkpoints")
+FOLDERS = ("out", "scratch", "checkpoints", "store")
 OUT_OF_MEMORY, UNFORESEEN = "out of memory", "unforeseen"
 
 
@@ -68,6 +69,7 @@ def run_ranks(context: StepContext, devices: int, runtime: dict[str, Any]) -> Fa
 def _packed(context: StepContext) -> dict[str, Any]:
     values = {f.name: getattr(context, f.name) for f in fields(context) if f.name != "progress"}
     values["inputs"] = {role: str(path) for role, path in context.inputs.items()}
+    values["records"] = {role: record.plain() for role, record in context.records.items()}
     return {**values, **{name: str(values[name]) if values[name] else None for name in FOLDERS}}
 
 
@@ -75,6 +77,7 @@ def _unpacked(values: dict[str, Any], folder: Path) -> StepContext:
     folders = {name: Path(values[name]) if values[name] else None for name in FOLDERS}
     rest = {f.name: values[f.name] for f in fields(StepContext) if f.name in values and f.name not in FOLDERS}
     rest["inputs"] = {role: Path(path) for role, path in values["inputs"].items()}
+    rest["records"] = {role: Record.of(plain) for role, plain in values["records"].items()}
     return StepContext(**rest, **folders, progress=lambda done, total: _write(folder / PROGRESS, [done, total]))  # type: ignore[arg-type]
 
 

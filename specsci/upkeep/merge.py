@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +13,7 @@ from specsci.core.user_files import unhidden
 from specsci.store.absent import FILE as ABSENT
 from specsci.store.absent import absent
 from specsci.store.artifact import Store, is_complete
-
-WRITTEN = ("studies", "studies/superseded", "locks", "claims", "retired", "grades", "reviews", "tuning")
-"""Folders of single files: manifests, and what people wrote."""
+from specsci.store.written import written
 
 
 @dataclass
@@ -58,7 +55,7 @@ def merge(store: Store, other: Store) -> Merged:
             continue
         done.bytes += _copy(folder, target)
         done.copied += 1
-    for place in _files(other.root):
+    for place in written(other.root):
         _take(other.root / place, store.root / place, place, done)
     return done
 
@@ -81,12 +78,6 @@ def _copy(folder: Path, target: Path) -> int:
     finally:
         remove(part)
     return sum(p.stat().st_size for p in target.rglob("*") if p.is_file() and p.name != ABSENT)
-
-
-def _files(root: Path) -> Iterator[Path]:
-    for folder in WRITTEN:
-        yield from (p.relative_to(root) for p in unhidden(root / folder, "*.json*"))
-    yield from (p.relative_to(root) for p in unhidden(root / "imports", "*/*") if p.is_file())
 
 
 def _take(source: Path, target: Path, name: Path, done: Merged) -> None:

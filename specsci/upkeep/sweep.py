@@ -160,7 +160,7 @@ def carry_out(removals: Collection[Removal], store: Store | None = None) -> int:
             try:
                 one.place.rename(away)
             except FileNotFoundError:
-                continue
+                continue  # another process removed it first
             shutil.rmtree(away, ignore_errors=True)
         else:
             one.place.unlink(missing_ok=True)

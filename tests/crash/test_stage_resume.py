@@ -52,20 +52,21 @@ def test_a_killed_stage_goes_on_where_its_checkpoint_was(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_asked_to_stop_saves_the_stage_it_is_in(stop, tmp_path):
+@pytest.mark.parametrize(("stop", "devices"), [(signal.SIGTERM, 1), (signal.SIGINT, 1), (signal.SIGTERM, 2)])
+def test_a_run_that_is_asked_to_stop_saves_the_stage_it_is_in(stop, devices, tmp_path):
     """What a batch system sends before its limit, and Ctrl-C: no checkpoint is due by the clock."""
     study, store = long_study(tmp_path / "a", 600), tmp_path / "store"
+    study.write_text(study.read_text().replace("runtime: {", f"runtime: {{devices_per_stage: {devices}, "))
     running = harness.start("study", "run", study, "--store", store, "--plain", "--workers", "1")
     until = time.monotonic() + 120
     while not any("midtrain" in (p / "log.txt").read_text() for p in store.glob("stage/*") if (p / "log.txt").is_file()):
         assert running.process.poll() is None and time.monotonic() < until, "no stage began"
         time.sleep(0.02)
-    time.sleep(4)
+    time.sleep(4 if devices == 1 else 14)  # several processes begin later
     running.process.send_signal(stop)
     code, _, err = running.wait()
     assert code == 4 and "stopping: a training stage saves a checkpoint first" in err, err
     assert running.gone() and not harness.records(store, "midtrain") and not list((store / "stage").iterdir())
-    (state,) = store.glob("checkpoints/*/checkpoint-*/trainer_state.json")
+    (state,) = store.glob("checkpoints/**/checkpoint-*/trainer_state.json")
     harness.run_study(study, store, workers=1)
     assert 0 < midtrained(store)["resumed_at_update"] == int(state.parent.name.rsplit("-", 1)[-1])

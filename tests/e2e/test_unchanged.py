@@ -62,6 +62,7 @@ CHANGES = {
     "the study is another file with the same text": lambda w: shutil.copy(w / "small.yaml", w / "x") and (w / "x").replace(w / "small.yaml"),
     "the family is edited": lambda w: (family(w) / "family.yaml").write_text((family(w) / "family.yaml").read_text() + "\n"),
     "an item set is edited": lambda w: (family(w) / "items" / "held_out.jsonl").write_text((family(w) / "items" / "held_out.jsonl").read_text() + "\n"),
+    "a family of the same name comes beside the study": lambda w: shutil.copytree(family(w), w / "microlab_conduct"),
     "an item set comes": lambda w: (family(w) / "items" / "new.jsonl").write_text(""),
     "a file of the family goes": lambda w: (family(w) / "grammar.yaml").unlink(),
     "an artefact goes": lambda w: shutil.rmtree(artefact(w)),
@@ -82,7 +83,7 @@ def kept(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-OFTEN = ("the study is edited", "an item set comes", "a file of an artefact changes with its size and time kept", "the results go")
+OFTEN = ("the study is edited", "a family of the same name comes beside the study", "an item set comes", "a file of an artefact changes with its size and time kept", "the results go")
 """The changes that are tried at each run of the tests."""
 
 

@@ -64,7 +64,7 @@ def _write(path: Path, tick: Tick) -> None:
     try:
         part.write_text(f"{tick.done} {tick.total}", encoding="ascii")
         part.replace(path)
-    except OSError:  # progress is for the eye
+    except OSError:  # progress is only shown; the step goes on
         return
 
 
